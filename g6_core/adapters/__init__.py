@@ -1,0 +1,1 @@
+"""Where G6 meets files, databases and the broker."""

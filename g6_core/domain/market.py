@@ -1,0 +1,100 @@
+"""Market data in columns: what a tick and a full quote look like in memory.
+
+Both are NumPy structured arrays so that compiled code can walk them. All fields are int64;
+prices in paise, quantities, volume and open interest in units of the underlying, times in
+milliseconds since the epoch (UTC). 0 in `exchange_ms` means: nothing known about this token.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEPTH_LEVELS = 5
+
+TICK = np.dtype(
+    [
+        ("token", "i8"),
+        ("exchange_ms", "i8"),
+        ("ltp_paise", "i8"),
+        ("bid_paise", "i8"),
+        ("ask_paise", "i8"),
+        ("bid_qty", "i8"),
+        ("ask_qty", "i8"),
+        ("volume", "i8"),
+        ("oi", "i8"),
+    ]
+)
+
+QUOTE = np.dtype(
+    [
+        ("token", "i8"),
+        ("exchange_ms", "i8"),
+        ("last_trade_ms", "i8"),
+        ("ltp_paise", "i8"),
+        ("last_qty", "i8"),
+        ("average_paise", "i8"),
+        ("volume", "i8"),
+        ("buy_qty", "i8"),
+        ("sell_qty", "i8"),
+        ("oi", "i8"),
+        ("oi_day_high", "i8"),
+        ("oi_day_low", "i8"),
+        ("open_paise", "i8"),
+        ("high_paise", "i8"),
+        ("low_paise", "i8"),
+        ("close_paise", "i8"),
+        ("bid_paise", "i8", (DEPTH_LEVELS,)),
+        ("bid_qty", "i8", (DEPTH_LEVELS,)),
+        ("bid_orders", "i8", (DEPTH_LEVELS,)),
+        ("ask_paise", "i8", (DEPTH_LEVELS,)),
+        ("ask_qty", "i8", (DEPTH_LEVELS,)),
+        ("ask_orders", "i8", (DEPTH_LEVELS,)),
+    ]
+)
+
+
+def ticks_of(quotes: NDArray[np.void]) -> NDArray[np.void]:
+    """The touch of full quotes: QUOTE rows to TICK rows; rows without data are left out."""
+    known = quotes[quotes["exchange_ms"] > 0]
+    ticks = np.zeros(len(known), TICK)
+    for name in ("token", "exchange_ms", "ltp_paise", "volume", "oi"):
+        ticks[name] = known[name]
+    for name in ("bid_paise", "ask_paise", "bid_qty", "ask_qty"):
+        ticks[name] = known[name][:, 0]
+    return ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Open, high, low, close of an interval that starts at `start_ms`; prices in paise."""
+
+    start_ms: int
+    open_paise: int
+    high_paise: int
+    low_paise: int
+    close_paise: int
+    volume: int
+    ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The touch of one instrument, for decisions in plain Python."""
+
+    token: int
+    exchange_ms: int
+    ltp_paise: int
+    bid_paise: int
+    ask_paise: int
+    bid_qty: int
+    ask_qty: int
+    volume: int
+    oi: int
+
+    @property
+    def mid_paise(self) -> float:
+        """Middle of the touch; the last price when a side is empty."""
+        if self.bid_paise > 0 and self.ask_paise > 0:
+            return (self.bid_paise + self.ask_paise) / 2
+        return float(self.ltp_paise)

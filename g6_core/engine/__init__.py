@@ -1,0 +1,1 @@
+"""The trading decision: state and event in, commands out. Pure and deterministic."""

@@ -1,0 +1,1 @@
+"""Entry strategies, one module each; the registry maps a YAML name to one."""

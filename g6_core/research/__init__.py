@@ -1,0 +1,1 @@
+"""The engine run over recorded or simulated days: replay, later backtest and sweep."""

@@ -1,0 +1,1 @@
+"""Names, types, keys, paths and versions of everything that is stored."""

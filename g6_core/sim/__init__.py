@@ -1,0 +1,1 @@
+"""A world to trade in: market sources, matching, account, virtual clock and Kite transport."""
