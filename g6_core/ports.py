@@ -1,6 +1,9 @@
 """The few protocols that shells implement and the pure parts are handed."""
 
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Clock(Protocol):
@@ -12,4 +15,24 @@ class Clock(Protocol):
 
     def sleep_until(self, time_ms: int) -> None:
         """Return at `time_ms` or at once if that has passed."""
+        ...
+
+
+class Feed(Protocol):
+    """Streamed market data and pushed order rows, as far as they have arrived."""
+
+    def subscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stream these tokens in full mode."""
+        ...
+
+    def unsubscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stop streaming these tokens."""
+        ...
+
+    def poll(self) -> NDArray[np.void]:
+        """TICK rows that changed since the last call; may be empty."""
+        ...
+
+    def order_updates(self) -> list[dict[str, Any]]:
+        """Order rows pushed since the last call, in Kite's postback shape."""
         ...

@@ -4,7 +4,19 @@ The values live in `config/market/*.yaml` (loaded by `g6_core.adapters.market_ru
 is a constant of the market. A question about a date that no rule covers is a `CalendarError`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from typing import TypeVar
+
+from g6_core.domain.charges import ChargeRates
+from g6_core.domain.contracts import ContractRules
+from g6_core.domain.dated import Timeline
+from g6_core.domain.errors import CalendarError, UserError
+from g6_core.domain.ist import at
+
+V = TypeVar("V")
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +30,273 @@ class Session:
     def minutes(self) -> int:
         """Whole minutes of the session (375 for 09:15-15:30)."""
         return (self.close_ms - self.open_ms) // 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """Names and numbers of an index at the broker and of its options at the exchange."""
+
+    underlying: str
+    index_symbol: str
+    index_exchange: str
+    option_exchange: str
+    option_segment: str
+    index_token: int
+    strike_step_paise: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Continuous trading in IST; `expiring_close` is the close of contracts on their own expiry day."""
+
+    open: time
+    close: time
+    expiring_close: time
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialDay:
+    """A trading day outside the regular pattern, with its own hours on every exchange.
+
+    `expiry_day` says whether contracts can expire on it: never on a Muhurat session, which falls on a holiday.
+    """
+
+    name: str
+    hours: Hours
+    mis_cutoff: time
+    expiry_day: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TradingDays:
+    """Weekdays without holidays, plus special days, within [first, last].
+
+    `published` maps a year to the day its holiday list became public. For a year whose list is not public yet
+    only `fixed` holidays (month, day) are known: that is how exchanges schedule far expiries.
+    """
+
+    first: date
+    last: date
+    holidays: Mapping[date, str]
+    special: Mapping[date, SpecialDay]
+    published: Mapping[int, date]
+    fixed: frozenset[tuple[int, int]]
+    file: str
+
+    def contains(self, day: date) -> bool:
+        """True on a trading day; CalendarError outside the covered range."""
+        if not self.first <= day <= self.last:
+            raise CalendarError(
+                f"{day} is outside the known trading days ({self.first} to {self.last}); "
+                f"choose a covered date or add that year's holidays to {self.file}"
+            )
+        return day in self.special or (day.weekday() < 5 and day not in self.holidays)
+
+    def can_expire(self, day: date, known_on: date) -> bool:
+        """Whether a contract can expire on `day`, as far as was known on `known_on`."""
+        if day in self.special:
+            return self.special[day].expiry_day
+        if day.weekday() >= 5:
+            return False
+        listed = self.published.get(day.year)
+        if listed is None or known_on < listed:
+            return (day.month, day.day) not in self.fixed
+        return day not in self.holidays
+
+    def reason_closed(self, day: date) -> str:
+        """``a holiday (Ganesh Chaturthi)`` or ``a Saturday``."""
+        return f"a holiday ({self.holidays[day]})" if day in self.holidays else f"a {day.strftime('%A')}"
+
+
+@dataclass(frozen=True, slots=True)
+class PriceProtection:
+    """Limits of the exchange on order prices.
+
+    Limit price protection: `lpp_pct` of the reference price, or `lpp_abs_paise` when the reference is not above
+    `lpp_threshold_paise`. Stop-limit width: |limit - trigger| by the same scheme, of the trigger.
+    """
+
+    lpp_pct: float
+    lpp_threshold_paise: int
+    lpp_abs_paise: int
+    sl_width_pct: float
+    sl_width_threshold_paise: int
+    sl_width_abs_paise: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionBand:
+    """Automatic market protection of the broker for prices below `below_paise` (None: no upper end)."""
+
+    below_paise: int | None
+    pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelledLevel:
+    """A typical day of an underlying, to seed the modelled market; volume and OI in units over all options."""
+
+    spot_paise: int
+    atm_iv_pct: float
+    day_option_volume: int
+    day_option_oi: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRules:
+    """Answers every dated question about the market. Frozen, and safe to share between threads.
+
+    `sha256` is the hash of the effective rules. Methods raise CalendarError for a date that no rule covers
+    and UserError for an unknown underlying or exchange.
+    """
+
+    days: TradingDays
+    hours: Mapping[str, Timeline[Hours]]
+    indices: Mapping[str, IndexSpec]
+    contracts: Mapping[str, ContractRules]
+    charges: Mapping[str, Timeline[ChargeRates]]
+    mis_cutoffs: Mapping[str, Timeline[time]]
+    protections: Mapping[str, Timeline[PriceProtection]]
+    market_protections: Timeline[tuple[ProtectionBand, ...]]
+    modelled: Mapping[str, ModelledLevel]
+    sha256: str
+    _expiries: dict[tuple[str, date], tuple[date, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _monthly: dict[tuple[str, date], bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def underlyings(self) -> tuple[str, ...]:
+        """Known underlyings in the order of the configuration."""
+        return tuple(self.indices)
+
+    def index(self, underlying: str) -> IndexSpec:
+        """The index and its option segment; UserError listing the known ones."""
+        return self._of(self.indices, underlying, "index")
+
+    # Trading days
+
+    def is_trading_day(self, day: date) -> bool:
+        """True on a day with a session, special ones included."""
+        return self.days.contains(day)
+
+    def require_trading_day(self, day: date) -> None:
+        """CalendarError naming the nearest trading days when the market is closed on `day`."""
+        if self.days.contains(day):
+            return
+        near = [f"{neighbour}" for neighbour in (self._step(day, -ONE_DAY), self._step(day, ONE_DAY)) if neighbour]
+        plural = "trading days are" if len(near) > 1 else "trading day is"
+        raise CalendarError(f"{day} is {self.days.reason_closed(day)}; nearest {plural} {' and '.join(near)}")
+
+    def previous_trading_day(self, day: date) -> date:
+        """Last trading day before `day`."""
+        return self._neighbour(day, -ONE_DAY)
+
+    def next_trading_day(self, day: date) -> date:
+        """First trading day after `day`."""
+        return self._neighbour(day, ONE_DAY)
+
+    def _neighbour(self, day: date, step: timedelta) -> date:
+        day += step
+        while not self.days.contains(day):
+            day += step
+        return day
+
+    def _step(self, day: date, step: timedelta) -> date | None:
+        day += step
+        while self.days.first <= day <= self.days.last:
+            if self.days.contains(day):
+                return day
+            day += step
+        return None
+
+    # Sessions
+
+    def session(self, day: date, exchange: str, expiry: date | None = None) -> Session:
+        """Continuous trading on `day`; of the contracts with this expiry when it is given.
+
+        `exchange` is NSE, BSE (the index streams, whose values run through the derivatives session), NFO or BFO.
+        A special day with two parts is one session from the first open to the last close.
+        """
+        hours = self._hours(day, exchange)
+        close = hours.expiring_close if expiry == day else hours.close
+        return Session(at(day, hours.open), at(day, close))
+
+    def mis_cutoff_ms(self, day: date, exchange: str) -> int:
+        """From this moment the broker squares off MIS positions and takes no fresh MIS order."""
+        cutoffs = self._of(self.mis_cutoffs, exchange, "exchange")
+        self.require_trading_day(day)
+        special = self.days.special.get(day)
+        return at(day, special.mis_cutoff if special else cutoffs.at(day))
+
+    def _hours(self, day: date, exchange: str) -> Hours:
+        hours = self._of(self.hours, exchange, "exchange")
+        self.require_trading_day(day)
+        special = self.days.special.get(day)
+        return special.hours if special else hours.at(day)
+
+    # Contracts
+
+    def expiries(self, underlying: str, day: date) -> tuple[date, ...]:
+        """All option expiries listed on `day`, nearest first: weeklies, monthlies, quarterlies, half-yearlies."""
+        key = (underlying, day)
+        found = self._expiries.get(key)
+        if found is None:
+            found = self._contract(underlying).listed(day, lambda scheduled: self._roll(scheduled, day))
+            self._expiries[key] = found
+        return found
+
+    def is_monthly(self, underlying: str, expiry: date) -> bool:
+        """True for the last expiry of its month under any rule and any holiday list it may have been listed by."""
+        key = (underlying, expiry)
+        known = self._monthly.get(key)
+        if known is None:
+            known = expiry in self._monthly_variants(self._contract(underlying), expiry.year, expiry.month)
+            self._monthly[key] = known
+        return known
+
+    def _monthly_variants(self, contract: ContractRules, year: int, month: int) -> set[date]:
+        listed_on = [rule.listed_from for rule in contract.expiry_rules]
+        scheduled = {contract.scheduled_monthly(year, month, day) for day in listed_on}
+        return {self._roll(day, known_on) for day in scheduled if day is not None for known_on in (date.min, date.max)}
+
+    def lot_size(self, underlying: str, day: date, expiry: date) -> int:
+        """Units per lot of the contract with this expiry, as listed on `day`."""
+        return self._contract(underlying).lot_size(day, expiry, self.is_monthly(underlying, expiry))
+
+    def tick_paise(self, underlying: str, day: date) -> int:
+        """Tick of the options of an underlying."""
+        return self._contract(underlying).tick_paise.at(day)
+
+    def freeze_quantity(self, underlying: str, day: date) -> int:
+        """Largest quantity of one order in units; an order above it is refused."""
+        return self._contract(underlying).freeze_quantity.at(day)
+
+    def _contract(self, underlying: str) -> ContractRules:
+        return self._of(self.contracts, underlying, "index")
+
+    def _roll(self, scheduled: date, known_on: date) -> date:
+        """The scheduled expiry or, when that is a holiday as far as known, the trading day before it."""
+        while not self.days.can_expire(scheduled, known_on):
+            scheduled -= ONE_DAY
+        return scheduled
+
+    # Money and price limits
+
+    def charge_rates(self, exchange: str, day: date) -> ChargeRates:
+        """Rates of the option segment NFO or BFO."""
+        return self._of(self.charges, exchange, "option exchange").at(day)
+
+    def price_protection(self, exchange: str, day: date) -> PriceProtection:
+        """Price limits of the option segment NFO or BFO."""
+        return self._of(self.protections, exchange, "option exchange").at(day)
+
+    def market_protection_pct(self, day: date, ltp_paise: int) -> float:
+        """Percentage through the last price at which the broker caps a MARKET order with automatic protection."""
+        bands = self.market_protections.at(day)
+        return next(band.pct for band in bands if band.below_paise is None or ltp_paise < band.below_paise)
+
+    @staticmethod
+    def _of(table: Mapping[str, V], name: str, what: str) -> V:
+        try:
+            return table[name]
+        except KeyError:
+            raise UserError(f"unknown {what} {name!r}; choose one of {', '.join(table)}") from None

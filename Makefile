@@ -1,0 +1,63 @@
+# Everything a day of work needs. `make` alone explains.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.g6-ready
+DAY_DIR ?= data/demo-day
+SEED ?= 7
+
+.PHONY: help venv test lint format unit day doctor lock clean
+
+help: ## show this page
+	@echo "G6: first  make day   (a whole modelled trading day, no account and no data needed)"
+	@echo "    then   make test  (everything that must hold)"
+	@echo
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number"
+
+venv: $(STAMP) ## make .venv: hash-locked packages, g6 itself, compiled kernels
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "G6 needs Python 3.11 or newer and '$(PYTHON)' is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m g6_core.warm
+	@touch $@
+
+test: lint unit ## lint, types, import contracts, then all tests
+
+lint: $(STAMP) ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## the tests alone
+	$(BIN)/python -m pytest -q
+
+format: $(STAMP) ## let ruff write the layout and the simple fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+day: $(STAMP) ## a modelled trading day into data/demo-day; open its day_report.html
+	$(BIN)/g6 day --source modelled --seed $(SEED) --data-dir $(DAY_DIR)
+
+doctor: $(STAMP) ## is this machine ready? each problem comes with its fix
+	$(BIN)/g6 doctor
+
+# One resolution for every Python from 3.11 on; the base lock is a subset of the dev lock, version by version.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
+lock: ## resolve requirements*.txt anew (with UPGRADE=--upgrade: to the newest versions)
+	@test -x $(BIN)/uv || $(MAKE) venv
+	$(BIN)/$(LOCK) $(UPGRADE) --extra dev -o requirements-dev.txt
+	$(BIN)/$(LOCK) -c requirements-dev.txt -o requirements.txt
+
+clean: ## remove .venv, caches and the demo day (never other data)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build data/demo-day
+	find g6_core g6_pipelines g6_stream tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,168 @@
+"""CSV files of the collected rows: one file per pair and per expiry overview, appended once a cycle under one lock."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from g6_core.adapters.files import canonical_json, unwritable, write_all, write_atomic
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import utc_text
+from g6_core.schema.options import OPTION_COLUMNS, OPTIONS_VERSION, OVERVIEW_COLUMNS, Kind, OptionRow, OverviewRow
+from g6_core.schema.paths import DataPaths
+
+LOCK_TIMEOUT_S = 10.0
+_TAIL_BYTES = 65_536
+
+# A cycle writes the same few stamps into hundreds of lines.
+_utc_text = lru_cache(maxsize=1024)(utc_text)
+
+_TEXTS: Final[dict[Kind, Callable[[Any], str]]] = {
+    Kind.TIME_MS: _utc_text,
+    Kind.DATE: str,
+    Kind.TEXT: str,
+    Kind.COUNT: str,
+    Kind.RUPEES: lambda value: f"{value:.2f}",
+    Kind.NUMBER: lambda value: f"{value:.6f}",
+}
+_OPTION_TEXTS = tuple(_TEXTS[kind] for kind in OPTION_COLUMNS.values())
+_OVERVIEW_TEXTS = tuple(_TEXTS[kind] for kind in OVERVIEW_COLUMNS.values())
+
+
+def csv_line(cells: Iterable[object], texts: Sequence[Callable[[Any], str]]) -> str:
+    """One line without its end; None is an empty cell. No cell of ours needs quoting."""
+    return ",".join(["" if cell is None else text(cell) for cell, text in zip(cells, texts, strict=True)])
+
+
+class CsvSink:
+    """Appends rows to the files of one day; each file is checked, and healed if torn, before its first append."""
+
+    def __init__(self, paths: DataPaths, day: date) -> None:
+        self._paths = paths
+        self._day = day
+        self._last: dict[Path, str] = {}
+        self._files: dict[tuple[str, str, int | None], Path] = {}
+        self._lock = FileLock(paths.root / "csv" / ".lock", timeout=LOCK_TIMEOUT_S)
+        self.healed_files = 0
+        _claim_schema(paths.root / "csv")
+
+    def append(self, options: Iterable[OptionRow], overviews: Iterable[OverviewRow]) -> None:
+        """Add the rows of one or more cycles; a row not newer than the last of its file is already there.
+
+        Raises DataError when a file cannot be written, is not of this schema, or another process holds the lock.
+        """
+        with self._held():
+            lines: dict[Path, list[str]] = {}
+            for row in options:
+                path = self._path((row.index, row.expiry_code, row.offset))
+                if _utc_text(row.time_ms) > self._last_stamp(path, OPTION_COLUMNS):
+                    lines.setdefault(path, []).append(csv_line(row.cells(), _OPTION_TEXTS))
+            for overview in overviews:
+                path = self._path((overview.index, overview.expiry_code, None))
+                if _utc_text(overview.time_ms) > self._last_stamp(path, OVERVIEW_COLUMNS):
+                    lines.setdefault(path, []).append(csv_line(overview.cells(), _OVERVIEW_TEXTS))
+            for path, added in lines.items():
+                _append(path, "".join([f"{line}\n" for line in added]))
+                self._last[path] = added[-1].partition(",")[0]
+
+    def _path(self, key: tuple[str, str, int | None]) -> Path:
+        """File of (index, expiry code, offset); of the overview when the offset is None."""
+        known = self._files.get(key)
+        if known is None:
+            index, code, offset = key
+            known = (
+                self._paths.csv_overview(index, code, self._day)
+                if offset is None
+                else self._paths.csv_options(index, code, offset, self._day)
+            )
+            self._files[key] = known
+        return known
+
+    def _last_stamp(self, path: Path, columns: Mapping[str, Kind]) -> str:
+        known = self._last.get(path)
+        if known is None:
+            known, healed = _prepare_file(path, columns)
+            self._last[path] = known
+            self.healed_files += healed
+        return known
+
+    def _held(self) -> AbstractContextManager[Any]:
+        try:
+            return self._lock.acquire()
+        except Timeout as error:
+            raise DataError(
+                f"{self._lock.lock_file} is held by another process; stop the other collector of this data directory"
+            ) from error
+
+
+def clear_day(paths: DataPaths, day: date) -> None:
+    """Remove what an earlier run of a simulated day collected: its lake and its CSV files."""
+    try:
+        paths.lake(day).unlink(missing_ok=True)
+        for path in sorted((paths.root / "csv").glob(f"*/*/*/*/{day}.csv")):
+            path.unlink()
+    except OSError as error:
+        raise unwritable(paths.lake(day), error) from error
+
+
+def _claim_schema(root: Path) -> None:
+    """Write `_schema.json` at the CSV root, or refuse a root that holds another schema."""
+    schema = {
+        "version": OPTIONS_VERSION,
+        "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
+        "overview": {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()},
+    }
+    path = root / "_schema.json"
+    if not path.exists():
+        write_atomic(path, msgspec.json.format(canonical_json(schema)) + b"\n")
+        return
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError:
+        found = None
+    if found != schema:
+        raise DataError(f"{path}: CSV files of another schema version; move the folder {root} away")
+
+
+def _prepare_file(path: Path, columns: Mapping[str, Kind]) -> tuple[str, int]:
+    """(stamp of the last whole line or '', 1 if a torn line was cut off); a new or torn-empty file gets its header."""
+    header = ",".join(columns) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = path.stat().st_size if path.exists() else 0
+        with path.open("r+b" if size else "w+b") as file:
+            start = max(size - _TAIL_BYTES, 0)
+            file.seek(start)
+            tail = file.read()
+            whole = tail.rfind(b"\n") + 1
+            file.seek(0)
+            if start + whole == 0:
+                if not header.encode().startswith(tail):
+                    raise DataError(f"{path}: not a file of this schema; move it away")
+                file.truncate(0)
+                file.write(header.encode())
+                return "", int(size > 0)
+            if file.readline() != header.encode():
+                raise DataError(f"{path}: not a file of this schema; move it away")
+            file.truncate(start + whole)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    stamp = tail[:whole].splitlines()[-1].partition(b",")[0].decode()
+    return ("" if stamp == next(iter(columns)) else stamp), int(whole < len(tail))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            write_all(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -1,0 +1,61 @@
+"""Small files that must never be half written, and the one canonical form of JSON that is hashed."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from g6_core.domain.errors import DataError
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def canonical_json(value: object) -> bytes:
+    """Compact JSON with sorted keys: equal values give equal bytes. Dataclasses and dates are understood."""
+    return _ENCODER.encode(value)
+
+
+def plain(value: object) -> Any:
+    """Dataclasses, dates and enums to what JSON would read back."""
+    return msgspec.json.decode(canonical_json(value))
+
+
+def sha256_hex(data: bytes) -> str:
+    """Lower-case hex digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace `path` as a whole: temporary file beside it, fsync, rename, fsync of the folder.
+
+    Raises DataError when the folder or file cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """The one line for a path that cannot be written."""
+    return DataError(f"cannot write {path}: {error.strerror}; make the data directory writable or choose another")
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything; a short write is continued, a full disk raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,191 @@
+"""The write-ahead journal on disk: append, sync, heal a torn tail, verify the chain, read back."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+
+import msgspec
+
+from g6_core.domain.errors import DataError
+from g6_core.schema.journal import HASH_BYTES, MAGIC, MAX_PAYLOAD, PREFIX, RECORD, VERSION, Header, JournalRecord, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """What opening a journal found: whole records kept, bytes of a torn tail cut off."""
+
+    records: int
+    dropped_bytes: int
+
+    def __str__(self) -> str:
+        if not self.dropped_bytes:
+            return f"journal is whole: {self.records} records"
+        return f"journal healed: {self.records} whole records kept, a torn tail of {self.dropped_bytes} bytes cut off"
+
+
+class Torn(Exception):
+    """The file ends inside a record (or inside the header)."""
+
+
+class JournalReader:
+    """Reads and verifies records one by one; `offset` is the end of the last whole one."""
+
+    def __init__(self, file: BufferedReader, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._size = path.stat().st_size
+        self.records = 0
+        self.offset = 0
+        self.chain = b""
+        self.header = self._read_header()
+
+    def _take(self, count: int) -> bytes:
+        data = self._file.read(count)
+        if len(data) < count:
+            raise Torn
+        return data
+
+    def _read_header(self) -> Header:
+        start = self._file.read(PREFIX.size)
+        if start[: len(MAGIC)] != MAGIC[: len(start)]:
+            raise DataError(f"{self._path}: not a G6 journal; move it away and start again")
+        if len(start) < PREFIX.size:
+            raise Torn
+        _, version, length = PREFIX.unpack(start)
+        if version != VERSION:
+            raise DataError(
+                f"{self._path}: journal version {version}, this program reads {VERSION}; use its own release"
+            )
+        body = self._take(length)
+        self.chain = self._take(HASH_BYTES)
+        if hashlib.sha256(start + body).digest() != self.chain:
+            raise DataError(f"{self._path}: the header was changed; restore the file from a copy")
+        self.offset = PREFIX.size + length + HASH_BYTES
+        return msgspec.json.decode(body, type=Header)
+
+    def __iter__(self) -> Iterator[JournalRecord]:
+        while self.offset < self._size:
+            yield self._next()
+
+    def _next(self) -> JournalRecord:
+        head = self._take(RECORD.size)
+        length, kind, sequence, time_ms = RECORD.unpack(head)
+        end = self.offset + RECORD.size + length + HASH_BYTES
+        if length > MAX_PAYLOAD and end <= self._size:
+            raise self._changed()
+        if end > self._size:
+            raise Torn
+        payload = self._take(length)
+        stored = self._take(HASH_BYTES)
+        if hashlib.sha256(self.chain + head + payload).digest() != stored:
+            if end == self._size:
+                raise Torn
+            raise self._changed()
+        self.chain = stored
+        self.offset = end
+        self.records += 1
+        return JournalRecord(Kind(kind), sequence, time_ms, payload)
+
+    def _changed(self) -> DataError:
+        return DataError(
+            f"{self._path}: record {self.records + 1} at byte {self.offset} breaks the hash chain, with data after it: "
+            "the file was changed; restore it from a copy"
+        )
+
+
+def read_journal(path: Path) -> Iterator[JournalRecord]:
+    """All whole records, verified. A torn tail simply ends the journal; a changed record is a DataError."""
+    if not path.exists():
+        raise DataError(f"{path}: no journal there; run `g6 day` first or name the right data directory")
+    with path.open("rb") as file:
+        try:
+            yield from JournalReader(file, path)
+        except Torn:
+            return
+
+
+def read_header(path: Path) -> Header:
+    """The header alone; a DataError when there is none to read."""
+    with path.open("rb") as file:
+        try:
+            return JournalReader(file, path).header
+        except Torn:
+            raise DataError(f"{path}: cut off inside its header; nothing of it can be used") from None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Journal:
+    """Appends records to one day's journal. Not safe for two writers: the caller holds the lease."""
+
+    def __init__(self, file: BufferedWriter, chain: bytes, sequence: int) -> None:
+        self._file = file
+        self._chain = chain
+        self._sequence = sequence
+
+    @classmethod
+    def open(cls, path: Path, header: Header) -> tuple["Journal", Healing]:
+        """Start a journal, or continue one whose header agrees, cutting off a torn tail."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        healing, chain = _heal(path, header) if path.exists() else (Healing(0, 0), b"")
+        file = path.open("ab")
+        if not chain:
+            body = msgspec.json.encode(header)
+            start = PREFIX.pack(MAGIC, VERSION, len(body)) + body
+            chain = hashlib.sha256(start).digest()
+            file.write(start + chain)
+            _sync(file)
+        return cls(file, chain, healing.records), healing
+
+    def append(self, kind: Kind, time_ms: int, payload: bytes) -> None:
+        """Add one record; it is on disk after the next `sync`."""
+        self._sequence += 1
+        head = RECORD.pack(len(payload), kind, self._sequence, time_ms)
+        self._chain = hashlib.sha256(self._chain + head + payload).digest()
+        self._file.write(head + payload + self._chain)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system: survives the death of this process."""
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Force everything to the disk: survives the death of the machine."""
+        _sync(self._file)
+
+    def close(self) -> None:
+        """Sync and close."""
+        _sync(self._file)
+        self._file.close()
+
+
+def _sync(file: BufferedWriter) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _heal(path: Path, header: Header) -> tuple[Healing, bytes]:
+    """Check the chain of an existing file and cut a torn tail; (healing, last hash), empty hash to start anew."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            reader = JournalReader(file, path)
+        except Torn:
+            os.truncate(path, 0)
+            return Healing(0, size), b""
+        if reader.header != header:
+            raise DataError(
+                f"{path}: belongs to another day, configuration or day pack; move it away or use its own configuration"
+            )
+        try:
+            for _ in reader:
+                pass
+        except Torn:
+            os.truncate(path, reader.offset)
+    return Healing(reader.records, size - reader.offset), reader.chain

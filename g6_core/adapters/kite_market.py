@@ -1,0 +1,168 @@
+"""Market data through kiteconnect: instruments and quotes in our own units, failures sorted by what to do.
+
+The one place that reads Kite's market JSON. `fetch_quotes` calls the client's request method below its public
+`quote()`, whose general-purpose date parser costs ten times as much as everything else in a cycle.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import lru_cache
+from typing import Any
+
+from kiteconnect import KiteConnect
+from kiteconnect.exceptions import KiteException
+from requests import RequestException
+
+from g6_core.domain.calendar import IndexSpec, MarketRules
+from g6_core.domain.errors import BrokerError, DataError, Refused, TryLater
+from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.ist import at
+from g6_core.domain.money import paise
+from g6_core.ports import Clock
+
+QUOTE_KEYS_MAX = 500
+QUOTE_INTERVAL_MS = 1_000
+_RETRYABLE_CODES = frozenset({429, 500, 502, 503, 504})
+
+
+class CallSpacing:
+    """Keeps calls of one endpoint family apart: the broker allows one quote call a second."""
+
+    def __init__(self, clock: Clock, interval_ms: int = QUOTE_INTERVAL_MS) -> None:
+        self._clock = clock
+        self._interval_ms = interval_ms
+        self._free_ms = 0
+
+    def due_ms(self) -> int:
+        """Earliest time of the next call; now if it may go at once."""
+        return max(self._clock.now_ms(), self._free_ms)
+
+    def spend(self) -> None:
+        """A call is made now."""
+        self._free_ms = self._clock.now_ms() + self._interval_ms
+
+
+@dataclass(frozen=True, slots=True)
+class MarketQuote:
+    """A quote as collected: rupees and units; None where Kite gives 0 for "nothing there"."""
+
+    exchange_ms: int
+    ltp: float | None
+    bid: float | None
+    ask: float | None
+    bid_qty: int
+    ask_qty: int
+    volume: int
+    oi: int
+    average_price: float | None
+
+
+def fetch_instruments(kite: KiteConnect, exchange: str) -> list[dict[str, Any]]:
+    """The dump of one exchange as kiteconnect parses it. Raises BrokerError."""
+    try:
+        rows: list[dict[str, Any]] = kite.instruments(exchange)
+    except (KiteException, RequestException) as error:
+        raise broker_error(error, f"instruments of {exchange}") from error
+    return rows
+
+
+def instruments_from_kite(
+    rows: Iterable[Mapping[str, Any]], rules: MarketRules, underlyings: Sequence[str]
+) -> InstrumentBook:
+    """Index rows and options of the wanted underlyings; futures and everything else are left out.
+
+    Kite's `name` is the underlying of a derivative; an index row is known by its exchange and symbol.
+    Raises DataError for a row whose cells are not what Kite documents.
+    """
+    specs = {name: rules.index(name) for name in underlyings}
+    by_index_symbol = {(spec.index_exchange, spec.index_symbol): spec for spec in specs.values()}
+    found: list[Instrument] = []
+    for row in rows:
+        if row["segment"] == "INDICES":
+            spec = by_index_symbol.get((row["exchange"], row["tradingsymbol"]))
+        else:
+            spec = specs.get(row["name"])
+            if spec is not None and row["segment"] != spec.option_segment:
+                spec = None
+        if spec is not None:
+            found.append(_instrument(row, spec))
+    return InstrumentBook.of(found)
+
+
+def _instrument(row: Mapping[str, Any], spec: IndexSpec) -> Instrument:
+    expiry = row["expiry"]
+    if isinstance(expiry, datetime) or not (isinstance(expiry, date) or expiry == ""):
+        raise DataError(f"instruments dump: {row['tradingsymbol']} has the expiry {expiry!r}; fetch the dump again")
+    return Instrument(
+        token=int(row["instrument_token"]),
+        exchange_token=int(row["exchange_token"]),
+        tradingsymbol=row["tradingsymbol"],
+        underlying=spec.underlying,
+        exchange=row["exchange"],
+        segment=row["segment"],
+        instrument_type=row["instrument_type"],
+        expiry=expiry or None,
+        strike_paise=paise(row["strike"]),
+        tick_paise=paise(row["tick_size"]),
+        lot_size=int(row["lot_size"]),
+    )
+
+
+def fetch_quotes(kite: KiteConnect, keys: Sequence[str]) -> dict[str, MarketQuote]:
+    """Full quotes of at most `QUOTE_KEYS_MAX` keys; a key without data is absent, as Kite leaves it out.
+
+    Raises TryLater when the same call may be repeated after a pause, else another BrokerError.
+    """
+    assert len(keys) <= QUOTE_KEYS_MAX
+    try:
+        reply = kite._get("market.quote", params={"i": list(keys)})
+        return {key: _quote(row) for key, row in reply.items() if row.get("timestamp")}
+    except (KiteException, RequestException) as error:
+        raise broker_error(error, f"quote of {len(keys)} instruments") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        # kiteconnect lets odd bodies through as bare Python errors (no Content-Type, no error_type).
+        raise TryLater(f"quote of {len(keys)} instruments: odd reply ({type(error).__name__}: {error})") from error
+
+
+def _quote(row: Mapping[str, Any]) -> MarketQuote:
+    depth = row.get("depth") or {}
+    bid = _touch(depth.get("buy"))
+    ask = _touch(depth.get("sell"))
+    return MarketQuote(
+        exchange_ms=stamp_ms(row["timestamp"]),
+        ltp=row["last_price"] or None,
+        bid=bid[0],
+        ask=ask[0],
+        bid_qty=bid[1],
+        ask_qty=ask[1],
+        volume=int(row.get("volume") or 0),
+        oi=int(row.get("oi") or 0),
+        average_price=row.get("average_price") or None,
+    )
+
+
+def _touch(levels: Sequence[Mapping[str, Any]] | None) -> tuple[float | None, int]:
+    if not levels or not levels[0]["price"]:
+        return None, 0
+    return levels[0]["price"], int(levels[0]["quantity"])
+
+
+@lru_cache(maxsize=16)
+def _day_start_ms(day_text: str) -> int:
+    return at(date.fromisoformat(day_text), time())
+
+
+def stamp_ms(text: str) -> int:
+    """``2025-08-29 09:24:16`` (IST) to milliseconds; ValueError for any other form."""
+    day_text, _, clock = text.partition(" ")
+    hours, minutes, seconds = clock.split(":")
+    return _day_start_ms(day_text) + (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * 1000
+
+
+def broker_error(error: KiteException | RequestException, what: str) -> BrokerError:
+    """A failed read, sorted: TryLater for 429, 5xx and the network, Refused for a definite no."""
+    if isinstance(error, KiteException):
+        line = f"{what}: {type(error).__name__} {error.code}: {error}"
+        return TryLater(line) if error.code in _RETRYABLE_CODES else Refused(line)
+    return TryLater(f"{what}: {type(error).__name__}")

@@ -1,0 +1,1 @@
+"""Alembic's environment and the ledger's schema, one step a file."""

@@ -1,0 +1,251 @@
+"""Shape of `config/market/*.yaml`: every dated entry carries its source and how certain it is."""
+
+from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field
+
+from g6_core.config_types import ClockTime, Day, Flag, Int, Number, Strictly, Text, refuse
+
+Certainty = Literal["verified", "secondary", "unverified"]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri"]
+Percent = Annotated[Number, Field(ge=0, le=100)]
+Inr = Annotated[Number, Field(gt=0, le=1_000_000)]
+Count = Annotated[Int, Field(ge=0, le=60)]
+Units = Annotated[Int, Field(ge=1, le=1_000_000_000_000)]
+E = TypeVar("E", bound="Entry")
+
+
+class Sourced(Strictly):
+    """A fact with its source."""
+
+    source: Text
+    certainty: Certainty
+
+
+class Entry(Sourced):
+    """A fact that holds from a day on, until the next entry of its list."""
+
+    start: Day = Field(alias="from")
+
+
+def _ascending(entries: list[E]) -> list[E]:
+    _strictly_ascending([entry.start for entry in entries], "from")
+    return entries
+
+
+def _strictly_ascending(days: Sequence[date], key: str) -> None:
+    if not days:
+        refuse("is empty", "add at least one dated entry")
+    for earlier, later in pairwise(days):
+        if later <= earlier:
+            refuse(f"{key} {later} does not come after {earlier}", "order the entries by date, one per day")
+
+
+Entries = Annotated[list[E], Field(max_length=200), AfterValidator(_ascending)]
+
+
+class IndexRow(Sourced):
+    """One index of indices.yaml."""
+
+    index_symbol: Text
+    index_exchange: Literal["NSE", "BSE"]
+    option_exchange: Literal["NFO", "BFO"]
+    option_segment: Literal["NFO-OPT", "BFO-OPT"]
+    index_token: Units
+    strike_step_inr: Inr
+
+
+class IndicesFile(Strictly):
+    """indices.yaml"""
+
+    indices: dict[Text, IndexRow] = Field(min_length=1)
+
+
+class LevelRow(Sourced):
+    """One index of modelled.yaml."""
+
+    spot_inr: Inr
+    atm_iv_pct: Annotated[Number, Field(ge=1, le=100)]
+    day_option_volume: Units
+    day_option_oi: Units
+
+
+class ModelledFile(Strictly):
+    """modelled.yaml"""
+
+    levels: dict[Text, LevelRow]
+
+
+class Covers(Strictly):
+    """The range of days whose holidays are known."""
+
+    first: Day = Field(alias="from")
+    last: Day = Field(alias="to")
+
+
+class HolidaysFile(Sourced):
+    """holidays.yaml"""
+
+    covers: Covers
+    fixed: list[Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]]
+    published: dict[int, Day]
+    holidays: dict[Day, Text]
+
+
+class SpecialRow(Sourced):
+    """One day of overrides.yaml."""
+
+    name: Text
+    open: ClockTime
+    close: ClockTime
+    mis_cutoff: ClockTime
+    expiry_day: Flag
+
+
+class OverridesFile(Strictly):
+    """overrides.yaml"""
+
+    special_days: dict[Day, SpecialRow]
+
+
+class HoursEntry(Entry):
+    """Hours of an exchange."""
+
+    open: ClockTime
+    close: ClockTime
+    expiring_close: ClockTime | None = None
+
+
+class CutoffEntry(Entry):
+    """The broker's MIS cut-off."""
+
+    at: ClockTime
+
+
+class SessionsFile(Strictly):
+    """sessions.yaml"""
+
+    hours: dict[Literal["NSE", "NFO", "BSE", "BFO"], Entries[HoursEntry]]
+    mis_cutoff: dict[Literal["NFO", "BFO"], Entries[CutoffEntry]]
+
+
+class ExpiryRow(Sourced):
+    """Expiry weekdays."""
+
+    expiry_from: Day
+    listed_from: Day | None = None
+    weekly: Weekday | None
+    monthly: Weekday
+
+
+class ListingEntry(Entry):
+    """How many contracts are listed."""
+
+    weeklies: Count
+    monthlies: Annotated[Int, Field(ge=1, le=60)]
+    quarterlies: Count
+    half_yearlies: Count
+
+
+class LotRow(Sourced):
+    """A lot size."""
+
+    lot: Annotated[Int, Field(ge=1, le=100_000)]
+    expiry_from: Day
+    trade_date_from: Day
+    kind: Literal["any", "weekly", "monthly"] = "any"
+
+
+class TickEntry(Entry):
+    """Tick of the options."""
+
+    tick_inr: Inr
+
+
+class FreezeEntry(Entry):
+    """Largest quantity of an order, units."""
+
+    quantity: Units
+
+
+def _expiries_ascend(rows: list[ExpiryRow]) -> list[ExpiryRow]:
+    _strictly_ascending([row.expiry_from for row in rows], "expiry_from")
+    return rows
+
+
+class ContractsRow(Strictly):
+    """One underlying of contracts.yaml."""
+
+    expiries: Annotated[list[ExpiryRow], AfterValidator(_expiries_ascend)]
+    listing: Entries[ListingEntry]
+    lots: list[LotRow] = Field(min_length=1)
+    tick: Entries[TickEntry]
+    freeze: Entries[FreezeEntry]
+
+
+class ContractsFile(Strictly):
+    """contracts.yaml"""
+
+    underlyings: dict[Text, ContractsRow]
+
+
+class ChargesEntry(Entry):
+    """Charges of an option segment."""
+
+    brokerage_inr: Annotated[Number, Field(ge=0, le=1000)]
+    stt_sell_pct: Percent
+    exchange_pct: Percent
+    investor_protection_pct: Percent
+    sebi_pct: Percent
+    stamp_buy_pct: Percent
+    gst_pct: Percent
+
+
+class ChargesFile(Strictly):
+    """charges.yaml"""
+
+    charges: dict[Literal["NFO", "BFO"], Entries[ChargesEntry]]
+
+
+class LimitsEntry(Entry):
+    """Price limits of an option segment."""
+
+    lpp_pct: Percent
+    lpp_threshold_inr: Inr
+    lpp_abs_inr: Inr
+    sl_width_pct: Percent
+    sl_width_threshold_inr: Inr
+    sl_width_abs_inr: Inr
+
+
+class BandRow(Strictly):
+    """One price band of the automatic market protection."""
+
+    below_inr: Inr | None
+    pct: Annotated[Number, Field(gt=0, le=100)]
+
+
+def _bands_ascend(bands: list[BandRow]) -> list[BandRow]:
+    ends = [band.below_inr for band in bands]
+    if not ends or ends[-1] is not None or None in ends[:-1]:
+        refuse("needs exactly one open end, on the last band", "set below_inr to null there and only there")
+    limits = [end for end in ends if end is not None]
+    if limits != sorted(set(limits)):
+        refuse("below_inr does not ascend", "order the bands by price")
+    return bands
+
+
+class BandsEntry(Entry):
+    """The broker's automatic market protection."""
+
+    bands: Annotated[list[BandRow], AfterValidator(_bands_ascend)]
+
+
+class ProtectionFile(Strictly):
+    """protection.yaml"""
+
+    limits: dict[Literal["NFO", "BFO"], Entries[LimitsEntry]]
+    market_protection: Entries[BandsEntry]

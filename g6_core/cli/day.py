@@ -1,0 +1,147 @@
+"""`g6 day`: a whole trading day in one process, from the instruments before the open to the picks after the close."""
+
+import json
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from g6_core.cli.errors import ExitCode
+from g6_core.domain.errors import UserError
+from g6_core.domain.ist import ist_clock, ist_date, to_ms
+from g6_core.domain.money import rupees_text
+
+
+def day(
+    source: Annotated[
+        str, typer.Option(help="`modelled`, or the path of a Parquet file with a recorded NSE option chain.")
+    ],
+    data_dir: Annotated[Path, typer.Option(help="Where everything is written; made when it is not there.")],
+    date_text: Annotated[
+        str,
+        typer.Option(
+            "--date", help="Trading day, YYYY-MM-DD. Default: the only one in the file; modelled: the last one."
+        ),
+    ] = "",
+    index: Annotated[str, typer.Option(help="Index to trade. Default: the one in the file; modelled: NIFTY.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the modelled market, of bridges and latencies.")] = 0,
+    config_dir: Annotated[Path, typer.Option(help="Settings, strategies and market rules.")] = Path("config"),
+    day_pack: Annotated[
+        Path | None, typer.Option(help="Arm with this day pack instead of the one that is prepared.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
+) -> None:
+    """Run a whole trading day on recorded or modelled quotes, as fast as this machine goes.
+
+    Prepares the instruments and the day pack, collects the option chain minute by minute, trades it with paper money
+    on a simulated exchange behind the real Kite client, reconciles, scores, picks for the next day and draws a report.
+    The same source and seed always give the same day. Running a simulated day again replaces it.
+
+    \b
+    Examples:
+      g6 day --source modelled --index BANKNIFTY --seed 7 --data-dir data/bank
+      g6 day --source NIFTY.parquet --data-dir data/real --json
+
+    Ends with 5 when a check of the evening failed; day_summary.json and day_report.html are in the data directory.
+    """
+    from g6_core.cli.day_run import DayRequest, run_day
+
+    started = time.perf_counter()
+    request = DayRequest(source, _date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
+    today = ist_date(to_ms(datetime.now(UTC)))
+    with _Progress(shown=not as_json) as progress:
+        result = run_day(request, today, progress.show)
+    if as_json:
+        typer.echo(json.dumps(result.summary, sort_keys=True))
+    else:
+        _print(result.summary, result.report, time.perf_counter() - started)
+    if not result.checks_passed:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _date_of(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--date {text}: not a date; write it like 2025-08-29") from None
+
+
+class _Progress:
+    """A bar on a terminal; one line a stage where there is none."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True)
+        self._live = shown and self._console.is_terminal
+        self._lines = shown and not self._console.is_terminal
+        self._stage = ""
+        columns = (TextColumn("{task.description:<20}"), BarColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._live)
+        self._task = self._bar.add_task("start", total=1.0)
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, stage: str, share: float) -> None:
+        """Show where the day is; `share` is the part of the session that has passed."""
+        self._bar.update(self._task, description=stage, completed=share)
+        name = stage.split()[0]
+        if self._lines and name != self._stage:
+            self._console.print(f"g6 day: {stage}", highlight=False)
+        self._stage = name
+
+
+def _money(amount_paise: int) -> str:
+    return f"Rs {rupees_text(amount_paise)}"
+
+
+def _print(summary: dict[str, Any], report: Path, seconds: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]{', '.join(summary['indices'])}  {summary['date']}[/]  ({summary['source']}, seed {summary['seed']})"
+    )
+    missing = summary["coverage"]
+    console.print(
+        f"collected  {summary['cycles']} cycles, {summary['rows']} rows, coverage {summary['coverage_pct']} %"
+    )
+    if missing["minutes_missing"]:
+        console.print(f"           {len(missing['minutes_missing'])} minutes without any live quote")
+    console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
+    for rule, count in summary["refusals"].items():
+        console.print(f"refused    {count:4d} x {rule}")
+    table = Table("contract", "qty", "entry", "at", "exit", "at", "reason", "charges", "net", box=None)
+    for trade in summary["trades"]:
+        table.add_row(
+            trade["tradingsymbol"],
+            str(trade["quantity"]),
+            rupees_text(trade["entry_paise"]),
+            ist_clock(trade["entry_ms"]),
+            rupees_text(trade["exit_paise"]),
+            ist_clock(trade["exit_ms"]),
+            trade["exit_reason"],
+            rupees_text(trade["charges_paise"]),
+            rupees_text(trade["net_pnl_paise"]),
+        )
+    console.print(table if summary["trades"] else "trades     none")
+    console.print(f"charges    {_money(summary['charges_paise'])}")
+    console.print(f"net P&L    [bold]{_money(summary['net_pnl_paise'])}[/]")
+    for pick in summary["picks"]:
+        console.print(f"pick       {pick}")
+    for check in summary["checks"]:
+        if not check["passed"]:
+            console.print(f"[red]check      {check['name']}: {check['detail']}[/]")
+    console.print(f"journal    sha256 {summary['journal_sha256']}")
+    console.print(f"report     {report}  ({seconds:.1f} s)")

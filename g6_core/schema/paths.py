@@ -1,0 +1,73 @@
+"""Where everything lives below the data directory."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DataPaths:
+    """Paths below one data directory; nothing is created here."""
+
+    root: Path
+
+    @property
+    def expiries(self) -> Path:
+        """Resolved expiry codes of every index, the newest day prepared."""
+        return self.root / "state" / "expiries.json"
+
+    def instruments(self, day: date) -> Path:
+        """The broker's dump of the day."""
+        return self.root / "state" / "instruments" / f"{day}.parquet"
+
+    def day_pack(self, day: date) -> Path:
+        """The hashed day pack that the trading side arms with."""
+        return self.root / "state" / "day_pack" / f"{day}.json"
+
+    @property
+    def iv_history(self) -> Path:
+        """At-the-money IV per index and day, for rank and percentile."""
+        return self.root / "state" / "iv_history.json"
+
+    def picks(self, day: date) -> Path:
+        """Picks made for trading on `day`."""
+        return self.root / "state" / "picks" / f"{day}.json"
+
+    def scores(self, day: date) -> Path:
+        """Strategy scores after the close of `day`."""
+        return self.root / "state" / "scores" / f"{day}.json"
+
+    def lake(self, day: date) -> Path:
+        """Every collected option row of the day: an Arrow stream, one batch a cycle."""
+        return self.root / "lake" / "options" / f"{day}.arrows"
+
+    def csv_options(self, underlying: str, expiry_code: str, offset: int, day: date) -> Path:
+        """One contract pair by its distance from the money."""
+        return self.root / "csv" / "options" / underlying / expiry_code / str(offset) / f"{day}.csv"
+
+    def csv_overview(self, underlying: str, expiry_code: str, day: date) -> Path:
+        """One line a cycle about a whole expiry."""
+        return self.root / "csv" / "overview" / underlying / expiry_code / "0" / f"{day}.csv"
+
+    def journal(self, day: date) -> Path:
+        """Write-ahead journal of the trading side."""
+        return self.root / "journal" / f"{day}.g6j"
+
+    @property
+    def ledger(self) -> Path:
+        """Signals, decisions, orders, fills and trades, in SQL."""
+        return self.root / "ledger.sqlite"
+
+    def reconciliation(self, day: date) -> Path:
+        """What the evening's comparison found."""
+        return self.root / "state" / "reconciliation" / f"{day}.json"
+
+    @property
+    def summary(self) -> Path:
+        """What happened, for machines."""
+        return self.root / "day_summary.json"
+
+    @property
+    def report(self) -> Path:
+        """What happened, for people."""
+        return self.root / "day_report.html"

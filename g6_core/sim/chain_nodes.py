@@ -1,0 +1,195 @@
+"""From chain rows to nodes: the record on a (contract, snapshot) grid, with parity forwards and deltas.
+
+Contracts are ordered like the synthetic dump: the index row, then expiry, strike, call before put.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g6_core.domain import options
+from g6_core.sim import bridge
+from g6_core.sim.nse_chain import SIDES, ChainDay
+
+ATM_STRIKES = 7
+# Strikes with a wider market (call and put spread together, as part of the strike) say nothing about the forward.
+PARITY_SPREAD_MAX = 0.01
+SHORTEST_LIFE_MS = 60_000
+COLUMNS = {
+    "Bid_Price": bridge.BID,
+    "Ask_Price": bridge.ASK,
+    "LTP": bridge.LTP,
+    "Bid_Qty": bridge.BID_QTY,
+    "Ask_Qty": bridge.ASK_QTY,
+    "Volume": bridge.VOLUME_LOTS,
+}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainNodes:
+    """`nodes` and `present` for `bridge`, the forward of the nearest expiry (paise, nan where unknown), its volatility.
+
+    `close_paise` holds the previous close per contract, 0 where the record does not tell.
+    """
+
+    nodes: NDArray[np.int32]
+    present: NDArray[np.bool_]
+    forward_paise: Floats
+    sigma: float
+    close_paise: NDArray[np.int64]
+
+
+def build_nodes(day: ChainDay, lots: NDArray[np.int64], index_tick: int, close_ms: int) -> ChainNodes:
+    """The recorded columns of all nodes; `lots` are units per lot for each line, `close_ms` the session's end."""
+    shape = (1 + 2 * len(lots), len(day.stamps_ms))
+    nodes = np.zeros((*shape, bridge.NODE_WIDTH), np.int32)
+    present = np.zeros(shape, np.bool_)
+    for place, side in enumerate(SIDES):
+        at = (1 + 2 * day.line + place, day.snapshot)
+        present[at] = True
+        for field, column in COLUMNS.items():
+            nodes[(*at, column)] = np.rint(day.values(side, field))
+        nodes[(*at, bridge.OI)] = np.rint(day.values(side, "OI") * lots[day.line])
+    forward, sigma = _fill_deltas(nodes, day, close_ms)
+    known = np.isfinite(forward)
+    present[0] = known
+    nodes[0, known, bridge.LTP] = np.rint(forward[known] / index_tick) * index_tick
+    nodes[0, :, bridge.DELTA_PPM] = 1_000_000
+    return ChainNodes(nodes, present, forward, sigma, _previous_close(day, nodes, index_tick))
+
+
+def parity_forward(strikes: Floats, gap: Floats, usable: NDArray[np.bool_]) -> Floats:
+    """Median of strike + call - put over the usable strikes nearest the money, per snapshot; nan without any.
+
+    `gap` (call minus put) and `usable` have shape (strikes, snapshots).
+    """
+    distance = np.where(usable, np.abs(gap), np.inf)
+    nearest = np.argsort(distance, axis=0, kind="stable")[:ATM_STRIKES]
+    forwards = np.where(usable, strikes[:, None] + gap, np.nan)
+    near = np.sort(np.take_along_axis(forwards, nearest, axis=0), axis=0)
+    count = np.isfinite(near).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    columns = np.arange(near.shape[1])
+    median = (near[low, columns] + near[np.minimum(high, len(near) - 1), columns]) / 2
+    return np.where(count > 0, median, np.nan)
+
+
+def _fill_deltas(nodes: NDArray[np.int32], day: ChainDay, close_ms: int) -> tuple[Floats, float]:
+    """Write DELTA_PPM of every node; returns the nearest expiry's forward and the volatility of the day."""
+    first_forward = np.full(len(day.stamps_ms), np.nan)
+    day_sigma = np.nan
+    for place, expiry in enumerate(day.expiries):
+        rows = np.flatnonzero(day.expiry_of == place)
+        strikes = day.strikes_paise[rows].astype(np.float64)
+        calls, puts = nodes[1 + 2 * rows], nodes[2 + 2 * rows]
+        forward = parity_forward(strikes, *_parity_input(strikes, calls, puts))
+        if place == 0:
+            first_forward = forward
+        forward = np.where(np.isfinite(forward), forward, first_forward)
+        life_ms = close_ms - day.stamps_ms + (expiry - day.trade_date) // timedelta(milliseconds=1)
+        years = np.maximum(life_ms, SHORTEST_LIFE_MS) / options.YEAR_MS
+        sigma = _sigmas(strikes, forward, years, calls, puts)
+        typical = _median(_at_the_money(strikes, forward, sigma))
+        # An expiring chain's volatility runs away in its last hour, so the next one speaks for the day.
+        if not np.isfinite(day_sigma) or (place == 1 and day.expiries[0] == day.trade_date and np.isfinite(typical)):
+            day_sigma = typical
+        delta = _call_deltas(strikes, forward, years, np.where(np.isfinite(sigma), sigma, typical))
+        nodes[1 + 2 * rows, :, bridge.DELTA_PPM] = np.rint(delta * 1e6)
+        nodes[2 + 2 * rows, :, bridge.DELTA_PPM] = np.rint((delta - 1.0) * 1e6)
+    return first_forward, float(day_sigma) if np.isfinite(day_sigma) else 0.0
+
+
+def _parity_input(
+    strikes: Floats, calls: NDArray[np.int32], puts: NDArray[np.int32]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    call_mid, call_spread = _mid(calls)
+    put_mid, put_spread = _mid(puts)
+    return call_mid - put_mid, call_spread + put_spread <= PARITY_SPREAD_MAX * strikes[:, None]
+
+
+def _mid(nodes: NDArray[np.int32]) -> tuple[Floats, Floats]:
+    """Middle and width of the touch; the width is infinite where a side is missing."""
+    bid, ask = nodes[:, :, bridge.BID].astype(np.float64), nodes[:, :, bridge.ASK].astype(np.float64)
+    quoted = (bid > 0) & (ask > bid)
+    return (bid + ask) / 2, np.where(quoted, ask - bid, np.inf)
+
+
+def _sigmas(
+    strikes: Floats, forward: Floats, years: Floats, calls: NDArray[np.int32], puts: NDArray[np.int32]
+) -> Floats:
+    """Implied volatility of the out-of-the-money side of each strike, one for call and put; nan where there is none.
+
+    Taken from the middle of the touch instead of the record's own IV column, which many recordings lack and which
+    is 0 on the in-the-money side: one sigma per strike keeps the two deltas one apart.
+    """
+    is_call = strikes[:, None] >= forward[None, :]
+    call_mid, call_spread = _mid(calls)
+    put_mid, put_spread = _mid(puts)
+    price = np.where(is_call, call_mid, put_mid)
+    price = np.where(np.isfinite(np.where(is_call, call_spread, put_spread)), price, 0.0)
+    shape = price.shape
+    sigma = np.empty(price.size)
+    options.implied_vols(
+        price.ravel(),
+        np.ascontiguousarray(np.broadcast_to(forward, shape)).ravel(),
+        np.ascontiguousarray(np.broadcast_to(strikes[:, None], shape)).ravel(),
+        np.ascontiguousarray(np.broadcast_to(years, shape)).ravel(),
+        np.ones(price.size),
+        is_call.ravel(),
+        sigma,
+    )
+    return sigma.reshape(shape)
+
+
+def _at_the_money(strikes: Floats, forward: Floats, sigma: Floats) -> Floats:
+    """Sigma of the strike nearest the forward that has one, per snapshot."""
+    distance = np.where(np.isfinite(sigma), np.abs(strikes[:, None] - forward[None, :]), np.inf)
+    nearest = np.argmin(distance, axis=0)
+    return np.asarray(sigma[nearest, np.arange(len(nearest))], np.float64)
+
+
+def _median(values: Floats) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else float("nan")
+
+
+def _call_deltas(strikes: Floats, forward: Floats, years: Floats, sigma: Floats) -> Floats:
+    """Black-76 delta of the calls; 1 in and 0 out of the money where no volatility stands."""
+    shape = sigma.shape
+    greeks = np.empty((sigma.size, 5))
+    options.greeks_of(
+        np.ascontiguousarray(np.broadcast_to(forward, shape)).ravel(),
+        np.ascontiguousarray(np.broadcast_to(strikes[:, None], shape)).ravel(),
+        sigma.ravel(),
+        np.ascontiguousarray(np.broadcast_to(years, shape)).ravel(),
+        np.ones(sigma.size),
+        np.ones(sigma.size, np.bool_),
+        greeks,
+    )
+    delta = greeks[:, 0].reshape(shape)
+    return np.where(np.isfinite(delta), delta, forward[None, :] > strikes[:, None])
+
+
+def _previous_close(day: ChainDay, nodes: NDArray[np.int32], index_tick: int) -> NDArray[np.int64]:
+    """LTP minus net change where a contract first appears; for the index the parity forward of those closes."""
+    close = np.zeros(len(nodes), np.int64)
+    by_time = np.argsort(day.snapshot, kind="stable")
+    lines, first = np.unique(day.line[by_time], return_index=True)
+    first = by_time[first]
+    for place, side in enumerate(SIDES):
+        change = day.net_change_paise(side)
+        if change is None:
+            return close
+        contracts = 1 + 2 * lines + place
+        last = nodes[contracts, day.snapshot[first], bridge.LTP]
+        close[contracts] = np.where(last > 0, np.maximum(np.rint(last - change[first]), 0), 0)
+    near = np.flatnonzero(day.expiry_of == 0)
+    calls, puts = close[1 + 2 * near].astype(np.float64), close[2 + 2 * near].astype(np.float64)
+    usable = ((calls > 0) & (puts > 0))[:, None]
+    forward = parity_forward(day.strikes_paise[near].astype(np.float64), (calls - puts)[:, None], usable)[0]
+    close[0] = round(forward / index_tick) * index_tick if np.isfinite(forward) else 0
+    return close

@@ -1,0 +1,42 @@
+"""Counter-based random numbers: the same (seed, name, counter) always gives the same number, in any order.
+
+Two kinds: `stream` (Philox) for arrays drawn once when a source is built, and `unit_at` (SplitMix64's finaliser
+over key and counter) inside compiled code, where one number is wanted for one contract at one second.
+"""
+
+from hashlib import blake2b
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from g6_core.domain.kernel import kernel
+
+_TO_UNIT = 1.0 / (1 << 52)
+
+
+def key_of(seed: int, *labels: object) -> int:
+    """A 63-bit key for a seed and what it is for; equal text of all labels means an equal key."""
+    text = "|".join(str(part) for part in (seed, *labels))
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+
+def stream(seed: int, *labels: object) -> Generator:
+    """An independent generator for a seed and what it is for."""
+    return Generator(Philox(key=key_of(seed, *labels)))
+
+
+@kernel("uint64(uint64)")
+def _mix(word: np.uint64) -> np.uint64:
+    """SplitMix64's finaliser: every input bit changes half of the output bits."""
+    word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return word ^ (word >> np.uint64(31))
+
+
+@kernel("float64(int64, int64, int64)")
+def unit_at(key: int, purpose: int, counter: int) -> float:
+    """A number in (0, 1) for (key, purpose, counter); `purpose` is a small number, one per use of the key."""
+    word = _mix(np.uint64(key) + np.uint64(purpose + 1) * np.uint64(0x9E3779B97F4A7C15))
+    word = _mix(word ^ (np.uint64(counter) + np.uint64(0x632BE59BD9B4E019)))
+    # 52 bits and a half: exact in a double, so that neither 0 nor 1 can come out.
+    return (np.float64(np.int64(word >> np.uint64(12))) + 0.5) * _TO_UNIT

@@ -1,0 +1,45 @@
+"""The in-process feed: ticks of the simulated exchange, only those that changed, and its order pushes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g6_core.domain.market import TICK
+from g6_core.sim.exchange import Exchange
+
+
+class SimFeed:
+    """What a ticker connection would deliver, read straight from the exchange at the current virtual time."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._tokens = np.zeros(0, np.int64)
+        self._last: dict[int, bytes] = {}
+
+    def subscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stream these tokens in full mode."""
+        self._tokens = np.union1d(self._tokens, np.array(tokens, np.int64))
+
+    def unsubscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stop streaming these tokens."""
+        self._tokens = np.setdiff1d(self._tokens, np.array(tokens, np.int64))
+        for token in tokens:
+            self._last.pop(token, None)
+
+    def poll(self) -> NDArray[np.void]:
+        """TICK rows that changed since the last call; may be empty."""
+        if not len(self._tokens):
+            return np.zeros(0, TICK)
+        ticks = self._exchange.ticks(self._tokens)
+        fresh = np.zeros(len(ticks), np.bool_)
+        for place, tick in enumerate(ticks):
+            content = tick.tobytes()
+            token = int(tick["token"])
+            fresh[place] = self._last.get(token) != content
+            self._last[token] = content
+        return ticks[fresh]
+
+    def order_updates(self) -> list[dict[str, Any]]:
+        """Order rows pushed since the last call, in Kite's postback shape."""
+        return self._exchange.take_order_updates()

@@ -1,0 +1,122 @@
+"""Market source `recorded`: a recorded NSE option chain as a day to trade on.
+
+Event time is the collection stamp. At a recorded snapshot the quotes are the record's bid, ask, last price, OI,
+volume and touch sizes, exactly. Between two appearances of a contract at most 180 s apart within the session
+they follow a seeded bridge (`g6_core.sim.bridge`) and carry the current second as stamp. In longer silences, after
+the last snapshot and for a contract that vanished they are the last values with their old stamp; before the
+first snapshot there is nothing.
+
+The record has no index: its row shows the parity forward of the nearest expiry (`spot_kind` is ``forward``), without
+book, volume and OI, and its previous close is the forward of the recorded closes. Open, high and low start with the
+first snapshot, since the recording does not show the day before it; average price is the volume-weighted mean
+of the recorded last prices.
+"""
+
+from datetime import date
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.market import QUOTE
+from g6_core.sim import bridge
+from g6_core.sim.chain_nodes import build_nodes
+from g6_core.sim.counter_random import key_of, stream
+from g6_core.sim.dump import DUMP_LABEL, synthetic_book
+from g6_core.sim.nse_chain import read_chain_day
+
+GAP_MAX_S = 180
+TRADING_DAYS_PER_YEAR = 252
+
+
+class RecordedSource:
+    """A `MarketSource` over one index and day of a recording.
+
+    `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
+    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `dump_label`.
+    Raises DataError, CalendarError or UserError as `g6_core.sim.nse_chain.read_chain_day` does.
+    """
+
+    label = "recorded"
+    spot_kind = "forward"
+    dump_label = DUMP_LABEL
+
+    def __init__(
+        self,
+        path: Path,
+        rules: MarketRules,
+        trade_date: date | None = None,
+        underlying: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        day = read_chain_day(path, rules, trade_date, underlying)
+        self.trade_date = day.trade_date
+        self.underlyings = (day.underlying,)
+        self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.listing()})
+        self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
+        self.snapshots_ms = day.stamps_ms
+        rows = self.instruments.rows
+        lots = np.array([row.lot_size for row in rows[1::2]], np.int64)
+        built = build_nodes(day, lots, rows[0].tick_paise, self.session.close_ms)
+        self._tokens = np.array([row.token for row in rows], np.int64)
+        self._terms = np.zeros((len(rows), bridge.TERMS_WIDTH), np.int64)
+        self._terms[:, bridge.KEY] = [key_of(seed, self.trade_date, row.token) for row in rows]
+        self._terms[:, bridge.LOT] = [row.lot_size for row in rows]
+        self._terms[:, bridge.TICK] = [row.tick_paise for row in rows]
+        self._terms[:, bridge.CLOSE] = built.close_paise
+        self._base_ms = int(day.stamps_ms[0])
+        self._stamps_s = (day.stamps_ms - self._base_ms) // 1000
+        joined = _joined(day.stamps_ms, self.session)
+        seed_of_day = key_of(seed, self.trade_date, day.underlying)
+        self._noise = _forward_noise(
+            self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
+        )
+        self._nodes = built.nodes
+        bridge.fold_record(self._nodes, built.present, self._stamps_s, joined, GAP_MAX_S, self._terms, self._noise)
+
+    def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """QUOTE rows for `tokens`, in their order; see the module for what they are at any time."""
+        out = np.zeros(len(tokens), QUOTE)
+        bridge.fill_quotes(
+            np.ascontiguousarray(tokens, np.int64),
+            time_ms,
+            self._base_ms,
+            self._stamps_s,
+            self._tokens,
+            self._terms,
+            self._nodes,
+            self._noise,
+            out.view(np.int64).reshape(len(tokens), bridge.QUOTE_WIDTH),
+        )
+        return out
+
+
+def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]:
+    """1 where the market is open at a snapshot: only from there may prices move to the next one."""
+    return ((stamps_ms >= session.open_ms) & (stamps_ms < session.close_ms)).astype(np.int64)
+
+
+def _forward_noise(
+    stamps_s: NDArray[np.int64],
+    joined: NDArray[np.int64],
+    forward_paise: NDArray[np.float64],
+    sigma: float,
+    session: Session,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Displacement of the forward in paise for every second of the record: a Brownian bridge per interval.
+
+    Zero at every snapshot and in silences. `sigma` is per square root of a year of trading seconds.
+    """
+    noise = np.zeros(int(stamps_s[-1]) + 2)
+    year_s = TRADING_DAYS_PER_YEAR * (session.close_ms - session.open_ms) / 1000
+    for place in range(len(stamps_s) - 1):
+        start, seconds = int(stamps_s[place]), int(stamps_s[place + 1] - stamps_s[place])
+        step = forward_paise[place] * sigma / sqrt(year_s)
+        if joined[place] == 0 or seconds > GAP_MAX_S or not np.isfinite(step):
+            continue
+        walk = np.cumsum(stream(seed, "bridge", place).standard_normal(seconds)) * step
+        noise[start + 1 : start + seconds + 1] = walk - walk[-1] * np.arange(1, seconds + 1) / seconds
+    return noise

@@ -1,0 +1,48 @@
+"""Compile every numba kernel once, when the environment is made, so that neither tests nor a trading day wait for it.
+
+Kernels have explicit signatures and `cache=True`: importing their module compiles them and leaves the result on disk
+beside the source. So warming is importing, and nothing has to be listed here.
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+PACKAGES = ("g6_core.domain", "g6_core.engine", "g6_core.sim")
+
+
+def import_all(packages: tuple[str, ...] = PACKAGES) -> Iterator[ModuleType]:
+    """Import `packages` and all modules below them, in name order; an import error is not caught."""
+    for name in packages:
+        package = importlib.import_module(name)
+        yield package
+        for found in pkgutil.walk_packages(package.__path__, prefix=f"{name}."):
+            yield importlib.import_module(found.name)
+
+
+def kernels(modules: Iterator[ModuleType]) -> dict[str, int]:
+    """Compiled functions defined in `modules`: qualified name -> number of compiled signatures.
+
+    A zero is a kernel that would compile at its first call, in the middle of a day.
+    """
+    from numba.core.registry import CPUDispatcher
+
+    found: dict[str, int] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, CPUDispatcher):
+                found[f"{value.py_func.__module__}.{value.py_func.__name__}"] = len(value.signatures)
+    return found
+
+
+def main() -> int:
+    """Warm everything and say how much that was."""
+    found = kernels(import_all())
+    sys.stdout.write(f"{len(found)} compiled kernels ready\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a collection cycle makes of quotes: rows, overviews, coverage. Pure."""

@@ -1,0 +1,80 @@
+"""Coverage: how much of what should have been seen was seen, and which minutes are missing altogether."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from g6_core.domain.ist import MINUTE_MS
+from g6_core.schema.options import OptionRow, RowStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Contract-cycles by status; expected = live + stale + missing."""
+
+    live: int
+    stale: int
+    missing: int
+    no_contract: int
+    closed: int
+    minutes_missing: tuple[int, ...]
+
+    @property
+    def expected(self) -> int:
+        """Contract-cycles that should have had a live quote."""
+        return self.live + self.stale + self.missing
+
+    @property
+    def pct(self) -> float:
+        """Live share of the expected contract-cycles, percent with two decimals; 0 when nothing was expected."""
+        return round(100 * self.live / self.expected, 2) if self.expected else 0.0
+
+
+@dataclass(slots=True)
+class CoverageTally:
+    """Counts rows cycle by cycle: in all (identical expiries once), and for each index and expiry code."""
+
+    _all: "_Counts" = field(default_factory=lambda: _Counts())
+    _by_code: dict[tuple[str, str], "_Counts"] = field(default_factory=dict)
+
+    def add(self, rows: Iterable[OptionRow]) -> Coverage:
+        """Count the rows of one cycle; returns the coverage of this cycle alone."""
+        cycle = _Counts()
+        seen: dict[tuple[str, date | None], str] = {}
+        for row in rows:
+            self._by_code.setdefault((row.index, row.expiry_code), _Counts()).add(row)
+            if row.expiry is None or seen.setdefault((row.index, row.expiry), row.expiry_code) == row.expiry_code:
+                self._all.add(row)
+                cycle.add(row)
+        return cycle.coverage()
+
+    def total(self) -> Coverage:
+        """Over everything."""
+        return self._all.coverage()
+
+    def by_code(self) -> dict[str, Coverage]:
+        """Per ``NIFTY/this_week``."""
+        return {f"{index}/{code}": counts.coverage() for (index, code), counts in self._by_code.items()}
+
+
+@dataclass(slots=True)
+class _Counts:
+    statuses: Counter[str] = field(default_factory=Counter)
+    live_by_minute: Counter[int] = field(default_factory=Counter)
+
+    def add(self, row: OptionRow) -> None:
+        call, put = row.call.status, row.put.status
+        self.statuses[call] += 1
+        self.statuses[put] += 1
+        self.live_by_minute[row.time_ms // MINUTE_MS * MINUTE_MS] += (call == RowStatus.LIVE) + (put == RowStatus.LIVE)
+
+    def coverage(self) -> Coverage:
+        return Coverage(
+            live=self.statuses[RowStatus.LIVE],
+            stale=self.statuses[RowStatus.STALE],
+            missing=self.statuses[RowStatus.MISSING],
+            no_contract=self.statuses[RowStatus.NO_CONTRACT],
+            closed=self.statuses[RowStatus.CLOSED],
+            minutes_missing=tuple(sorted(minute for minute, live in self.live_by_minute.items() if live == 0)),
+        )

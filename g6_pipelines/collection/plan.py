@@ -1,0 +1,149 @@
+"""What is collected of one index on one day: expiries by code, hours, and which quotes a cycle needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+
+from g6_core.adapters.kite_market import QUOTE_KEYS_MAX
+from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.chain import atm_on_step
+from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
+from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.universe import Pair, contracts_of, pairs_at
+from g6_core.schema.options import OptionRow, SpotKind
+from g6_pipelines.collection.rows import ExpiryView, Moment, Quotes, Spot, forward_of, rows_of
+
+DAY_MS = 86_400_000
+
+
+@dataclass(slots=True)
+class IndexPlan:
+    """One index. Changes only in `atm_paise`, the last known money, so that a cycle mostly needs one call."""
+
+    underlying: str
+    day: date
+    book: InstrumentBook
+    index_row: Instrument
+    index_kind: str
+    step_paise: int
+    offsets: tuple[int, ...]
+    codes: dict[str, date | None]
+    session: Session
+    expires_ms: dict[date, int]
+    open_until_ms: dict[date, int]
+    atm_paise: int | None = None
+    _pairs: dict[tuple[date, int], tuple[Pair, ...]] = field(default_factory=dict)
+
+    def expiries(self) -> tuple[date, ...]:
+        """Distinct expiries, nearest first."""
+        return tuple(sorted({expiry for expiry in self.codes.values() if expiry is not None}))
+
+    def wanted_keys(self, asked: Mapping[str, object] | set[str]) -> list[str]:
+        """Keys of the index and its universe; of the whole nearest chain when the index alone gave no money."""
+        keys = [self.index_row.kite_key]
+        if self.atm_paise is not None:
+            pairs = [pair for expiry in self.expiries() for pair in self._pairs_of(expiry, self.atm_paise)]
+            keys += [row.kite_key for row in contracts_of(pairs)]
+        elif keys[0] in asked:
+            keys += [row.kite_key for row in self._nearest_chain()][: QUOTE_KEYS_MAX - 1]
+        return keys
+
+    def locate(self, quotes: Quotes, moment: Moment) -> Spot | None:
+        """Spot from the live index quote, else the live parity forward; moves the money along.
+
+        A stale index quote still says where the money was, but it is not a spot.
+        """
+        quote = quotes.get(self.index_row.kite_key)
+        spot = None
+        if quote is not None and quote.ltp is not None and moment.is_live(quote):
+            spot = Spot(quote.ltp, self.index_kind)
+        else:
+            forward = self._nearest_forward(quotes, moment)
+            if forward is not None:
+                spot = Spot(forward, SpotKind.FORWARD.value)
+        if spot is not None:
+            self.atm_paise = atm_on_step(round(spot.rupees * 100), self.step_paise)
+        elif self.atm_paise is None and quote is not None and quote.ltp is not None:
+            self.atm_paise = atm_on_step(round(quote.ltp * 100), self.step_paise)
+        return spot
+
+    def rows(self, spot: Spot | None, quotes: Quotes, moment: Moment) -> list[OptionRow]:
+        """The rows of a cycle."""
+        views = {expiry: self._view(expiry, quotes, moment) for expiry in self.expiries()}
+        by_code = {code: None if expiry is None else views[expiry] for code, expiry in self.codes.items()}
+        return rows_of(self.underlying, by_code, self.offsets, self.day, self.atm_paise, spot, quotes, moment)
+
+    def _view(self, expiry: date, quotes: Quotes, moment: Moment) -> ExpiryView:
+        pairs = () if self.atm_paise is None else self._pairs_of(expiry, self.atm_paise)
+        return ExpiryView(
+            expiry=expiry,
+            pairs=pairs,
+            forward=forward_of(pairs, quotes, moment),
+            expires_ms=self.expires_ms[expiry],
+            open_until_ms=self.open_until_ms[expiry],
+        )
+
+    def _pairs_of(self, expiry: date, atm_paise: int) -> tuple[Pair, ...]:
+        key = (expiry, atm_paise)
+        if key not in self._pairs:
+            self._pairs[key] = pairs_at(self.book, self.underlying, expiry, atm_paise, self.step_paise, self.offsets)
+        return self._pairs[key]
+
+    def _nearest_pairs(self) -> tuple[Pair, ...]:
+        """Every listed strike of the nearest expiry."""
+        nearest = self.expiries()[:1]
+        strikes = [strike for expiry in nearest for strike in self.book.strikes(self.underlying, expiry)]
+        return tuple(
+            pair
+            for expiry in nearest
+            for strike in strikes
+            for pair in pairs_at(self.book, self.underlying, expiry, strike, self.step_paise, (0,))
+        )
+
+    def _nearest_chain(self) -> tuple[Instrument, ...]:
+        return contracts_of(self._nearest_pairs())
+
+    def _nearest_forward(self, quotes: Quotes, moment: Moment) -> float | None:
+        return forward_of(self._nearest_pairs(), quotes, moment) if quotes else None
+
+
+def plan_index(
+    underlying: str,
+    day: date,
+    book: InstrumentBook,
+    rules: MarketRules,
+    expiry_codes: Sequence[str],
+    offsets: Sequence[int],
+    index_kind: str,
+) -> IndexPlan:
+    """Resolve the configured codes from the dump. DataError when the dump has no row of the index."""
+    index_row = book.index(underlying)
+    if index_row is None:
+        raise DataError(f"the instruments dump of {day} has no index row of {underlying}; fetch the dump again")
+    spec = rules.index(underlying)
+    found = resolve_expiry_codes(book.expiries(underlying), day, partial(rules.is_monthly, underlying))
+    codes = {code: found.get(ExpiryCode(code)) for code in expiry_codes}
+    expiries = {expiry for expiry in codes.values() if expiry is not None}
+    return IndexPlan(
+        underlying=underlying,
+        day=day,
+        book=book,
+        index_row=index_row,
+        index_kind=index_kind,
+        step_paise=spec.strike_step_paise,
+        offsets=tuple(offsets),
+        codes=dict(codes),
+        session=rules.session(day, spec.option_exchange),
+        expires_ms={expiry: expires_at(rules, spec.option_exchange, day, expiry) for expiry in expiries},
+        open_until_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in expiries},
+    )
+
+
+def expires_at(rules: MarketRules, exchange: str, day: date, expiry: date) -> int:
+    """Close of the expiry day; an expiry beyond the known trading days is given today's hours."""
+    try:
+        return rules.session(expiry, exchange, expiry).close_ms
+    except CalendarError:
+        return rules.session(day, exchange).close_ms + (expiry - day).days * DAY_MS

@@ -1,0 +1,138 @@
+"""Gathers what the report shows; what is missing is said on the page instead of stopping it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import polars as pl
+
+from g6_core.adapters.lake import read_lake
+from g6_core.adapters.ledger import DayLedger, Ledger
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.checks import Check
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import at
+from g6_core.domain.records import Direction
+from g6_core.engine.params import ExitParams
+from g6_core.schema.paths import DataPaths
+from g6_core.schema.picks import Picks, Scores
+
+T = TypeVar("T")
+
+CHAIN_COLUMNS = (
+    *("timestamp", "index", "expiry_code", "expiry", "offset", "strike", "spot", "spot_kind", "forward"),
+    *(f"{side}_{name}" for side in ("call", "put") for name in ("status", "symbol", "ltp", "bid", "ask", "oi", "iv")),
+)
+
+
+class Reconciliation(msgspec.Struct, frozen=True):
+    """The part of the reconciliation document that is shown."""
+
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DayFacts:
+    """Everything the page is made from. `chain` has `CHAIN_COLUMNS` plus `ms`; it is empty when nothing was collected.
+
+    `notes` are sentences about what could not be read.
+    """
+
+    day: date
+    midnight_ms: int
+    session: Session
+    underlyings: tuple[str, ...]
+    summary: Mapping[str, object]
+    exits: ExitParams
+    ledger: DayLedger
+    chain: pl.DataFrame
+    checks: tuple[Check, ...]
+    scores: Scores | None
+    picks: Picks | None
+    notes: tuple[str, ...]
+
+    def hours(self, time_ms: int) -> float:
+        """Hours after midnight IST, the x axis of all pictures."""
+        return (time_ms - self.midnight_ms) / 3_600_000
+
+
+def gather(
+    paths: DataPaths,
+    ledger: Ledger,
+    settings: Settings,
+    rules: MarketRules,
+    day: date,
+    summary: Mapping[str, object],
+) -> DayFacts:
+    """Read the day's ledger, lake, reconciliation, scores and picks; each of the files may be missing or damaged."""
+    notes: list[str] = []
+    kept = ledger.day(day)
+    chain = _chain(paths.lake(day), notes)
+    reconciliation = _document(paths.reconciliation(day), Reconciliation, "the reconciliation", notes)
+    names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions)}
+    underlyings = tuple(name for name in rules.underlyings if name in names)
+    exchange = rules.index(underlyings[0] if underlyings else rules.underlyings[0]).option_exchange
+    return DayFacts(
+        day=day,
+        midnight_ms=at(day, time()),
+        session=rules.session(day, exchange),
+        underlyings=underlyings,
+        summary=summary,
+        exits=settings.engine_params().exits,
+        ledger=kept,
+        chain=chain,
+        checks=reconciliation.checks if reconciliation is not None else (),
+        scores=_document(paths.scores(day), Scores, "the scores", notes),
+        picks=_document(paths.picks(rules.next_trading_day(day)), Picks, "the picks", notes),
+        notes=tuple(notes),
+    )
+
+
+def refusals(ledger: DayLedger, underlyings: Sequence[str]) -> list[tuple[str, str, int, str]]:
+    """(underlying, rule, times, example) of verdicts that stopped a wanted entry, the most frequent first.
+
+    Decisions without a direction are left out: nothing was wanted then. One decision can count under several rules.
+    """
+    times: Counter[tuple[str, str]] = Counter()
+    example: dict[tuple[str, str], str] = {}
+    for decision in ledger.decisions:
+        if decision.approved or decision.direction is Direction.AVOID:
+            continue
+        for rule, verdict in {verdict.rule: verdict for verdict in decision.verdicts if verdict.blocks}.items():
+            key = (decision.underlying, rule)
+            times[key] += 1
+            value = "unknown" if verdict.value is None else f"{verdict.value:g}"
+            limit = "" if verdict.limit is None else f" against {verdict.limit:g}"
+            example[key] = f"{value}{limit} {verdict.note}".strip()
+    wanted = {name: place for place, name in enumerate(underlyings)}
+    ordered = sorted(times.items(), key=lambda item: (wanted.get(item[0][0], len(wanted)), -item[1], item[0]))
+    return [(underlying, rule, count, example[underlying, rule]) for (underlying, rule), count in ordered]
+
+
+def _chain(path: Path, notes: list[str]) -> pl.DataFrame:
+    try:
+        rows = read_lake(path, CHAIN_COLUMNS)
+    except DataError as error:
+        notes.append(str(error))
+        columns: dict[str, pl.DataType] = {name: pl.Float64() for name in CHAIN_COLUMNS}
+        text = ("index", "expiry_code", "spot_kind", "call_status", "put_status", "call_symbol", "put_symbol")
+        columns |= {name: pl.String() for name in text}
+        columns |= {"timestamp": pl.Datetime("ms", "UTC"), "expiry": pl.Date(), "offset": pl.Int64()}
+        rows = pl.DataFrame(schema=columns)
+    return rows.with_columns(ms=pl.col("timestamp").dt.timestamp("ms"))
+
+
+def _document(path: Path, kind: type[T], what: str, notes: list[str]) -> T | None:
+    if not path.exists():
+        notes.append(f"{what} of this day were not made")
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        notes.append(f"{what} could not be read: {error}")
+        return None

@@ -1,0 +1,303 @@
+"""The day report as one self-contained HTML page: no script, no outside resource, everything escaped."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from g6_core.domain.ist import ist_clock
+from g6_core.domain.money import rupees_text
+from g6_core.domain.records import TradeRecord
+from g6_core.schema.picks import IndexPicks
+from g6_pipelines.report import figures
+from g6_pipelines.report.facts import DayFacts, refusals
+from g6_pipelines.report.style import STYLE
+
+TRADE_PICTURES_MAX = 24
+_SOURCE_WORDS = {
+    "recorded": "recorded quotes",
+    "modelled": "modelled market: nothing here is a real price",
+    "synthetic": "synthetic instruments dump",
+    "forward": "index shown as parity forward",
+    "simulated": "simulated exchange",
+}
+
+
+def render(facts: DayFacts) -> str:
+    """The whole page."""
+    trades = facts.ledger.trades
+    sections = [
+        _header(facts),
+        _key_figures(facts),
+        _notes(facts.notes),
+        *(
+            _picture(f"{name} through the day", figures.index_picture(facts, name), _INDEX_TEXT)
+            for name in facts.underlyings
+        ),
+        _picture(
+            "Profit and loss", figures.pnl_picture(facts), "Closed trades after charges, open ones at the last price."
+        )
+        if trades
+        else "",
+        _section("Trades", _trades_table(trades) + _trade_pictures(facts)),
+        _section("Signals and refusals", _signals(facts) + _refusals(facts)),
+        *(_chain_section(facts, name) for name in facts.underlyings),
+        _section("Checks", _checks(facts)),
+        _section("Picks for the next trading day", _picks(facts)),
+        _section("Strategy scores", _scores(facts)),
+        _footer(facts),
+    ]
+    title = escape(f"G6 {facts.day} {', '.join(facts.underlyings)}")
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    body = "\n".join(section for section in sections if section)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>{head}<title>{title}</title>\n'
+        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body>\n</html>\n"
+    )
+
+
+_INDEX_TEXT = (
+    "Shading: direction of the 5-minute Supertrend. Triangles: signals. Thick lines: trades, numbered as in the table."
+)
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _picture(title: str, uri: str | None, text: str) -> str:
+    if uri is None:
+        return _section(title, _nothing("No prices were collected, so there is nothing to draw."))
+    return _section(title, _image(title, uri) + f'<p class="note">{escape(text)}</p>')
+
+
+def _image(alt: str, uri: str) -> str:
+    return f'<img alt="{escape(alt)}" src="{uri}">'
+
+
+def _nothing(text: str) -> str:
+    return f'<p class="nothing">{escape(text)}</p>'
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = ()) -> str:
+    def cells(row: Sequence[object], tag: str) -> str:
+        return "".join(
+            f'<{tag} class="n">{escape(str(cell))}</{tag}>'
+            if place in numeric
+            else f"<{tag}>{escape(str(cell))}</{tag}>"
+            for place, cell in enumerate(row)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _header(facts: DayFacts) -> str:
+    labels = [str(facts.summary[key]) for key in ("source", "source_label") if facts.summary.get(key)]
+    kinds = [kind for kind in facts.chain["spot_kind"].drop_nulls().unique().sort().to_list() if kind == "forward"]
+    badges = "".join(
+        f'<span class="badge">{escape(_SOURCE_WORDS.get(label, label))}</span>'
+        for label in dict.fromkeys(labels + kinds)
+    )
+    seed = f" · seed {escape(str(facts.summary['seed']))}" if "seed" in facts.summary else ""
+    names = escape(", ".join(facts.underlyings) or "no index")
+    return (
+        f"<header><p class='brand'>G6 day report</p><h1>{facts.day:%A}, {facts.day.day} {facts.day:%B %Y}</h1>"
+        f"<p>{names}{seed} · times in IST, money in rupees</p><p>{badges}</p></header>"
+    )
+
+
+def _key_figures(facts: DayFacts) -> str:
+    trades = facts.ledger.trades
+    net = sum(trade.net_pnl_paise for trade in trades)
+    charges = sum(trade.charges_paise for trade in trades)
+    bad = [check for check in facts.checks if not check.passed]
+    cards = [
+        ("Net P&L", _money(net), "good" if net > 0 else "bad" if net < 0 else ""),
+        ("Charges", _money(charges), ""),
+        ("Trades", f"{sum(trade.net_pnl_paise > 0 for trade in trades)} won of {len(trades)}", ""),
+        ("Signals", str(len(facts.ledger.signals)), ""),
+        ("Coverage", f"{facts.summary['coverage_pct']:.1f} %" if _is_number(facts, "coverage_pct") else "unknown", ""),
+        ("Cycles", f"{facts.summary['cycles']:,}" if _is_number(facts, "cycles") else "unknown", ""),
+        ("Rows", f"{len(facts.chain):,}", ""),
+        (
+            "Checks",
+            f"{len(facts.checks) - len(bad)} of {len(facts.checks)} passed" if facts.checks else "not made",
+            "bad" if bad else "",
+        ),
+    ]
+    shown = "".join(
+        f'<div class="card {kind}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>' for name, value, kind in cards
+    )
+    return f"<dl class='cards'>{shown}</dl>"
+
+
+def _is_number(facts: DayFacts, key: str) -> bool:
+    return isinstance(facts.summary.get(key), int | float)
+
+
+def _money(amount_paise: int) -> str:
+    """``-1,234.50`` with a real minus sign."""
+    return f"{abs(amount_paise) / 100:,.2f}" if amount_paise >= 0 else f"\N{MINUS SIGN}{-amount_paise / 100:,.2f}"
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="warn">{escape(note)}</p>' for note in notes)
+
+
+def _numbered(trades: Sequence[TradeRecord]) -> list[tuple[int, TradeRecord]]:
+    """Trades with their number per underlying, as drawn on the index picture."""
+    seen: dict[str, int] = {}
+    result = []
+    for trade in trades:
+        seen[trade.underlying] = seen.get(trade.underlying, 0) + 1
+        result.append((seen[trade.underlying], trade))
+    return result
+
+
+def _trades_table(trades: Sequence[TradeRecord]) -> str:
+    if not trades:
+        return _nothing("No trade was entered. The refusals below say why.")
+    heads = ("#", "Contract", "Units", "Entry", "at", "Exit", "at", "Reason", "Gross", "Charges", "Net")
+    rows = [
+        (
+            number,
+            trade.tradingsymbol,
+            trade.quantity,
+            ist_clock(trade.entry_ms),
+            rupees_text(trade.entry_paise),
+            ist_clock(trade.exit_ms) if trade.exit_ms else "open",
+            rupees_text(trade.exit_paise) if trade.exit_ms else "",
+            trade.exit_reason,
+            _money(trade.gross_pnl_paise),
+            _money(trade.charges_paise),
+            _money(trade.net_pnl_paise),
+        )
+        for number, trade in _numbered(trades)
+    ]
+    return _table(heads, rows, numeric=(2, 4, 6, 8, 9, 10))
+
+
+def _trade_pictures(facts: DayFacts) -> str:
+    shown = _numbered(facts.ledger.trades)[:TRADE_PICTURES_MAX]
+    pictures = "".join(
+        f"<figure><figcaption>{number}. {escape(trade.tradingsymbol)}: "
+        f"{escape(trade.exit_reason or 'still open')}, net {escape(_money(trade.net_pnl_paise))}</figcaption>"
+        f"{_image(f'{trade.tradingsymbol} around the trade', figures.trade_picture(facts, trade))}</figure>"
+        for number, trade in shown
+    )
+    left = len(facts.ledger.trades) - len(shown)
+    more = _nothing(f"{left} more trades are in the table only.") if left > 0 else ""
+    return f'<div class="grid">{pictures}</div>{more}' if pictures else ""
+
+
+def _signals(facts: DayFacts) -> str:
+    if not facts.ledger.signals:
+        return _nothing("No signal became true.")
+    approved = {decision.signal_id for decision in facts.ledger.decisions if decision.approved}
+    rows = [
+        (
+            ist_clock(signal.time_ms),
+            signal.underlying,
+            signal.direction,
+            signal.strategy,
+            "entered" if signal.signal_id in approved else "not entered",
+            ", ".join(f"{name} {value:g}" for name, value in sorted(signal.features.items())),
+        )
+        for signal in facts.ledger.signals
+    ]
+    return _table(("Time", "Index", "Direction", "Strategy", "", "Features"), rows)
+
+
+def _refusals(facts: DayFacts) -> str:
+    found = refusals(facts.ledger, facts.underlyings)
+    if not found:
+        return ""
+    text = "Minutes in which a direction stood but a rule stopped the entry; one minute can count under several rules."
+    table = _table(("Index", "Rule", "Minutes", "Last time"), found, numeric=(2,))
+    return f"<h3>Refusals by reason</h3><p class='note'>{escape(text)}</p>{table}"
+
+
+def _chain_section(facts: DayFacts, underlying: str) -> str:
+    coverage = figures.coverage_picture(facts, underlying)
+    if coverage is None:
+        return ""
+    pairs = (
+        ("Implied volatility by strike", figures.smile_picture(facts, underlying)),
+        ("Open interest by strike", figures.open_interest_picture(facts, underlying)),
+    )
+    shown = "".join(
+        f"<figure><figcaption>{escape(title)}</figcaption>{_image(f'{underlying} {title}', uri)}</figure>"
+        for title, uri in pairs
+        if uri is not None
+    )
+    grid = f'<div class="grid">{shown}</div>' if shown else ""
+    text = "Each column is one collection cycle, each row one distance from the money, one band per expiry."
+    body = _image(f"Coverage of {underlying}", coverage) + f'<p class="note">{escape(text)}</p>' + grid
+    return _section(f"{underlying}: what was collected", body)
+
+
+def _checks(facts: DayFacts) -> str:
+    if not facts.checks:
+        return _nothing("The day was not reconciled.")
+    rows = [("passed" if check.passed else "FAILED", check.name, check.detail) for check in facts.checks]
+    return _table(("", "Check", "Finding"), rows)
+
+
+def _picks(facts: DayFacts) -> str:
+    if facts.picks is None:
+        return _nothing("No picks were made.")
+    return f"<p class='note'>For {facts.picks.trade_date:%A}, {facts.picks.trade_date}</p>" + "".join(
+        _index_picks(index) for index in facts.picks.indices.values()
+    )
+
+
+def _index_picks(index: IndexPicks) -> str:
+    if not index.picks:
+        return _nothing(f"{index.underlying}: none, {index.reason}.")
+    rows = [
+        (
+            pick.rank,
+            pick.tradingsymbol,
+            f"{pick.price_paise / 100:.2f}",
+            f"{pick.score:.1f}",
+            f"{pick.delta:.2f}",
+            f"{pick.iv_pct:.2f}",
+            f"{pick.spread_pct:.2f}",
+            f"{pick.oi:,}",
+            "; ".join(pick.reasons[:2]),
+        )
+        for pick in index.picks
+    ]
+    told = f"{index.underlying}, chain of {ist_clock(index.as_of_ms)}, closing trend {index.trend}"
+    heads = ("#", "Contract", "Price", "Score of 210", "Delta", "IV %", "Spread %", "OI", "Why")
+    return f"<h3>{escape(told)}</h3>" + _table(heads, rows, numeric=range(2, 8))
+
+
+def _scores(facts: DayFacts) -> str:
+    if facts.scores is None:
+        return _nothing("No scores were made.")
+    rows = [
+        (
+            one.underlying,
+            one.strategy or "unknown",
+            one.status.replace("_", " "),
+            one.days,
+            one.signals,
+            f"{one.wins} of {one.trades}",
+            _money(one.net_pnl_paise),
+            "unknown" if one.profit_factor is None else f"{one.profit_factor:.2f}",
+            "unknown" if one.z_score is None else f"{one.z_score:.2f}",
+            "; ".join(one.reasons),
+        )
+        for one in facts.scores.scores
+    ]
+    heads = ("Index", "Strategy", "Status", "Days", "Signals", "Won", "Net", "Profit factor", "z", "Why")
+    return _table(heads, rows, numeric=range(3, 9))
+
+
+def _footer(facts: DayFacts) -> str:
+    journal = facts.summary.get("journal_sha256")
+    config = facts.ledger.decisions[-1].config_sha256 if facts.ledger.decisions else ""
+    parts = [f"journal sha256 {journal}" if journal else "", f"configuration sha256 {config}" if config else ""]
+    told = "<br>".join(escape(part) for part in parts if part)
+    plain = "A record of what a program did in a market or a model of one; not advice."
+    return f"<footer><p>{told}</p><p>{plain}</p></footer>"

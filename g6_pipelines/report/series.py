@@ -1,0 +1,202 @@
+"""The numbers behind the pictures: plain arrays over hours of the day, no drawing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from g6_core.domain.ist import MINUTE_MS, ist_clock
+from g6_core.domain.records import TradeRecord
+from g6_core.schema.options import RowStatus
+from g6_pipelines.report.facts import DayFacts
+
+Floats = NDArray[np.float64]
+GAP_HOURS = 3.5 / 60
+_CUTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """y over hours after midnight IST; nan in y breaks the line where nothing is known."""
+
+    x: Floats
+    y: Floats
+    label: str
+
+    def at(self, hours: Sequence[float]) -> Floats:
+        """y at some hours, between known points on a straight line."""
+        known = np.isfinite(self.y)
+        return np.interp(hours, self.x[known], self.y[known])
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Coverage of one expiry: `states` has one row per offset, one column per cycle."""
+
+    label: str
+    offsets: tuple[int, ...]
+    first_hour: float
+    last_hour: float
+    states: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The chain of one expiry at one moment: strike, call_oi, put_oi, otm_iv, ascending; forward in rupees."""
+
+    clock: str
+    expiry: date
+    forward: float
+    rows: pl.DataFrame
+
+
+def _broken(x: Floats, y: Floats, label: str) -> Line:
+    """A line with a nan wherever two points lie further apart than a few minutes."""
+    far = np.flatnonzero(np.diff(x) > GAP_HOURS) + 1
+    return Line(np.insert(x, far, x[far - 1]), np.insert(y, far, np.nan), label)
+
+
+def feature_line(facts: DayFacts, underlying: str, feature: str) -> Line:
+    """A feature of the decisions; values of 0 and unknown ones (warm-up) are left out."""
+    points = [
+        (facts.hours(one.time_ms), one.features[feature])
+        for one in facts.ledger.decisions
+        if one.underlying == underlying and np.isfinite(one.features.get(feature, np.nan)) and one.features[feature]
+    ]
+    pairs = np.array(points, dtype=np.float64).reshape(-1, 2)
+    return _broken(pairs[:, 0], pairs[:, 1], feature)
+
+
+def index_line(facts: DayFacts, underlying: str) -> Line:
+    """The index by minute as it was collected; without collected rows the closes the engine saw."""
+    cycles = (
+        facts.chain.filter(
+            (pl.col("index") == underlying)
+            & pl.col("spot").is_not_null()
+            & ((pl.col("call_status") == RowStatus.LIVE) | (pl.col("put_status") == RowStatus.LIVE))
+        )
+        .unique("ms", keep="first", maintain_order=True)
+        .sort("ms")
+    )
+    if cycles.is_empty():
+        return feature_line(facts, underlying, "close_1m")
+    hours = (cycles["ms"].to_numpy() - facts.midnight_ms) / 3_600_000
+    kinds = set(cycles["spot_kind"].drop_nulls().to_list())
+    label = "forward" if kinds == {"forward"} else "spot" if kinds == {"index"} else "spot or forward"
+    return _broken(hours.astype(np.float64), cycles["spot"].to_numpy().astype(np.float64), label)
+
+
+def trend_spans(facts: DayFacts, underlying: str) -> Iterator[tuple[float, float, float]]:
+    """(from hour, to hour, direction) of the 5-minute Supertrend, unknown stretches left out."""
+    line = feature_line(facts, underlying, "st_5m")
+    start = 0
+    for place in range(1, len(line.x) + 1):
+        ends = place == len(line.x) or line.y[place] != line.y[start]
+        if ends:
+            if np.isfinite(line.y[start]):
+                yield line.x[start], line.x[min(place, len(line.x) - 1)], line.y[start]
+            start = place
+
+
+def contract_prices(facts: DayFacts, tradingsymbol: str) -> pl.DataFrame:
+    """hour, ltp, bid, ask of a contract wherever it was collected live, whatever its distance from the money then."""
+    found = [
+        facts.chain.filter((pl.col(f"{side}_symbol") == tradingsymbol) & (pl.col(f"{side}_status") == RowStatus.LIVE))
+        .unique("ms", keep="first")
+        .select(
+            "ms",
+            hour=(pl.col("ms") - facts.midnight_ms) / 3_600_000,
+            **{name: pl.col(f"{side}_{name}").cast(pl.Float64) for name in ("ltp", "bid", "ask")},
+        )
+        for side in ("call", "put")
+    ]
+    return pl.concat(found).sort("ms")
+
+
+def pnl_line(facts: DayFacts) -> Line:
+    """Rupees by minute: closed trades after charges, open trades at the last collected price."""
+    trades = facts.ledger.trades
+    if not trades:
+        return Line(np.empty(0), np.empty(0), "")
+    stamps = set(range(facts.session.open_ms, facts.session.close_ms + 1, MINUTE_MS))
+    stamps.update(time_ms for trade in trades for time_ms in (trade.entry_ms, trade.exit_ms) if time_ms)
+    times = np.array(sorted(stamps), dtype=np.int64)
+    total = np.zeros(len(times))
+    for trade in trades:
+        total += _trade_value(facts, trade, times)
+    return Line((times - facts.midnight_ms) / 3_600_000, total / 100, "net")
+
+
+def _trade_value(facts: DayFacts, trade: TradeRecord, times: NDArray[np.int64]) -> Floats:
+    prices = contract_prices(facts, trade.tradingsymbol).drop_nulls("ltp").filter(pl.col("ms") > trade.entry_ms)
+    known_at = np.concatenate(([trade.entry_ms], prices["ms"].to_numpy()))
+    known = np.concatenate(([float(trade.entry_paise)], prices["ltp"].to_numpy() * 100))
+    last = known[np.maximum(np.searchsorted(known_at, times, side="right") - 1, 0)]
+    value = np.where(times >= trade.entry_ms, (last - trade.entry_paise) * trade.quantity, 0.0)
+    return np.where(times >= trade.exit_ms, float(trade.net_pnl_paise), value) if trade.exit_ms else value
+
+
+def coverage(facts: DayFacts, underlying: str) -> list[Band]:
+    """One band per collected expiry, nearest first; an expiry under two codes is one band named after both."""
+    rows = facts.chain.filter((pl.col("index") == underlying) & pl.col("expiry").is_not_null())
+    bands = []
+    for (expiry,), band in sorted(rows.group_by("expiry"), key=lambda item: str(item[0])):
+        codes = band["expiry_code"].unique(maintain_order=True).to_list()
+        states = band.select("ms", "offset", state=_state()).unique(["ms", "offset"], keep="first")
+        table = states.pivot(on="ms", index="offset", values="state", sort_columns=False).sort("offset")
+        columns = sorted((name for name in table.columns if name != "offset"), key=int)
+        grid = table.select(columns).fill_null(3).to_numpy().astype(np.uint8)
+        step = (int(columns[-1]) - int(columns[0])) / max(len(columns) - 1, 1) if len(columns) > 1 else MINUTE_MS
+        bands.append(
+            Band(
+                label=f"{expiry:%d %b}\n{', '.join(codes)}" if isinstance(expiry, date) else str(expiry),
+                offsets=tuple(table["offset"].to_list()),
+                first_hour=facts.hours(int(columns[0])),
+                last_hour=facts.hours(int(int(columns[-1]) + step)),
+                states=grid,
+            )
+        )
+    return bands
+
+
+def _state() -> pl.Expr:
+    """0 both sides live, 1 one side, 2 stale, 3 missing, 4 nothing expected."""
+    call, put = pl.col("call_status"), pl.col("put_status")
+    return (
+        pl.when((call == RowStatus.LIVE) & (put == RowStatus.LIVE))
+        .then(0)
+        .when((call == RowStatus.LIVE) | (put == RowStatus.LIVE))
+        .then(1)
+        .when((call == RowStatus.STALE) | (put == RowStatus.STALE))
+        .then(2)
+        .when((call == RowStatus.MISSING) | (put == RowStatus.MISSING))
+        .then(3)
+        .otherwise(4)
+    )
+
+
+def chain_cuts(facts: DayFacts, underlying: str) -> list[Cut]:
+    """The nearest expiry at up to four live moments: the first, the last and evenly between."""
+    rows = facts.chain.filter(
+        (pl.col("index") == underlying)
+        & (pl.col("call_status") == RowStatus.LIVE)
+        & (pl.col("put_status") == RowStatus.LIVE)
+        & pl.col("forward").is_not_null()
+    )
+    if rows.is_empty():
+        return []
+    expiry = rows["expiry"].min()
+    assert isinstance(expiry, date)
+    nearest = rows.filter(pl.col("expiry") == expiry)
+    stamps = nearest["ms"].unique().sort().to_list()
+    places = sorted({round(place) for place in np.linspace(0, len(stamps) - 1, _CUTS)})
+    cuts = []
+    for time_ms in (stamps[place] for place in places):
+        at_time = nearest.filter(pl.col("ms") == time_ms).unique("strike", keep="first").sort("strike")
+        otm = pl.when(pl.col("strike") >= pl.col("forward")).then("call_iv").otherwise("put_iv")
+        chosen = at_time.select("strike", "call_oi", "put_oi", otm_iv=otm.cast(pl.Float64).fill_null(float("nan")))
+        cuts.append(Cut(ist_clock(time_ms)[:5], expiry, float(at_time["forward"][0]), chosen))
+    return cuts

@@ -1,0 +1,31 @@
+"""The report stage: the day as one self-contained page."""
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from g6_core.adapters.files import write_atomic
+from g6_core.adapters.ledger import Ledger
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.report.facts import gather
+from g6_pipelines.report.page import render
+
+
+def report(
+    paths: DataPaths,
+    ledger: Ledger,
+    settings: Settings,
+    rules: MarketRules,
+    day: date,
+    summary: Mapping[str, object],
+) -> Path:
+    """Write `paths.report` from what the day left behind and return its path.
+
+    `summary` is that of the day command; `source`, `source_label` and `seed` are shown when they are in it. Missing
+    or damaged inputs are named on the page. Raises DataError when the ledger is unusable or the page cannot be written.
+    """
+    page = render(gather(paths, ledger, settings, rules, day, summary))
+    write_atomic(paths.report, page.encode("utf-8"))
+    return paths.report

@@ -1,0 +1,185 @@
+"""The order gateway: writes to the broker through kiteconnect, and says for each what is known afterwards.
+
+                                     place      modify, cancel
+answer with an order id              ACKED      ACKED
+never connected                      NOT_SENT   NOT_SENT
+429 (refused by the rate limit)      NOT_SENT   NOT_SENT
+400 or 403 with a reason             REFUSED    REFUSED
+400 that says "timed out"            UNKNOWN    UNKNOWN
+anything else (5xx, HTML, timeouts)  UNKNOWN    UNKNOWN
+"""
+
+from typing import Any
+
+import numpy as np
+import requests
+from kiteconnect import KiteConnect
+from kiteconnect import exceptions as kite_errors
+from numpy.typing import NDArray
+
+from g6_core.domain.events import (
+    BrokerSnapshot,
+    Cancel,
+    Modify,
+    OrderWrite,
+    PlaceEntry,
+    PlaceExit,
+    WriteAction,
+    WriteOutcome,
+    WriteResult,
+)
+from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.ist import to_ms
+from g6_core.domain.market import TICK
+from g6_core.domain.money import paise, rupees_text
+from g6_core.domain.orders import Fill, OrderRequest, OrderView, Side
+from g6_core.ports import Clock
+
+VARIETY = "regular"
+NEVER_CONNECTED = (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL)
+
+
+def classify(error: Exception) -> WriteOutcome:
+    """What a failed write means for the order (see the table above)."""
+    if isinstance(error, NEVER_CONNECTED):
+        return WriteOutcome.NOT_SENT
+    code = getattr(error, "code", None)
+    if isinstance(error, kite_errors.KiteException):
+        if code == 429:
+            return WriteOutcome.NOT_SENT
+        if code in (400, 403) and "timed out" not in str(error).lower():
+            return WriteOutcome.REFUSED
+    return WriteOutcome.UNKNOWN
+
+
+def _rupees(amount_paise: int) -> float:
+    return float(rupees_text(amount_paise))
+
+
+def order_view(row: dict[str, Any]) -> OrderView:
+    """A row of Kite's order book (or a pushed one) in our terms."""
+    return OrderView(
+        order_id=str(row["order_id"]),
+        tag=row.get("tag") or "",
+        status=str(row["status"]),
+        token=int(row["instrument_token"]),
+        side=Side(row["transaction_type"]),
+        quantity=int(row["quantity"]),
+        filled_quantity=int(row["filled_quantity"]),
+        average_paise=paise(row["average_price"] or 0),
+        price_paise=paise(row["price"] or 0),
+        trigger_paise=paise(row["trigger_price"] or 0),
+        message=row.get("status_message") or "",
+    )
+
+
+def fill_of(row: dict[str, Any]) -> Fill:
+    """A row of Kite's trade book."""
+    return Fill(
+        trade_id=str(row["trade_id"]),
+        order_id=str(row["order_id"]),
+        token=int(row["instrument_token"]),
+        side=Side(row["transaction_type"]),
+        quantity=int(row["quantity"]),
+        price_paise=paise(row["average_price"]),
+        time_ms=to_ms(row["fill_timestamp"]),
+    )
+
+
+class KiteGateway:
+    """Sends order writes and reads books. One instance a process; holds no state but the client."""
+
+    def __init__(self, kite: KiteConnect, clock: Clock, book: InstrumentBook) -> None:
+        self._kite = kite
+        self._clock = clock
+        self._book = book
+
+    def write(self, command: OrderWrite) -> WriteResult:
+        """Send one command once; never raises for what the broker or the network does."""
+        match command:
+            case PlaceEntry():
+                tag, action, known = command.approved.request.tag, WriteAction.PLACE, ""
+            case PlaceExit():
+                tag, action, known = command.request.tag, WriteAction.PLACE, ""
+            case Modify():
+                tag, action, known = command.tag, WriteAction.MODIFY, command.order_id
+            case Cancel():
+                tag, action, known = command.tag, WriteAction.CANCEL, command.order_id
+        try:
+            order_id = self._send(command)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the engine must learn what is known of the order
+            return WriteResult(self._clock.now_ms(), tag, action, classify(error), known, str(error))
+        return WriteResult(self._clock.now_ms(), tag, action, WriteOutcome.ACKED, str(order_id), "")
+
+    def _send(self, command: OrderWrite) -> str:
+        match command:
+            case PlaceEntry():
+                return self._place(command.approved.request)
+            case PlaceExit():
+                return self._place(command.request)
+            case Modify():
+                trigger = {"trigger_price": _rupees(command.trigger_paise)} if command.trigger_paise else {}
+                return str(
+                    self._kite.modify_order(
+                        VARIETY,
+                        command.order_id,
+                        quantity=command.quantity,
+                        price=_rupees(command.price_paise),
+                        order_type=command.order_type,
+                        **trigger,
+                    )
+                )
+            case Cancel():
+                return str(self._kite.cancel_order(VARIETY, command.order_id))
+
+    def _place(self, request: OrderRequest) -> str:
+        trigger = {"trigger_price": _rupees(request.trigger_paise)} if request.trigger_paise else {}
+        return str(
+            self._kite.place_order(
+                VARIETY,
+                request.exchange,
+                request.tradingsymbol,
+                request.side.value,
+                request.quantity,
+                request.product.value,
+                request.order_type.value,
+                price=_rupees(request.price_paise),
+                validity=request.validity.value,
+                tag=request.tag,
+                **trigger,
+            )
+        )
+
+    def snapshot(self, *, with_funds: bool) -> BrokerSnapshot:
+        """The order and trade book now; positions and free cash too when asked. Kite's errors pass through."""
+        orders = tuple(order_view(row) for row in self._kite.orders())
+        fills = tuple(fill_of(row) for row in self._kite.trades())
+        positions = cash = None
+        if with_funds:
+            net = self._kite.positions()["net"]
+            positions = tuple((int(row["instrument_token"]), int(row["quantity"])) for row in net)
+            cash = paise(self._kite.margins("equity")["available"]["live_balance"])
+        return BrokerSnapshot(self._clock.now_ms(), orders, fills, positions, cash)
+
+    def quotes(self, tokens: tuple[int, ...]) -> NDArray[np.void]:
+        """TICK rows from REST for these tokens; those without data are left out. Kite's errors pass through."""
+        keys = {one.kite_key: one for token in tokens if (one := self._book.by_token(token)) is not None}
+        ticks = []
+        for key, row in self._kite.quote(*keys).items():
+            depth = row.get("depth", {"buy": [], "sell": []})
+            bid = depth["buy"][0] if depth["buy"] else {"price": 0, "quantity": 0}
+            ask = depth["sell"][0] if depth["sell"] else {"price": 0, "quantity": 0}
+            ticks.append(
+                (
+                    keys[key].token,
+                    to_ms(row["timestamp"]),
+                    paise(row["last_price"]),
+                    paise(bid["price"]),
+                    paise(ask["price"]),
+                    bid["quantity"],
+                    ask["quantity"],
+                    row.get("volume", 0),
+                    int(row.get("oi", 0)),
+                )
+            )
+        return np.array(ticks, TICK)

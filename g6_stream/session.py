@@ -1,0 +1,279 @@
+"""One trading session: every event through one inbox (stamp, journal, step), every command carried out in order.
+
+The loop is a generator that yields the next time it wants to be woken, so that the same code runs under
+virtual time in one process and under real time in its own.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import date
+
+from kiteconnect import KiteConnect
+
+from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.journal import Healing, Journal, read_journal
+from g6_core.adapters.ledger.ledger import Ledger
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.events import (
+    Alert,
+    Cancel,
+    Command,
+    Event,
+    FetchQuotes,
+    Frame,
+    Modify,
+    Operator,
+    OperatorAction,
+    OrderUpdate,
+    Persist,
+    PlaceEntry,
+    PlaceExit,
+    Second,
+    Subscribe,
+    Unsubscribe,
+    WriteAction,
+    WriteOutcome,
+    WriteResult,
+)
+from g6_core.domain.records import DecisionRecord, Record, SignalRecord, TradeRecord
+from g6_core.engine.params import EngineParams
+from g6_core.engine.state import EngineState, Phase
+from g6_core.engine.step import step
+from g6_core.ports import Clock, Feed
+from g6_core.research.replay import replay
+from g6_core.schema.journal import Header, Kind, encode_command, encode_event
+from g6_core.schema.paths import DataPaths
+from g6_stream.arming import day_inputs, reasons_not_to_arm
+from g6_stream.gateway import KiteGateway, order_view
+
+POLL_MS = 2_000
+CHECKPOINT_MS = 60_000
+AFTER_CLOSE_MS = 10_000
+MAX_CASCADE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TradeReport:
+    """What the trading side did. `refusals` counts, for bars with a standing signal, each rule that blocked."""
+
+    signals: int
+    decisions: int
+    refusals: dict[str, int]
+    trades: tuple[TradeRecord, ...]
+    alerts: tuple[str, ...]
+    events: int
+    state_sha256: str
+    healing: str
+    armed: bool
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Records on their way to the ledger, and what the report needs of them."""
+
+    waiting: list[Record] = field(default_factory=list)
+    signals: int = 0
+    decisions: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    trades: dict[str, TradeRecord] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        self.waiting.append(record)
+        match record:
+            case SignalRecord():
+                self.signals += 1
+            case TradeRecord():
+                self.trades[record.trade_id] = record
+            case DecisionRecord():
+                self.decisions += 1
+                if record.signal_id and not record.approved:
+                    self.refusals.update({verdict.rule for verdict in record.verdicts if verdict.blocks})
+            case _:
+                pass
+
+
+class TradingSession:
+    """Owns the engine state, the journal and the way to the broker for one day."""
+
+    def __init__(
+        self,
+        state: EngineState,
+        journal: Journal,
+        gateway: KiteGateway,
+        feed: Feed,
+        ledger: Ledger,
+        on_alert: Callable[[Alert], None] | None,
+    ) -> None:
+        self.state = state
+        self.kept = _Kept()
+        self.alerts: list[str] = []
+        self.events = 0
+        self._journal = journal
+        self._gateway = gateway
+        self._feed = feed
+        self._ledger = ledger
+        self._on_alert = on_alert
+        self._inbox: deque[Event] = deque()
+        self._hint = True
+        self._polled_ms = 0
+
+    def take(self, event: Event) -> None:
+        """Journal an event, give it to the engine and carry out what it says, until nothing follows from it."""
+        self._inbox.append(event)
+        for _ in range(MAX_CASCADE):
+            if not self._inbox:
+                return
+            self._take_one(self._inbox.popleft())
+        raise AssertionError(f"one event led to more than {MAX_CASCADE} others")
+
+    def _take_one(self, event: Event) -> None:
+        self.events += 1
+        kind, payload = encode_event(event)
+        self._journal.append(kind, event.time_ms, payload)
+        commands = step(self.state, event)
+        for command in commands:
+            self._journal.append(Kind.COMMAND, event.time_ms, encode_command(command))
+        if any(isinstance(command, PlaceEntry | PlaceExit | Modify | Cancel) for command in commands):
+            self._journal.sync()  # the intent is on disk before it can leave the machine
+        for command in commands:
+            self._carry_out(command, event.time_ms)
+
+    def _carry_out(self, command: Command, now_ms: int) -> None:
+        match command:
+            case PlaceEntry() | PlaceExit() | Modify() | Cancel():
+                self._inbox.append(self._gateway.write(command))
+                self._hint = True
+            case Subscribe():
+                self._feed.subscribe(command.tokens)
+            case Unsubscribe():
+                self._feed.unsubscribe(command.tokens)
+            case FetchQuotes():
+                self._fetch(command, now_ms)
+            case Persist():
+                self.kept.add(command.record)
+            case Alert():
+                self.alert(command)
+
+    def alert(self, alert: Alert) -> None:
+        """Keep an alert for the report and tell whoever listens."""
+        self.alerts.append(alert.text)
+        if self._on_alert is not None:
+            self._on_alert(alert)
+
+    def _fetch(self, command: FetchQuotes, now_ms: int) -> None:
+        try:
+            ticks = self._gateway.quotes(command.tokens)
+        except Exception as error:  # noqa: BLE001 - a read that failed: the guards already refuse without it
+            self.alert(Alert("info", f"quote by REST failed: {error}"))
+            return
+        if len(ticks):
+            self._inbox.append(Frame(now_ms, ticks))
+
+    def second(self, now_ms: int) -> None:
+        """One whole second: the feed, pushed orders, the timer, and the order book when it is due."""
+        ticks = self._feed.poll()
+        if len(ticks):
+            self.take(Frame(now_ms, ticks))
+        for row in self._feed.order_updates():
+            self._hint = True
+            self.take(OrderUpdate(now_ms, order_view(row)))
+        self.take(Second(now_ms))
+        working = any(order.phase is not Phase.DONE for order in self.state.orders.values())
+        if self._hint or (working and now_ms - self._polled_ms >= POLL_MS):
+            self.poll_book(now_ms)
+        if now_ms % CHECKPOINT_MS == 0:
+            self.checkpoint(now_ms)
+
+    def poll_book(self, now_ms: int) -> None:
+        """Read the broker's books into the engine; a failed read is tried again a poll later."""
+        with_funds, self._hint = self._hint, False
+        self._polled_ms = now_ms
+        try:
+            snapshot = self._gateway.snapshot(with_funds=with_funds)
+        except Exception as error:  # noqa: BLE001 - a read: the next poll repeats it
+            self.alert(Alert("warning", f"order book could not be read: {error}"))
+            self._hint = True
+            return
+        self.take(snapshot)
+
+    def checkpoint(self, now_ms: int) -> None:
+        """Write the state's fingerprint into the journal, and what was kept into the ledger."""
+        self._journal.append(Kind.CHECKPOINT, now_ms, self.state.fingerprint().encode())
+        self._journal.flush()
+        if self.kept.waiting:
+            self._ledger.write(self.kept.waiting)
+            self.kept.waiting = []
+
+    def arm(self, now_ms: int) -> bool:
+        """Compare with the broker and arm when nothing differs; otherwise stay paused and say why."""
+        snapshot = self._gateway.snapshot(with_funds=True)
+        self.take(snapshot)
+        reasons = reasons_not_to_arm(self.state, snapshot)
+        if reasons:
+            self.alert(Alert("critical", "not armed: " + "; ".join(reasons)))
+            return False
+        self.take(Operator(now_ms, OperatorAction.ARM, "broker and journal agree, day pack and configuration match"))
+        return True
+
+    def recover(self, now_ms: int) -> None:
+        """After a replay: what was being sent when the process ended is unknown until the order book tells."""
+        for tag, order in list(self.state.orders.items()):
+            if order.phase is Phase.SENDING:
+                text = "the process ended before the outcome was known"
+                self.take(WriteResult(now_ms, tag, WriteAction.PLACE, WriteOutcome.UNKNOWN, "", text))
+        if self.state.subscribed:
+            self._feed.subscribe(tuple(sorted(self.state.subscribed)))
+
+    def report(self, healing: Healing, armed: bool) -> TradeReport:
+        """The day in figures."""
+        return TradeReport(
+            self.kept.signals,
+            self.kept.decisions,
+            dict(sorted(self.kept.refusals.items(), key=lambda pair: (-pair[1], pair[0]))),
+            tuple(self.kept.trades.values()),
+            tuple(self.alerts),
+            self.events,
+            self.state.fingerprint(),
+            str(healing),
+            armed,
+        )
+
+
+def trade(
+    kite: KiteConnect,
+    feed: Feed,
+    clock: Clock,
+    params: EngineParams,
+    rules: MarketRules,
+    paths: DataPaths,
+    ledger: Ledger,
+    day: date,
+    on_alert: Callable[[Alert], None] | None = None,
+) -> Generator[int, None, TradeReport]:
+    """Trade one session from the day pack of `day`; yields wake times (ms) and returns the report.
+
+    An existing journal of the day is healed, replayed and continued: positions, counters and a tripped
+    circuit breaker are as they were. Raises DataError for a bad day pack or a foreign journal.
+    """
+    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
+    inputs = day_inputs(pack, rules, params)
+    state = EngineState.fresh(params, inputs)
+    journal, healing = Journal.open(paths.journal(day), Header(str(day), params.config_sha256, pack.sha256))
+    session = TradingSession(state, journal, KiteGateway(kite, clock, inputs.book), feed, ledger, on_alert)
+    try:
+        if healing.dropped_bytes:
+            session.alert(Alert("warning", str(healing)))
+        if healing.records:
+            for record in replay(state, read_journal(paths.journal(day))).records:
+                session.kept.add(record)
+            session.recover(clock.now_ms())
+        yield inputs.open_ms
+        armed = session.arm(clock.now_ms())
+        while clock.now_ms() < inputs.close_ms + AFTER_CLOSE_MS:
+            session.second(clock.now_ms())
+            yield clock.now_ms() // 1000 * 1000 + 1000
+        session.checkpoint(clock.now_ms())
+    finally:
+        journal.close()
+    return session.report(healing, armed)

@@ -1,0 +1,70 @@
+"""Fixtures of all tests, and the rule that in CI a skipped test is a failed run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from g6_core.config import Settings
+    from g6_core.domain.calendar import MarketRules
+
+PROJECT = Path(__file__).resolve().parents[1]
+SHARED_DATA = PROJECT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of recorded market data beside the project; the test is skipped, by name, where it is missing."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("recorded market data missing: ../shared/data is not beside the project")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def config_dir() -> Path:
+    """The configuration that ships."""
+    return PROJECT / "config"
+
+
+@pytest.fixture(scope="session")
+def rules(config_dir: Path) -> MarketRules:
+    """The dated market rules that ship."""
+    from g6_core.adapters.market_rules import load_market_rules
+
+    return load_market_rules(config_dir)
+
+
+@pytest.fixture(scope="session")
+def settings(config_dir: Path) -> Settings:
+    """The settings that ship."""
+    from g6_core.config import load_settings
+
+    return load_settings(config_dir)
+
+
+def skipped_tests(reporter: pytest.TerminalReporter) -> dict[str, str]:
+    """Node id -> reason of everything skipped, including whole files skipped while collecting."""
+    reports = reporter.stats.get("skipped", [])
+    return {report.nodeid: report.longrepr[2] for report in sorted(reports, key=lambda report: report.nodeid)}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI the recorded data are always there, so a skip means that something was not tested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter and skipped_tests(reporter) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was not tested, so that green never hides it."""
+    skipped = skipped_tests(terminalreporter)
+    if skipped:
+        verdict = "a failure in CI" if os.environ.get("CI") == "true" else "these things were NOT tested"
+        terminalreporter.section(f"{len(skipped)} skipped: {verdict}")
+        for nodeid, reason in skipped.items():
+            terminalreporter.line(f"{nodeid}: {reason.removeprefix('Skipped: ')}")

@@ -1,0 +1,78 @@
+"""The skip rule of `conftest.py`: visible everywhere, fatal in CI."""
+
+from pathlib import Path
+
+import pytest
+
+SOURCE = (Path(__file__).parent / "conftest.py").read_text(encoding="utf-8")
+ONE_SKIP = """
+import pytest
+
+def test_runs():
+    assert True
+
+def test_without_data(shared_data):
+    assert shared_data
+"""
+ALL_RUN = """
+def test_runs():
+    assert True
+"""
+ONE_FAILS = (
+    ONE_SKIP
+    + """
+def test_fails():
+    assert False
+"""
+)
+FILE_SKIPS = """
+import pytest
+
+pytest.importorskip("a_module_that_nobody_has")
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A project with our conftest in its tests folder and no recorded data beside it."""
+    tests = pytester.mkdir("tests")
+    (tests / "conftest.py").write_text(SOURCE, encoding="utf-8")
+    return pytester
+
+
+def run(project: pytest.Pytester, body: str) -> pytest.RunResult:
+    (project.path / "tests" / "test_planted.py").write_text(body, encoding="utf-8")
+    return project.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+
+
+@pytest.mark.parametrize(
+    ("ci", "body", "expected"),
+    [
+        ("true", ONE_SKIP, pytest.ExitCode.TESTS_FAILED),
+        ("true", FILE_SKIPS, pytest.ExitCode.NO_TESTS_COLLECTED),
+        ("true", ALL_RUN + ONE_SKIP, pytest.ExitCode.TESTS_FAILED),
+        ("true", ALL_RUN, pytest.ExitCode.OK),
+        ("", ONE_SKIP, pytest.ExitCode.OK),
+        ("", ONE_FAILS, pytest.ExitCode.TESTS_FAILED),
+    ],
+    ids=["skip in CI", "whole file in CI", "several in CI", "all ran in CI", "skip at home", "failure at home"],
+)
+def test_a_skip_fails_the_run_in_ci_only(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, body: str, expected: pytest.ExitCode
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    assert run(project, body).ret == expected
+
+
+def test_what_was_skipped_is_named_with_its_reason(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "")
+    run(project, ONE_SKIP).stdout.fnmatch_lines(
+        [
+            "*1 skipped: these things were NOT tested*",
+            "*test_planted.py::test_without_data: recorded market data missing: *",
+        ]
+    )
+
+
+def test_nothing_is_said_when_nothing_was_skipped(project: pytest.Pytester) -> None:
+    run(project, ALL_RUN).stdout.no_fnmatch_line("*1 skipped*")
