@@ -9,6 +9,7 @@ STAMP := $(VENV)/.g6-ready
 DAY_DIR ?= data/demo-day
 SEED ?= 7
 
+.NOTPARALLEL:
 .PHONY: help venv test lint format unit day doctor lock clean
 
 help: ## show this page

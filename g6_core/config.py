@@ -4,13 +4,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from g6_core import config_schema as schema
 from g6_core.config_yaml import read_yaml, validate
+from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import ConfigError
+from g6_core.domain.ist import at, ist_clock
 from g6_core.domain.money import paise
 from g6_core.engine.params import (
     CapitalBand,
@@ -36,6 +39,7 @@ class Settings:
     file: schema.SettingsFile
     strategy: schema.StrategyFile
     config_sha256: str
+    path: Path
 
     @property
     def capital_paise(self) -> int:
@@ -46,6 +50,14 @@ class Settings:
     def indices(self) -> Mapping[str, schema.IndexSettings]:
         """What is collected and traded, by underlying."""
         return self.file.indices
+
+    def index(self, underlying: str) -> schema.IndexSettings:
+        """Settings of one index; ConfigError when the file has none for it."""
+        if underlying not in self.indices:
+            raise ConfigError(
+                f"{self.path}: indices.{underlying}: missing; add it, or choose one of {', '.join(self.indices)}"
+            )
+        return self.indices[underlying]
 
     @property
     def collection(self) -> schema.CollectionSettings:
@@ -165,7 +177,34 @@ def load_settings(config_dir: Path) -> Settings:
             )
     effective = {"settings": settings.model_dump(mode="json"), "strategy": strategy.model_dump(mode="json")}
     canonical = json.dumps(effective, sort_keys=True, separators=(",", ":"))
-    return Settings(settings, strategy, sha256(canonical.encode()).hexdigest())
+    return Settings(settings, strategy, sha256(canonical.encode()).hexdigest(), main_file)
+
+
+def check_against_rules(settings: Settings, rules: MarketRules, day: date) -> None:
+    """ConfigError where the settings contradict the market rules of a trading day.
+
+    Positions must be closed before the broker does it, and a stop-limit must not be wider than the exchange takes.
+    """
+    unknown = [name for name in settings.indices if name not in rules.underlyings]
+    if unknown:
+        raise ConfigError(
+            f"{settings.path}: indices.{unknown[0]}: unknown index; choose one of {', '.join(rules.underlyings)}"
+        )
+    params = settings.engine_params()
+    flat_by_ms = at(day, time()) + params.exits.flat_by_of_day_ms
+    for exchange in sorted({rules.index(name).option_exchange for name in settings.indices}):
+        cutoff_ms = rules.mis_cutoff_ms(day, exchange)
+        if params.execution.product == "MIS" and flat_by_ms > cutoff_ms:
+            raise ConfigError(
+                f"{settings.path}: exits.flat_by: is after {ist_clock(cutoff_ms)}, when the broker squares off MIS on "
+                f"{exchange} on {day}; set an earlier time"
+            )
+        width_max_pct = rules.price_protection(exchange, day).sl_width_pct
+        if params.execution.stop_limit_width_pct > width_max_pct:
+            raise ConfigError(
+                f"{settings.path}: execution.stop_limit_width_pct: {exchange} takes at most {width_max_pct} on {day}; "
+                "lower it"
+            )
 
 
 def _without_secrets(file: Path) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""Strict YAML: duplicate keys are errors, and every problem becomes one line with file, key and fix."""
+"""Strict YAML: duplicate keys and aliases are errors, and every problem becomes one line with file, key and fix."""
 
 import difflib
 import types
@@ -31,6 +31,17 @@ class _StrictLoader(yaml.CSafeLoader):  # the compiled parser: ten times faster 
         return super().construct_mapping(node, deep)
 
 
+def _timestamp(loader: _StrictLoader, node: yaml.ScalarNode) -> object:
+    """A date; one that does not exist is an error with its place."""
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError as error:
+        raise yaml.MarkedYAMLError(problem=f"{node.value!r}: {error}", problem_mark=node.start_mark) from None
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _timestamp)
+
+
 def read_yaml(file: Path) -> dict[Any, Any]:
     """The mapping in a YAML file; ConfigError with line and column, or naming what is wrong with the file."""
     try:
@@ -44,6 +55,11 @@ def read_yaml(file: Path) -> dict[Any, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{file}: is not UTF-8 text; save it as UTF-8") from None
     try:
+        for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise yaml.MarkedYAMLError(
+                    problem=f"*{token.value} refers to another place", problem_mark=token.start_mark
+                )
         data = yaml.load(text, Loader=_StrictLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -116,6 +132,8 @@ def _problem_and_fix(model: type[BaseModel], detail: ErrorDetails) -> tuple[str,
             return f"{value!r} is not a whole number", "write a plain integer in the unit of the key"
         case "float_type" | "finite_number":
             return f"{value!r} is not a number", "write a plain number in the unit of the key"
+        case "invalid_key":
+            return f"{name} is not a name", "write the key in letters or in quotes"
         case "string_pattern_mismatch":
             return f"{value!r} has the wrong form", "write it as in the shipped file"
         case "dict_type" | "model_type" | "list_type" | "tuple_type":

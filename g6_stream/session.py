@@ -36,7 +36,7 @@ from g6_core.domain.events import (
     WriteOutcome,
     WriteResult,
 )
-from g6_core.domain.records import DecisionRecord, Record, SignalRecord, TradeRecord
+from g6_core.domain.records import DecisionRecord, FillRecord, OrderRecord, Record, SignalRecord, TradeRecord
 from g6_core.engine.params import EngineParams
 from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
@@ -49,6 +49,8 @@ from g6_stream.gateway import KiteGateway, order_view
 
 POLL_MS = 2_000
 CHECKPOINT_MS = 60_000
+# Decisions reach the ledger this often; orders, fills and trades at once.
+LEDGER_MS = 300_000
 AFTER_CLOSE_MS = 10_000
 MAX_CASCADE = 1_000
 
@@ -77,6 +79,11 @@ class _Kept:
     decisions: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     trades: dict[str, TradeRecord] = field(default_factory=dict)
+
+    @property
+    def urgent(self) -> bool:
+        """True when something about money waits."""
+        return any(isinstance(record, OrderRecord | FillRecord | TradeRecord) for record in self.waiting)
 
     def add(self, record: Record) -> None:
         self.waiting.append(record)
@@ -184,6 +191,8 @@ class TradingSession:
             self.poll_book(now_ms)
         if now_ms % CHECKPOINT_MS == 0:
             self.checkpoint(now_ms)
+        if now_ms % LEDGER_MS == 0 or self.kept.urgent:
+            self.keep()
 
     def poll_book(self, now_ms: int) -> None:
         """Read the broker's books into the engine; a failed read is tried again a poll later."""
@@ -198,9 +207,12 @@ class TradingSession:
         self.take(snapshot)
 
     def checkpoint(self, now_ms: int) -> None:
-        """Write the state's fingerprint into the journal, and what was kept into the ledger."""
+        """Write the state's fingerprint into the journal."""
         self._journal.append(Kind.CHECKPOINT, now_ms, self.state.fingerprint().encode())
         self._journal.flush()
+
+    def keep(self) -> None:
+        """Write what is waiting into the ledger, in one transaction."""
         if self.kept.waiting:
             self._ledger.write(self.kept.waiting)
             self.kept.waiting = []
@@ -274,6 +286,7 @@ def trade(
             session.second(clock.now_ms())
             yield clock.now_ms() // 1000 * 1000 + 1000
         session.checkpoint(clock.now_ms())
+        session.keep()
     finally:
         journal.close()
     return session.report(healing, armed)

@@ -8,10 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from filelock import FileLock, Timeout
 
-from g6_core.adapters.files import canonical_json, unwritable, write_all, write_atomic
+from g6_core.adapters.files import claim_schema, unwritable, write_all
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import utc_text
 from g6_core.schema.options import OPTION_COLUMNS, OPTIONS_VERSION, OVERVIEW_COLUMNS, Kind, OptionRow, OverviewRow
@@ -35,8 +34,18 @@ _OPTION_TEXTS = tuple(_TEXTS[kind] for kind in OPTION_COLUMNS.values())
 _OVERVIEW_TEXTS = tuple(_TEXTS[kind] for kind in OVERVIEW_COLUMNS.values())
 
 
-def csv_line(cells: Iterable[object], texts: Sequence[Callable[[Any], str]]) -> str:
-    """One line without its end; None is an empty cell. No cell of ours needs quoting."""
+def option_line(row: OptionRow) -> str:
+    """The line of a row, without its end."""
+    return _line(row.cells(), _OPTION_TEXTS)
+
+
+def overview_line(row: OverviewRow) -> str:
+    """The line of an overview, without its end."""
+    return _line(row.cells(), _OVERVIEW_TEXTS)
+
+
+def _line(cells: Iterable[object], texts: Sequence[Callable[[Any], str]]) -> str:
+    """None is an empty cell; no cell of ours needs quoting."""
     return ",".join(["" if cell is None else text(cell) for cell, text in zip(cells, texts, strict=True)])
 
 
@@ -50,7 +59,14 @@ class CsvSink:
         self._files: dict[tuple[str, str, int | None], Path] = {}
         self._lock = FileLock(paths.root / "csv" / ".lock", timeout=LOCK_TIMEOUT_S)
         self.healed_files = 0
-        _claim_schema(paths.root / "csv")
+        claim_schema(
+            paths.root / "csv" / "_schema.json",
+            {
+                "version": OPTIONS_VERSION,
+                "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
+                "overview": {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()},
+            },
+        )
 
     def append(self, options: Iterable[OptionRow], overviews: Iterable[OverviewRow]) -> None:
         """Add the rows of one or more cycles; a row not newer than the last of its file is already there.
@@ -62,11 +78,11 @@ class CsvSink:
             for row in options:
                 path = self._path((row.index, row.expiry_code, row.offset))
                 if _utc_text(row.time_ms) > self._last_stamp(path, OPTION_COLUMNS):
-                    lines.setdefault(path, []).append(csv_line(row.cells(), _OPTION_TEXTS))
+                    lines.setdefault(path, []).append(option_line(row))
             for overview in overviews:
                 path = self._path((overview.index, overview.expiry_code, None))
                 if _utc_text(overview.time_ms) > self._last_stamp(path, OVERVIEW_COLUMNS):
-                    lines.setdefault(path, []).append(csv_line(overview.cells(), _OVERVIEW_TEXTS))
+                    lines.setdefault(path, []).append(overview_line(overview))
             for path, added in lines.items():
                 _append(path, "".join([f"{line}\n" for line in added]))
                 self._last[path] = added[-1].partition(",")[0]
@@ -109,25 +125,6 @@ def clear_day(paths: DataPaths, day: date) -> None:
             path.unlink()
     except OSError as error:
         raise unwritable(paths.lake(day), error) from error
-
-
-def _claim_schema(root: Path) -> None:
-    """Write `_schema.json` at the CSV root, or refuse a root that holds another schema."""
-    schema = {
-        "version": OPTIONS_VERSION,
-        "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
-        "overview": {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()},
-    }
-    path = root / "_schema.json"
-    if not path.exists():
-        write_atomic(path, msgspec.json.format(canonical_json(schema)) + b"\n")
-        return
-    try:
-        found = msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError:
-        found = None
-    if found != schema:
-        raise DataError(f"{path}: CSV files of another schema version; move the folder {root} away")
 
 
 def _prepare_file(path: Path, columns: Mapping[str, Kind]) -> tuple[str, int]:

@@ -59,3 +59,19 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def claim_schema(path: Path, schema: dict[str, object]) -> None:
+    """Write the schema file of a folder, or check that the folder is of this schema.
+
+    Raises DataError when it is of another one.
+    """
+    if not path.exists():
+        write_atomic(path, msgspec.json.format(canonical_json(schema)) + b"\n")
+        return
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = None
+    if found != schema:
+        raise DataError(f"{path}: written with another schema version; move the folder {path.parent} away")

@@ -1,80 +1,88 @@
-"""The lake: every collected row of a day in one Arrow stream, one batch and one fsync a cycle. The truth."""
+"""The lake: every collected row of a day in one Arrow stream, one batch and one fsync a cycle. The truth.
+
+A stream is a schema message and then batch messages, each led by its own lengths; ours has no end mark, so that
+it can be continued, and may end in the middle of a message after a crash. Batches are encoded by polars; the
+framing is read here, because no library says where the last whole message of a broken stream ends.
+"""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from g6_core.adapters.files import unwritable, write_all
+from g6_core.adapters.files import claim_schema, unwritable, write_all
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import OPTIONS_VERSION, Kind
 
 if TYPE_CHECKING:
     import polars as pl
-    import pyarrow as pa
 
-_VERSION_KEY = b"g6.version"
+_CONTINUATION = b"\xff\xff\xff\xff"
+_PREFIX_BYTES = 8
+_END_MARK = _CONTINUATION + bytes(4)
+_BODY_LENGTH_FIELD = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """What opening found: whole batches and rows kept, bytes of a torn tail dropped (0: nothing was torn)."""
+    """What opening found: whole batches kept, bytes of a torn tail dropped (0: nothing was torn)."""
 
     batches: int
-    rows: int
     dropped_bytes: int
 
 
 class Lake:
     """An append-only Arrow stream file. Use as a context manager; not shared between processes."""
 
-    def __init__(self, path: Path, columns: Mapping[str, Kind], descriptor: int, healed: Healed) -> None:
+    def __init__(self, path: Path, schema: "pl.Schema", descriptor: int, healed: Healed) -> None:
         self.path = path
         self.healed = healed
-        self._names = list(columns)
-        self._schema = _arrow_schema(columns)
+        self._schema = schema
         self._descriptor = descriptor
 
     @classmethod
     def open(cls, path: Path, columns: Mapping[str, Kind]) -> Self:
         """Open or create; a torn tail is cut off after the last whole batch.
 
-        Raises DataError when the file has another schema or version, or cannot be written.
+        Raises DataError when the file is of another schema or version, or cannot be written.
         """
-        schema = _arrow_schema(columns)
+        schema = lake_schema(columns)
+        named = {name: kind.value for name, kind in columns.items()}
+        claim_schema(path.parent / "_schema.json", {"version": OPTIONS_VERSION, "columns": named})
+        head, _ = _messages_of(schema, [])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            written = path.exists() and path.stat().st_size > 0
-            end, batches, rows = _whole_part(path, schema) if written else (0, 0, 0)
+            ends = _message_ends(path) if path.exists() else []
+            if ends and read_lake(path).schema != schema:
+                raise DataError(f"{path}: a lake of another schema; move it away")
+            if not ends and path.exists() and not head.startswith(path.read_bytes()[: len(head)]):
+                raise DataError(f"{path}: not a lake file; move it away")
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            end = ends[-1] if ends else 0
             dropped = os.fstat(descriptor).st_size - end
             os.ftruncate(descriptor, end)
             os.lseek(descriptor, end, os.SEEK_SET)
-            if end == 0:
-                write_all(descriptor, memoryview(schema.serialize()))
+            if not ends:
+                write_all(descriptor, head)
         except OSError as error:
             raise unwritable(path, error) from error
-        return cls(path, columns, descriptor, Healed(batches, rows, dropped))
+        return cls(path, schema, descriptor, Healed(max(len(ends) - 1, 0), dropped))
 
     def append(self, rows: Sequence[Sequence[object]]) -> None:
         """Write the rows (values in column order) as one batch and wait until the disk has it."""
-        import pyarrow as pa
-
         assert rows, "an empty batch would say nothing"
-        arrays = [
-            pa.array(values, type=field.type)
-            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
-        ]
-        batch = pa.record_batch(arrays, schema=self._schema)
+        _, batch = _messages_of(self._schema, rows)
         try:
-            write_all(self._descriptor, memoryview(batch.serialize()))
+            write_all(self._descriptor, batch)
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise unwritable(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file; the stream has no end mark, so that it can be continued."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -84,51 +92,98 @@ class Lake:
         self.close()
 
 
+def lake_schema(columns: Mapping[str, Kind]) -> "pl.Schema":
+    """Types of the columns in the lake: times are typed UTC, counts int64, prices and numbers float64."""
+    import polars as pl
+
+    types: dict[Kind, pl.DataType] = {
+        Kind.TIME_MS: pl.Datetime("ms", "UTC"),
+        Kind.DATE: pl.Date(),
+        Kind.TEXT: pl.String(),
+        Kind.COUNT: pl.Int64(),
+        Kind.RUPEES: pl.Float64(),
+        Kind.NUMBER: pl.Float64(),
+    }
+    return pl.Schema({name: types[kind] for name, kind in columns.items()})
+
+
 def read_lake(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame":
-    """All rows, oldest first; `timestamp` columns are typed UTC. DataError when missing or not a lake file."""
+    """All rows of the whole batches, oldest first; DataError when the file is missing or not a lake."""
     import polars as pl
 
     try:
-        return pl.read_ipc_stream(path, columns=list(columns) if columns else None)
+        ends = _message_ends(path)
+        whole = ends[-1] if ends else 0
+        source = path if whole == path.stat().st_size else BytesIO(path.read_bytes()[:whole])
+        return pl.read_ipc_stream(source, columns=list(columns) if columns else None)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no collected rows; run the collect stage first") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a readable lake file ({error}); collect the day again") from error
 
 
-def _arrow_schema(columns: Mapping[str, Kind]) -> "pa.Schema":
-    import pyarrow as pa
+def lake_cycles(path: Path, index: str | None = None) -> Iterator[list[tuple[object, ...]]]:
+    """The rows of each whole batch as they were appended, of one index if it is given; empty ones are left out.
 
-    types: dict[Kind, Any] = {
-        Kind.TIME_MS: pa.timestamp("ms", tz="UTC"),
-        Kind.DATE: pa.date32(),
-        Kind.TEXT: pa.string(),
-        Kind.COUNT: pa.int64(),
-        Kind.RUPEES: pa.float64(),
-        Kind.NUMBER: pa.float64(),
-    }
-    fields = [pa.field(name, types[kind]) for name, kind in columns.items()]
-    return pa.schema(fields, metadata={_VERSION_KEY: str(OPTIONS_VERSION).encode()})
+    Does not hold the day in memory. Errors as `read_lake`.
+    """
+    import polars as pl
+
+    try:
+        ends = _message_ends(path)
+        with path.open("rb") as file:
+            head = file.read(ends[0]) if ends else b""
+            for start, end in pairwise(ends):
+                batch = pl.read_ipc_stream(BytesIO(head + file.read(end - start) + _END_MARK))
+                if index is not None:
+                    batch = batch.filter(pl.col("index") == index)
+                if len(batch):
+                    yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no collected rows; run the collect stage first") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: not a readable lake file ({error}); collect the day again") from error
 
 
-def _whole_part(path: Path, schema: "pa.Schema") -> tuple[int, int, int]:
-    """(end of the last whole batch, batches, rows); end is 0 when not even the schema is whole."""
-    import pyarrow as pa
+def _messages_of(schema: "pl.Schema", rows: Sequence[Sequence[object]]) -> tuple[bytes, bytes]:
+    """(schema message, batch message) of the rows."""
+    import polars as pl
 
-    with pa.memory_map(str(path)) as file:
-        try:
-            found = pa.ipc.read_schema(file)
-        except (pa.ArrowInvalid, OSError, EOFError) as error:
-            if schema.serialize().to_pybytes().startswith(path.read_bytes()):
-                return 0, 0, 0
-            raise DataError(f"{path}: not a lake file ({error}); move it away or collect the day again") from error
-        if not found.equals(schema, check_metadata=True):
-            raise DataError(f"{path}: a lake of another schema or version; move it away or collect the day again")
-        end, batches, rows = file.tell(), 0, 0
-        while True:
-            try:
-                rows += pa.ipc.read_record_batch(pa.ipc.read_message(file), schema).num_rows
-            except (pa.ArrowInvalid, OSError, EOFError):
-                return end, batches, rows
-            batches += 1
-            end = file.tell()
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    buffer = BytesIO()
+    frame.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
+    stream = buffer.getvalue().removesuffix(_END_MARK)
+    head = _PREFIX_BYTES + int.from_bytes(stream[4:_PREFIX_BYTES], "little")
+    return stream[:head], stream[head:]
+
+
+def _message_ends(path: Path) -> list[int]:
+    """Where each whole message of the stream ends, the schema's first; stops at the first that is not whole."""
+    ends: list[int] = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while (end := _message_end(file, ends[-1] if ends else 0)) and end <= size:
+            ends.append(end)
+    return ends
+
+
+def _message_end(file: BinaryIO, start: int) -> int:
+    """End of the message at `start`; 0 when its own lengths are not all there."""
+    file.seek(start)
+    prefix = file.read(_PREFIX_BYTES)
+    length = int.from_bytes(prefix[4:], "little")
+    metadata = file.read(length) if len(prefix) == _PREFIX_BYTES and prefix.startswith(_CONTINUATION) else b""
+    if length == 0 or len(metadata) < length:
+        return 0
+    return start + _PREFIX_BYTES + length + _body_bytes(metadata)
+
+
+def _body_bytes(metadata: bytes) -> int:
+    """`bodyLength` of an Arrow message: field 3 of the flatbuffer's root table, 0 when it is not stored."""
+    root = int.from_bytes(metadata[:4], "little")
+    table = root - int.from_bytes(metadata[root : root + 4], "little", signed=True)
+    place = table + 4 + 2 * _BODY_LENGTH_FIELD
+    if place >= table + int.from_bytes(metadata[table : table + 2], "little"):
+        return 0
+    offset = int.from_bytes(metadata[place : place + 2], "little")
+    return int.from_bytes(metadata[root + offset : root + offset + 8], "little") if offset else 0

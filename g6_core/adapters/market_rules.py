@@ -13,25 +13,24 @@ from pydantic import BaseModel
 from g6_core.adapters import market_schema as schema
 from g6_core.config_yaml import read_yaml, validate
 from g6_core.domain.calendar import (
-    Hours,
     IndexSpec,
     MarketRules,
     ModelledLevel,
     PriceProtection,
     ProtectionBand,
-    SpecialDay,
-    TradingDays,
 )
 from g6_core.domain.charges import ChargeRates
 from g6_core.domain.contracts import ContractRules, ExpiryRule, Listing, LotRule
 from g6_core.domain.dated import Timeline
 from g6_core.domain.errors import ConfigError
 from g6_core.domain.money import paise
+from g6_core.domain.trading_days import Hours, SpecialDay, TradingDays
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 K = TypeVar("K", bound=str)
 E = TypeVar("E", bound=schema.Entry)
+DERIVATIVES = {"NSE": "NFO", "BSE": "BFO"}
 WEEKDAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4}
 
 
@@ -71,20 +70,21 @@ def load_market_rules(config_dir: Path) -> MarketRules:
     for name, table in (("contracts.yaml", contracts), ("modelled.yaml", levels)):
         _same_underlyings(files.path(name), set(indices), set(table))
     for name, exchanges, wanted in (
-        ("sessions.yaml", set(sessions.hours), {"NSE", "NFO", "BSE", "BFO"}),
-        ("sessions.yaml", set(sessions.mis_cutoff), {"NFO", "BFO"}),
-        ("charges.yaml", set(charges), {"NFO", "BFO"}),
-        ("protection.yaml", set(protection.limits), {"NFO", "BFO"}),
+        ("sessions.yaml", set(sessions.hours), set(DERIVATIVES)),
+        ("charges.yaml", set(charges), set(DERIVATIVES.values())),
+        ("protection.yaml", set(protection.limits), set(DERIVATIVES.values())),
     ):
         if exchanges != wanted:
             raise ConfigError(f"{files.path(name)}: {', '.join(sorted(wanted - exchanges))}: missing; add its entries")
+    hours = _timelines("hours", files.path("sessions.yaml"), sessions.hours, _hours)
+    cutoff = _timeline("MIS cut-off", files.path("sessions.yaml"), sessions.mis_cutoff, lambda row: row.at)
     return MarketRules(
         days=days,
-        hours=_timelines("hours", files.path("sessions.yaml"), sessions.hours, _hours),
+        hours=hours | {DERIVATIVES[name]: line for name, line in hours.items()},
         indices={name: _index(name, row) for name, row in indices.items()},
         contracts={name: _contract(name, files.path("contracts.yaml"), row) for name, row in contracts.items()},
         charges=_timelines("charges", files.path("charges.yaml"), charges, _rates),
-        mis_cutoffs=_timelines("MIS cut-off", files.path("sessions.yaml"), sessions.mis_cutoff, lambda row: row.at),
+        mis_cutoffs=dict.fromkeys(DERIVATIVES.values(), cutoff),
         protections=_timelines("price limits", files.path("protection.yaml"), protection.limits, _limits),
         market_protections=_timeline(
             "market protection", files.path("protection.yaml"), protection.market_protection, _bands

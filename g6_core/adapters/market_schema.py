@@ -128,8 +128,8 @@ class CutoffEntry(Entry):
 class SessionsFile(Strictly):
     """sessions.yaml"""
 
-    hours: dict[Literal["NSE", "NFO", "BSE", "BFO"], Entries[HoursEntry]]
-    mis_cutoff: dict[Literal["NFO", "BFO"], Entries[CutoffEntry]]
+    hours: dict[Literal["NSE", "BSE"], Entries[HoursEntry]]
+    mis_cutoff: Entries[CutoffEntry]
 
 
 class ExpiryRow(Sourced):
@@ -176,12 +176,22 @@ def _expiries_ascend(rows: list[ExpiryRow]) -> list[ExpiryRow]:
     return rows
 
 
+def _lots_ascend(rows: list[LotRow]) -> list[LotRow]:
+    for earlier, later in pairwise(rows):
+        if (later.trade_date_from, later.expiry_from) < (earlier.trade_date_from, earlier.expiry_from):
+            refuse(
+                f"trade_date_from {later.trade_date_from}, expiry_from {later.expiry_from} comes after a later entry",
+                "order by trade_date_from, then by expiry_from: the last entry that applies wins",
+            )
+    return rows
+
+
 class ContractsRow(Strictly):
     """One underlying of contracts.yaml."""
 
     expiries: Annotated[list[ExpiryRow], AfterValidator(_expiries_ascend)]
     listing: Entries[ListingEntry]
-    lots: list[LotRow] = Field(min_length=1)
+    lots: Annotated[list[LotRow], Field(min_length=1), AfterValidator(_lots_ascend)]
     tick: Entries[TickEntry]
     freeze: Entries[FreezeEntry]
 

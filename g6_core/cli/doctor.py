@@ -10,13 +10,10 @@ import typer
 
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.findings import Finding, examine
-from g6_core.cli.places import config_dir_or_default
 
 
 def doctor(
-    config_dir: Annotated[
-        Path | None, typer.Option(help="Configuration to check (default: ./config, else the one that ships).")
-    ] = None,
+    config_dir: Annotated[Path, typer.Option(help="Settings, strategies and market rules to check.")] = Path("config"),
     data_dir: Annotated[Path, typer.Option(help="Where the days would be written; made if it is missing.")] = Path(
         "data"
     ),
@@ -28,7 +25,7 @@ def doctor(
 
     Ends with 0 when everything is in order and with 5 when something needs a hand.
     """
-    findings = examine(config_dir_or_default(config_dir), data_dir, now_ms=time.time_ns() // 1_000_000)
+    findings = examine(config_dir, data_dir, now_ms=time.time_ns() // 1_000_000)
     healthy = all(finding.ok for finding in findings)
     if json:
         report = {"ok": healthy, "checks": [asdict(finding) for finding in findings]}

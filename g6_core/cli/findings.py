@@ -17,10 +17,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import g6_core
-from g6_core.cli.places import PROJECT
 from g6_core.domain.errors import UserError
 from g6_core.domain.ist import at, ist_date, ist_text, to_ist
 
+PROJECT = Path(g6_core.__file__).resolve().parents[1]
 PYTHON_MIN = (3, 11)
 FREE_MB_MIN = 500
 # No machine has run this code earlier: 1 November 2026, 00:00 UTC.

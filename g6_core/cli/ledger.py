@@ -2,18 +2,17 @@
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from g6_core.adapters.ledger import Ledger
-from g6_core.adapters.ledger import export as export_tables
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.schema.paths import DataPaths
+
+if TYPE_CHECKING:
+    from g6_core.adapters.ledger import Ledger
 
 app = typer.Typer(help="The ledger: signals, decisions, orders, fills and trades in SQL.", no_args_is_help=True)
 
@@ -22,7 +21,9 @@ Url = Annotated[str, typer.Option("--url", help="Another ledger: a path or an SQ
 Day = Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only this day (IST).")]
 
 
-def _open(data_dir: Path, url: str) -> Ledger:
+def _open(data_dir: Path, url: str) -> "Ledger":
+    from g6_core.adapters.ledger import Ledger
+
     if url:
         return Ledger.open(url)
     path = DataPaths(data_dir).ledger
@@ -39,6 +40,8 @@ def export(
     day: Day = None,
 ) -> None:
     """Write every table as CSV in a fixed order: equal days give equal bytes. Times also as UTC text."""
+    from g6_core.adapters.ledger import export as export_tables
+
     with _open(data_dir, url) as ledger:
         for path in export_tables(ledger, out, day.date() if day else None):
             typer.echo(path)
@@ -69,7 +72,10 @@ def _nothing(wanted: date | None, days: tuple[date, ...]) -> str:
     return f"the ledger holds nothing of {wanted}; it holds {held}"
 
 
-def _print_day(ledger: Ledger, day: date) -> None:
+def _print_day(ledger: "Ledger", day: date) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     held = ledger.day(day)
     console = Console()
     console.print(

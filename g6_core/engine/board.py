@@ -28,9 +28,7 @@ _I8 = types.int64[:]
 _ROWS = types.Array(_TICK, 1, "C")
 
 
-@kernel(
-    types.int64(_ROWS, _I8, _I8, _I8, _ROWS, types.int64, types.int64[:, :, :], types.int64[:, :])
-)
+@kernel(types.int64(_ROWS, _I8, _I8, _I8, _ROWS, types.int64, types.int64[:, :, :], types.int64[:, :]))
 def _apply(
     board: NDArray[np.void],
     tokens: Ints,

@@ -79,6 +79,7 @@ def on_write_result(state: EngineState, event: WriteResult, out: list[Command]) 
             order.phase = Phase.UNKNOWN
         case _, WriteOutcome.REFUSED | WriteOutcome.NOT_SENT:
             order.phase = Phase.LIVE
+            order.not_before_ms = event.time_ms + state.params.execution.reprice_ms
         case _:
             pass  # a change that was accepted or is in doubt: the book will tell
     order.message = event.message

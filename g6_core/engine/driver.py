@@ -34,7 +34,7 @@ def drive(state: EngineState, now_ms: int, out: list[Command]) -> None:
 def _watch_entry(trade: Trade, entry: WorkingOrder, now_ms: int, out: list[Command]) -> None:
     """An entry is immediate-or-cancel; one that lingers, or that is no longer wanted, is taken back."""
     unwanted = trade.exit_reason is not None or now_ms - entry.sent_ms >= ENTRY_PATIENCE_MS
-    if unwanted and entry.phase is Phase.LIVE and entry.status in RESTING:
+    if unwanted and entry.phase is Phase.LIVE and entry.status in RESTING and now_ms >= entry.not_before_ms:
         entry.phase = Phase.CANCELLING
         entry.changed_ms = now_ms
         out.append(Cancel(entry.request.tag, entry.order_id))
@@ -79,7 +79,7 @@ def _cover(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) ->
     if live is None:
         _place_exit(state, trade, now_ms, out)
         return
-    if live.phase is not Phase.LIVE or live.status not in RESTING:
+    if live.phase is not Phase.LIVE or live.status not in RESTING or now_ms < live.not_before_ms:
         return
     if trade.exit_reason is None and live.order_type == OrderType.SL and live.status == Status.OPEN:
         trade.exit_reason = ExitReason.TRAILING_STOP if lock_reached(state, trade) else ExitReason.STOP_LOSS
@@ -211,11 +211,14 @@ def _finish(state: EngineState, trade: Trade, entry: WorkingOrder, now_ms: int, 
     if not all(order.fills_complete for order in (entry, *exits)):
         return
     trade.closed_ms = now_ms
+    memory = state.per_underlying[trade.underlying]
     if entry.filled_quantity == 0:
+        # Nothing was bought: the same signal may try again at the next bar.
+        memory.signal_used = memory.signal_used and memory.signal_id != trade.signal_id
         return
     if trade.exit_reason is None:
         trade.exit_reason = ExitReason.TRAILING_STOP if lock_reached(state, trade) else ExitReason.STOP_LOSS
     record = trade_record(state, trade)
     state.realised_net_paise += record.net_pnl_paise
-    state.per_underlying[trade.underlying].last_exit_ms = now_ms
+    memory.last_exit_ms = now_ms
     out.append(Persist(record))

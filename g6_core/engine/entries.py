@@ -242,6 +242,9 @@ def _send(
         request, "", trade_id, decision.decision_id, Purpose.ENTRY, Phase.SENDING, now_ms, now_ms,
         order_type=request.order_type, quantity=request.quantity, price_paise=request.price_paise,
     )  # fmt: skip
-    state.trades[trade_id] = Trade(trade_id, decision.decision_id, inputs.underlying, instrument, request.tag, now_ms)
+    state.trades[trade_id] = Trade(
+        trade_id, decision.decision_id, decision.signal_id, inputs.underlying, instrument, request.tag, now_ms
+    )
     state.day_trades += 1
+    state.per_underlying[inputs.underlying].signal_used = True
     out.append(PlaceEntry(Approved(request, decision.verdicts, state.params.config_sha256)))

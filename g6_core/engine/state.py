@@ -81,6 +81,7 @@ class WorkingOrder:
     filled_quantity: int = 0
     average_paise: int = 0
     modifications: int = 0
+    not_before_ms: int = 0
     fills: dict[str, Fill] = field(default_factory=dict)
 
     @property
@@ -102,6 +103,7 @@ class Trade:
 
     trade_id: str
     decision_id: str
+    signal_id: str
     underlying: str
     instrument: Instrument
     entry_tag: str

@@ -26,8 +26,11 @@ from g6_core.engine.guards import marked_pnl_paise
 from g6_core.engine.indicators import adx_step, supertrend_step
 from g6_core.engine.inputs import UnderlyingInputs
 from g6_core.engine.state import EngineState, FrameState, Trade
+from g6_core.engine.strikes import nearest_place
 
 PRIMARY = 0
+# The window follows the money once it has moved this many strikes.
+RECENTRE_STEPS = 2
 
 
 def step(state: EngineState, event: Event) -> tuple[Command, ...]:
@@ -93,8 +96,8 @@ def _follow_money(state: EngineState, inputs: UnderlyingInputs, out: list[Comman
             out.append(Subscribe((inputs.index.token,)))
         return
     strikes = state.inputs.book.strikes(inputs.underlying, inputs.expiry)
-    at_money = min(range(len(strikes)), key=lambda place: (abs(strikes[place] - index.ltp_paise), place))
-    if memory.centre_paise and abs(strikes.index(memory.centre_paise) - at_money) < 2:
+    at_money = nearest_place(strikes, index.ltp_paise)
+    if memory.centre_paise and abs(nearest_place(strikes, memory.centre_paise) - at_money) < RECENTRE_STEPS:
         return
     memory.centre_paise = strikes[at_money]
     reach = state.params.strikes.window_steps

@@ -3,9 +3,13 @@
 Score: nearness to the money 100, liquidity 50, delta 30, implied volatility 20, price efficiency 10.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
+from g6_core.domain.chain import parity_forward
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.market import Quote
 from g6_core.domain.options import YEAR_MS, greeks, implied_vol
@@ -14,6 +18,8 @@ from g6_core.domain.risk import Outcome, Verdict
 from g6_core.engine.board import QuoteBoard
 from g6_core.engine.params import StrikeParams
 
+# Strikes on each side of the money whose pairs are asked for the forward.
+FORWARD_REACH = 5
 _ATM_STEP_COST = 25.0
 _GOOD_OI = 500_000
 _IV_SWEET_SPOT_PCT = (15.0, 25.0)
@@ -68,23 +74,29 @@ def score_candidate(
     return round(atm + liquidity + delta + volatility + efficiency, 4)
 
 
+def nearest_place(strikes: tuple[int, ...], price_paise: float) -> int:
+    """Index of the strike nearest to a price, the lower of two at the same distance; `strikes` is not empty."""
+    above = bisect_left(strikes, price_paise)
+    if above == 0 or above == len(strikes):
+        return min(above, len(strikes) - 1)
+    return above if strikes[above] - price_paise < price_paise - strikes[above - 1] else above - 1
+
+
 def forward_of(book: InstrumentBook, board: QuoteBoard, underlying: str, expiry: date, near_paise: int) -> float | None:
-    """Parity forward in paise: median of strike + call - put over the five strikes nearest the money, or None."""
+    """Put-call parity forward in paise from the quoted pairs around the money; None when no pair has both sides."""
     strikes = book.strikes(underlying, expiry)
-    nearest = sorted(strikes, key=lambda strike: (abs(strike - near_paise), strike))[:5]
-    values = []
-    for strike in nearest:
+    centre = nearest_place(strikes, near_paise)
+    pairs = []
+    for strike in strikes[max(centre - FORWARD_REACH, 0) : centre + FORWARD_REACH + 1]:
         sides = [book.option(underlying, expiry, strike, side) for side in ("CE", "PE")]
-        quotes = [board.quote(one.token) if one is not None else None for one in sides]
-        call, put = quotes
+        call, put = (board.quote(one.token) if one is not None else None for one in sides)
         if call is None or put is None or min(call.bid_paise, call.ask_paise, put.bid_paise, put.ask_paise) <= 0:
             continue
-        values.append(strike + call.mid_paise - put.mid_paise)
-    if not values:
+        pairs.append((strike, call.mid_paise, put.mid_paise))
+    if not pairs:
         return None
-    values.sort()
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+    columns = np.array(pairs, np.float64).T
+    return parity_forward(columns[0].astype(np.int64), columns[1], columns[2])
 
 
 def volatility_of(
@@ -111,7 +123,7 @@ def candidates(
 ) -> list[Candidate]:
     """ATM and up to `steps_max` listed strikes out of the money on the side of the signal that have a quote."""
     strikes = book.strikes(underlying, expiry)
-    atm = min(range(len(strikes)), key=lambda place: (abs(strikes[place] - forward_paise), place))
+    atm = nearest_place(strikes, forward_paise)
     side, step = ("CE", 1) if direction is Direction.BULLISH else ("PE", -1)
     found = []
     for steps in range(steps_max + 1):

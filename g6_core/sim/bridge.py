@@ -2,8 +2,10 @@
 
 The record is an array of nodes, int32 of shape (contracts, snapshots, NODE_WIDTH): one node is what a contract
 showed at a snapshot, prices in paise, quantities and OI in units, volume in lots, times in seconds since the first
-snapshot. Between two nodes that are joined (`NEXT` >= 0) the touch moves linearly plus delta times the noise
-of the forward, which is zero at every snapshot; a node that is not joined holds.
+snapshot. Between two nodes that are joined (`NEXT` >= 0) the touch moves linearly plus delta times the noise of the
+forward, which is zero at every snapshot; a node that is not joined holds. A blank node (volume back at 0 after
+trades: the page of the exchange failed for that contract) is shown as recorded, joined to nothing and left out of
+the figures of the day.
 
 Recorded: touch, its sizes, LTP, OI, volume. Modelled here: everything between nodes, levels 1 to 4 of the depth and
 the order counts of all five, last traded quantity and average price. All numbers depend on (seed, contract, time) only.
@@ -152,6 +154,10 @@ def _run_figures(
             if last >= 0:
                 nodes[s] = nodes[last]
             continue
+        if last >= 0 and node[VOLUME_LOTS] == 0 and lots > 0:
+            node[HIGH:TIME_S] = nodes[last, HIGH:TIME_S]
+            last = s
+            continue
         begun = node[VOLUME_LOTS] > 0 or (terms[LOT] == 0 and node[LTP] > 0)
         node[LAST_TRADE_S] = node[TIME_S] if begun else UNKNOWN
         node[OI_HIGH] = node[OI_LOW] = node[OI]
@@ -195,6 +201,9 @@ def fold_record(
     """
     for contract in range(nodes.shape[0]):
         following = UNKNOWN
+        first_traded = 0
+        while first_traded < nodes.shape[1] and nodes[contract, first_traded, VOLUME_LOTS] == 0:
+            first_traded += 1
         for s in range(nodes.shape[1] - 1, -1, -1):
             node = nodes[contract, s]
             node[NEXT] = UNKNOWN
@@ -202,6 +211,9 @@ def fold_record(
             if not present[contract, s]:
                 continue
             node[TIME_S] = stamps_s[s]
+            if s > first_traded and node[VOLUME_LOTS] == 0:
+                following = UNKNOWN
+                continue
             if following >= 0 and joined[s] != 0 and stamps_s[following] - stamps_s[s] <= gap_max_s:
                 node[NEXT] = following
             following = s
@@ -229,7 +241,8 @@ def _fill(
         int(left[ASK_QTY]),
     )
     lots, trade_s, ltp = int(left[VOLUME_LOTS]), int(left[LAST_TRADE_S]), int(left[LTP])
-    oi, high, low = int(left[OI]), int(left[HIGH]), int(left[LOW])
+    oi, oi_high, oi_low = int(left[OI]), int(left[OI_HIGH]), int(left[OI_LOW])
+    high, low = int(left[HIGH]), int(left[LOW])
     if part_ms > 0 and left[NEXT] >= 0:
         right = nodes[left[NEXT]]
         moment = offset_ms // 1000
@@ -242,14 +255,15 @@ def _fill(
             bid_qty = touch_size(bid_qty, lot, key, 0, moment)
             ask_qty = touch_size(ask_qty, lot, key, 1, moment)
             oi += math.floor((int(right[OI]) - oi) * part / lot + 0.5) * lot
+            oi_high, oi_low = max(oi, oi_high), min(oi, oi_low)
     out[_Q_EXCHANGE_MS] = base_ms + moment * 1000
     out[_Q_LAST_TRADE_MS] = base_ms + trade_s * 1000 if trade_s >= 0 else 0
     out[_Q_LTP] = ltp
     out[_Q_LAST_QTY] = lot if trade_s >= 0 else 0
     out[_Q_AVERAGE] = left[AVERAGE]
     out[_Q_VOLUME] = lots * lot
-    out[_Q_OI], out[_Q_OI_HIGH], out[_Q_OI_LOW] = oi, max(oi, left[OI_HIGH]), min(oi, left[OI_LOW])
-    out[_Q_OPEN] = terms[OPEN] if trade_s >= 0 else 0
+    out[_Q_OI], out[_Q_OI_HIGH], out[_Q_OI_LOW] = oi, oi_high, oi_low
+    out[_Q_OPEN] = terms[OPEN] if left[LAST_TRADE_S] >= 0 else 0
     out[_Q_HIGH], out[_Q_LOW], out[_Q_CLOSE] = high, low, terms[CLOSE]
     if lot > 0:
         out[_Q_BUY_QTY] = fill_side(out, _Q_BID, bid, bid_qty, -tick, lot, moment, key)

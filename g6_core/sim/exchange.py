@@ -20,6 +20,7 @@ from g6_core.sim.desk import OrderDesk
 from g6_core.sim.kite_shapes import Json
 from g6_core.sim.limits import RateLimiter
 from g6_core.sim.order_log import OrderLog
+from g6_core.sim.order_state import SimTrade
 from g6_core.sim.refusals import kite_error
 from g6_core.sim.source import MarketSource
 from g6_core.sim.venue import Latency, Venue
@@ -164,6 +165,11 @@ class Exchange:
         if order_id not in self._log.orders:
             raise kite_error("unknown_order")
         return [shapes.trade_row(trade) for trade in self._log.trades if trade.order_id == order_id]
+
+    def executions(self) -> tuple[SimTrade, ...]:
+        """All executions with their times in milliseconds, which Kite's replies do not show: for checks."""
+        self._now()
+        return tuple(self._log.trades)
 
     def take_order_updates(self) -> list[Json]:
         """Order updates pushed since the last call, shaped like Kite's postbacks."""

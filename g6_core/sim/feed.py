@@ -15,7 +15,7 @@ class SimFeed:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._tokens = np.zeros(0, np.int64)
-        self._last: dict[int, bytes] = {}
+        self._last = np.zeros(0, TICK)
 
     def subscribe(self, tokens: tuple[int, ...]) -> None:
         """Stream these tokens in full mode."""
@@ -24,20 +24,17 @@ class SimFeed:
     def unsubscribe(self, tokens: tuple[int, ...]) -> None:
         """Stop streaming these tokens."""
         self._tokens = np.setdiff1d(self._tokens, np.array(tokens, np.int64))
-        for token in tokens:
-            self._last.pop(token, None)
 
     def poll(self) -> NDArray[np.void]:
         """TICK rows that changed since the last call; may be empty."""
         if not len(self._tokens):
             return np.zeros(0, TICK)
         ticks = self._exchange.ticks(self._tokens)
-        fresh = np.zeros(len(ticks), np.bool_)
-        for place, tick in enumerate(ticks):
-            content = tick.tobytes()
-            token = int(tick["token"])
-            fresh[place] = self._last.get(token) != content
-            self._last[token] = content
+        if len(ticks) == len(self._last) and np.array_equal(ticks["token"], self._last["token"]):
+            fresh = ticks != self._last
+        else:
+            fresh = ~np.isin(ticks, self._last)
+        self._last = ticks
         return ticks[fresh]
 
     def order_updates(self) -> list[dict[str, Any]]:

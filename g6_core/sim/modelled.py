@@ -24,7 +24,7 @@ from g6_core.sim.index_path import IndexPath, index_path
 from g6_core.sim.smile import fair_value
 
 STRIKES_EACH_SIDE = 40
-FAR_EXPIRY_DAYS = 60
+FAR_EXPIRY_DAYS = 100
 """Expiries beyond this list every second strike over twice the width."""
 
 # How a day's volume and the open interest fall on expiries, by rank from the nearest and by rank among monthlies.
@@ -68,9 +68,10 @@ class ModelledSource:
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """QUOTE rows, one per token in the same order; `exchange_ms` 0 for unknown tokens and before the open."""
         out = np.zeros(len(tokens), QUOTE)
+        # Tokens are copied because compiled code takes no read-only or strided array.
         mq.fill_quotes(
             out.view(np.int64).reshape(len(tokens), mq.QUOTE_WIDTH),
-            np.ascontiguousarray(tokens, np.int64),
+            np.array(tokens, np.int64),
             time_ms,
             *self._arrays,
         )

@@ -67,10 +67,11 @@ class _File:
         if not self.schema[column].is_temporal():
             values = values.cast(pl.Categorical)
         series = self.column(values)
-        codes = series.to_physical().fill_null(series.to_physical().max()).to_numpy()
-        _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+        if series.is_empty():
+            raise DataError(f"{self.path}: the file has no rows")
         if series.null_count():
             raise DataError(f"{self.path}: column {column} is empty in {series.null_count()} rows")
+        _, first, place = np.unique(series.to_physical().to_numpy(), return_index=True, return_inverse=True)
         text = series.gather(first)
         return (text if series.dtype.is_temporal() else text.cast(pl.String)).to_list(), place.astype(np.int32)
 
@@ -229,9 +230,11 @@ def _stamp_ms(path: Path, raw: object) -> int:
         return to_ms(raw) // SECOND_MS * SECOND_MS
     digits = re.sub(r"\D", "", str(raw))[:14]
     try:
-        return to_ms(datetime.strptime(digits, "%Y%m%d%H%M%S"))  # noqa: DTZ007 (naive is IST, see to_ms)
+        if len(digits) == 14:  # with fewer, strptime would guess
+            return to_ms(datetime.strptime(digits, "%Y%m%d%H%M%S"))  # noqa: DTZ007 (naive is IST, see to_ms)
     except ValueError:
-        raise DataError(f"{path}: {STAMP} {raw!r} is not like 20250829_092416 (IST)") from None
+        pass
+    raise DataError(f"{path}: {STAMP} {raw!r} is not like 20250829_092416 (IST)")
 
 
 def _expiry(path: Path, raw: object) -> date:
@@ -254,8 +257,6 @@ def _underlying_name(rules: MarketRules, raw: object) -> str:
 
 
 def _only_trading_day(path: Path, rules: MarketRules, days: set[date]) -> date:
-    if not days:
-        raise DataError(f"{path}: the file has no rows")
     trading = [day for day in days if rules.is_trading_day(day)]
     if len(trading) == 1:
         return trading[0]

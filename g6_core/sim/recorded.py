@@ -7,9 +7,9 @@ the last snapshot and for a contract that vanished they are the last values with
 first snapshot there is nothing.
 
 The record has no index: its row shows the parity forward of the nearest expiry (`spot_kind` is ``forward``), without
-book, volume and OI, and its previous close is the forward of the recorded closes. Open, high and low start with the
-first snapshot, since the recording does not show the day before it; average price is the volume-weighted mean
-of the recorded last prices.
+book, volume and OI, and its previous close is the forward of the recorded closes. The open is the last price of the
+first snapshot at which a contract has traded; high and low start there and include bridged trades; the average price
+is the volume-weighted mean of the recorded last prices.
 """
 
 from datetime import date
@@ -29,6 +29,9 @@ from g6_core.sim.nse_chain import read_chain_day
 
 GAP_MAX_S = 180
 TRADING_DAYS_PER_YEAR = 252
+# Median of the absolute value of a standard normal number.
+NORMAL_MEDIAN = 0.6745
+MOVES_MIN = 10
 
 
 class RecordedSource:
@@ -80,7 +83,7 @@ class RecordedSource:
         """QUOTE rows for `tokens`, in their order; see the module for what they are at any time."""
         out = np.zeros(len(tokens), QUOTE)
         bridge.fill_quotes(
-            np.ascontiguousarray(tokens, np.int64),
+            np.require(tokens, np.int64, ("C", "W")),
             time_ms,
             self._base_ms,
             self._stamps_s,
@@ -98,6 +101,19 @@ def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]
     return ((stamps_ms >= session.open_ms) & (stamps_ms < session.close_ms)).astype(np.int64)
 
 
+def _roughness(
+    stamps_s: NDArray[np.int64], moving: NDArray[np.bool_], forward_paise: NDArray[np.float64], implied_paise: float
+) -> float:
+    """Standard deviation of the forward per square root of a second, in paise.
+
+    From the median move between snapshots, which the day's few jumps do not inflate (the snapshots show those
+    themselves). Implied volatility prices in nights and jumps; it only stands in where the record is too short.
+    """
+    moves = np.abs(np.diff(forward_paise)) / np.sqrt(np.diff(stamps_s))
+    typical = moves[moving & np.isfinite(moves)]
+    return float(np.median(typical) / NORMAL_MEDIAN) if len(typical) >= MOVES_MIN else implied_paise
+
+
 def _forward_noise(
     stamps_s: NDArray[np.int64],
     joined: NDArray[np.int64],
@@ -108,15 +124,14 @@ def _forward_noise(
 ) -> NDArray[np.float64]:
     """Displacement of the forward in paise for every second of the record: a Brownian bridge per interval.
 
-    Zero at every snapshot and in silences. `sigma` is per square root of a year of trading seconds.
+    Zero at every snapshot and in silences, and as rough as the record itself (see `_roughness`).
     """
     noise = np.zeros(int(stamps_s[-1]) + 2)
     year_s = TRADING_DAYS_PER_YEAR * (session.close_ms - session.open_ms) / 1000
-    for place in range(len(stamps_s) - 1):
+    moving = (joined[:-1] == 1) & (np.diff(stamps_s) <= GAP_MAX_S)
+    step = _roughness(stamps_s, moving, forward_paise, np.nanmedian(forward_paise) * sigma / sqrt(year_s))
+    for place in np.flatnonzero(moving):
         start, seconds = int(stamps_s[place]), int(stamps_s[place + 1] - stamps_s[place])
-        step = forward_paise[place] * sigma / sqrt(year_s)
-        if joined[place] == 0 or seconds > GAP_MAX_S or not np.isfinite(step):
-            continue
-        walk = np.cumsum(stream(seed, "bridge", place).standard_normal(seconds)) * step
+        walk = np.cumsum(stream(seed, "bridge", int(place)).standard_normal(seconds)) * step
         noise[start + 1 : start + seconds + 1] = walk - walk[-1] * np.arange(1, seconds + 1) / seconds
     return noise

@@ -93,22 +93,25 @@ def gather(
     )
 
 
-def refusals(ledger: DayLedger, underlyings: Sequence[str]) -> list[tuple[str, str, int, str]]:
-    """(underlying, rule, times, example) of verdicts that stopped a wanted entry, the most frequent first.
+def blocking_rules(
+    ledger: DayLedger, underlyings: Sequence[str], *, with_direction: bool
+) -> list[tuple[str, str, int, str]]:
+    """(underlying, rule, minutes, last figures) of verdicts that blocked, the most frequent first.
 
-    Decisions without a direction are left out: nothing was wanted then. One decision can count under several rules.
+    `with_direction` True: minutes in which a direction stood and the entry was refused; False: minutes in which no
+    direction came about. One minute can count under several rules.
     """
     times: Counter[tuple[str, str]] = Counter()
     example: dict[tuple[str, str], str] = {}
     for decision in ledger.decisions:
-        if decision.approved or decision.direction is Direction.AVOID:
+        if decision.approved or (decision.direction is not Direction.AVOID) != with_direction:
             continue
         for rule, verdict in {verdict.rule: verdict for verdict in decision.verdicts if verdict.blocks}.items():
             key = (decision.underlying, rule)
             times[key] += 1
             value = "unknown" if verdict.value is None else f"{verdict.value:g}"
             limit = "" if verdict.limit is None else f" against {verdict.limit:g}"
-            example[key] = f"{value}{limit} {verdict.note}".strip()
+            example[key] = "; ".join(filter(None, (f"{value}{limit}", verdict.note)))
     wanted = {name: place for place, name in enumerate(underlyings)}
     ordered = sorted(times.items(), key=lambda item: (wanted.get(item[0][0], len(wanted)), -item[1], item[0]))
     return [(underlying, rule, count, example[underlying, rule]) for (underlying, rule), count in ordered]

@@ -8,7 +8,7 @@ from g6_core.domain.money import rupees_text
 from g6_core.domain.records import TradeRecord
 from g6_core.schema.picks import IndexPicks
 from g6_pipelines.report import figures
-from g6_pipelines.report.facts import DayFacts, refusals
+from g6_pipelines.report.facts import DayFacts, blocking_rules
 from g6_pipelines.report.style import STYLE
 
 TRADE_PICTURES_MAX = 24
@@ -70,7 +70,7 @@ def _picture(title: str, uri: str | None, text: str) -> str:
 
 
 def _image(alt: str, uri: str) -> str:
-    return f'<img alt="{escape(alt)}" src="{uri}">'
+    return f'<div class="scroll"><img alt="{escape(alt)}" src="{uri}"></div>'
 
 
 def _nothing(text: str) -> str:
@@ -113,7 +113,11 @@ def _key_figures(facts: DayFacts) -> str:
     cards = [
         ("Net P&L", _money(net), "good" if net > 0 else "bad" if net < 0 else ""),
         ("Charges", _money(charges), ""),
-        ("Trades", f"{sum(trade.net_pnl_paise > 0 for trade in trades)} won of {len(trades)}", ""),
+        (
+            "Trades",
+            f"{sum(trade.net_pnl_paise > 0 for trade in trades)} of {len(trades)} won" if trades else "none",
+            "",
+        ),
         ("Signals", str(len(facts.ledger.signals)), ""),
         ("Coverage", f"{facts.summary['coverage_pct']:.1f} %" if _is_number(facts, "coverage_pct") else "unknown", ""),
         ("Cycles", f"{facts.summary['cycles']:,}" if _is_number(facts, "cycles") else "unknown", ""),
@@ -199,21 +203,27 @@ def _signals(facts: DayFacts) -> str:
             signal.underlying,
             signal.direction,
             signal.strategy,
-            "entered" if signal.signal_id in approved else "not entered",
+            "yes" if signal.signal_id in approved else "no",
             ", ".join(f"{name} {value:g}" for name, value in sorted(signal.features.items())),
         )
         for signal in facts.ledger.signals
     ]
-    return _table(("Time", "Index", "Direction", "Strategy", "", "Features"), rows)
+    return _table(("Time", "Index", "Direction", "Strategy", "Entry", "Features"), rows)
 
 
 def _refusals(facts: DayFacts) -> str:
-    found = refusals(facts.ledger, facts.underlyings)
-    if not found:
-        return ""
-    text = "Minutes in which a direction stood but a rule stopped the entry; one minute can count under several rules."
-    table = _table(("Index", "Rule", "Minutes", "Last time"), found, numeric=(2,))
-    return f"<h3>Refusals by reason</h3><p class='note'>{escape(text)}</p>{table}"
+    tables = (
+        ("Entries refused, by reason", "Minutes in which a direction stood but a rule stopped the entry.", True),
+        ("Why there was no direction", "Minutes in which the strategy saw no direction to follow.", False),
+    )
+    parts = []
+    for title, text, with_direction in tables:
+        found = blocking_rules(facts.ledger, facts.underlyings, with_direction=with_direction)
+        if found:
+            note = f"<p class='note'>{escape(text)} One minute can count under several rules.</p>"
+            heads = ("Index", "Rule", "Minutes", "Last figures")
+            parts.append(f"<h3>{escape(title)}</h3>{note}{_table(heads, found, numeric=(2,))}")
+    return "".join(parts)
 
 
 def _chain_section(facts: DayFacts, underlying: str) -> str:

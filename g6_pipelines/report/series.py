@@ -143,7 +143,7 @@ def coverage(facts: DayFacts, underlying: str) -> list[Band]:
     """One band per collected expiry, nearest first; an expiry under two codes is one band named after both."""
     rows = facts.chain.filter((pl.col("index") == underlying) & pl.col("expiry").is_not_null())
     bands = []
-    for (expiry,), band in sorted(rows.group_by("expiry"), key=lambda item: str(item[0])):
+    for (expiry,), band in sorted(rows.group_by("expiry"), key=lambda item: item[0]):
         codes = band["expiry_code"].unique(maintain_order=True).to_list()
         states = band.select("ms", "offset", state=_state()).unique(["ms", "offset"], keep="first")
         table = states.pivot(on="ms", index="offset", values="state", sort_columns=False).sort("offset")
@@ -152,7 +152,7 @@ def coverage(facts: DayFacts, underlying: str) -> list[Band]:
         step = (int(columns[-1]) - int(columns[0])) / max(len(columns) - 1, 1) if len(columns) > 1 else MINUTE_MS
         bands.append(
             Band(
-                label=f"{expiry:%d %b}\n{', '.join(codes)}" if isinstance(expiry, date) else str(expiry),
+                label="\n".join([f"{expiry:%d %b}", *codes]),
                 offsets=tuple(table["offset"].to_list()),
                 first_hour=facts.hours(int(columns[0])),
                 last_hour=facts.hours(int(int(columns[-1]) + step)),

@@ -16,13 +16,14 @@ section { background: #fff; border: 1px solid var(--line); border-radius: 10px; 
 img { display: block; width: 100%; height: auto; }
 .badge { display: inline-block; margin: 6px 6px 0 0; padding: 2px 10px; border-radius: 999px; font-size: 12px;
   color: #7a4b00; background: #fdf1dc; border: 1px solid #f3d9a8; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: 10px; margin: 0 0 14px; }
+.cards { display: grid; grid-template-columns: repeat(4, 1fr); gap: 10px; margin: 0 0 14px; }
 .card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 10px 12px; }
 .card dt { font-size: 12px; color: var(--muted); }
 .card dd { margin: 2px 0 0; font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .good dd { color: var(--good); }
 .bad dd { color: var(--bad); }
-.wide { overflow-x: auto; }
+.wide, .scroll { overflow-x: auto; }
+td:last-child:not(.n) { min-width: 12em; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--muted); font-weight: 600; white-space: nowrap; }
@@ -37,7 +38,9 @@ figcaption { font-size: 13px; font-weight: 600; margin-bottom: 4px; }
   margin: 10px 0; font-size: 13px; }
 footer { color: var(--muted); font-size: 12px; overflow-wrap: anywhere; }
 @media (max-width: 560px) { section { padding: 12px; border-radius: 8px; } h1 { font-size: 23px; }
-  main { padding: 12px 8px; } }
+  main { padding: 12px 8px; }
+  .cards { grid-template-columns: repeat(2, 1fr); }
+  section > .scroll img { width: 720px; } }
 @media print { body { background: #fff; } section { border: 0; padding: 0; break-inside: avoid; }
   main { max-width: none; } }
 """

@@ -4,19 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import CsvSink
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, CallSpacing, MarketQuote, fetch_quotes
-from g6_core.adapters.lake import Lake, read_lake
+from g6_core.adapters.lake import Lake, lake_cycles
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import BrokerError, TryLater
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.ist import SECOND_MS, to_ms
+from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
-from g6_core.schema.options import OPTION_COLUMNS, Kind, OptionRow, SpotKind
+from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SpotKind
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.coverage import Coverage, CoverageTally
 from g6_pipelines.collection.overview import overviews_of
@@ -106,7 +107,7 @@ def collect(
     row_count = calls = keys_missing = 0
     with Lake.open(paths.lake(day), OPTION_COLUMNS) as lake:
         sink = CsvSink(paths, day)
-        done = _catch_up(paths, day, lake, sink, tally)
+        done = _catch_up(lake.path, sink, tally)
         for time_ms in cycle_times(plans, interval_ms):
             if time_ms in done:
                 continue
@@ -132,7 +133,7 @@ def collect(
                 on_cycle(report)
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
-            rows=row_count + lake.healed.rows,
+            rows=row_count + sum(done.values()),
             calls=calls,
             coverage=tally.total(),
             coverage_by_code=tally.by_code(),
@@ -150,21 +151,15 @@ def cycle_times(plans: Sequence[IndexPlan], interval_ms: int) -> range:
     return range(opens, max(plan.session.close_ms for plan in plans), interval_ms)
 
 
-def _catch_up(paths: DataPaths, day: date, lake: Lake, sink: CsvSink, tally: CoverageTally) -> set[int]:
-    """Times of the cycles in the lake, after the CSV files have been given whatever they lack of them."""
-    if lake.healed.rows == 0:
-        return set()
-    times = [name for name, kind in OPTION_COLUMNS.items() if kind is Kind.TIME_MS]
-    cycles: dict[int, list[OptionRow]] = {}
-    for cells in read_lake(paths.lake(day), list(OPTION_COLUMNS)).iter_rows(named=True):
-        for name in times:
-            cells[name] = None if cells[name] is None else to_ms(cells[name])
-        row = OptionRow.of_cells(list(cells.values()))
-        cycles.setdefault(row.time_ms, []).append(row)
-    for rows in cycles.values():
+def _catch_up(path: Path, sink: CsvSink, tally: CoverageTally) -> dict[int, int]:
+    """Rows by time of the cycles in the lake, after the CSV files have been given whatever they lack of them."""
+    done: dict[int, int] = {}
+    for cells in lake_cycles(path):
+        rows = [OptionRow.of_cells(row) for row in cells]
         tally.add(rows)
         sink.append(rows, overviews_of(rows))
-    return set(cycles)
+        done[rows[0].time_ms] = len(rows)
+    return done
 
 
 def _fetch_cycle(

@@ -3,6 +3,7 @@
 Layers and forbidden imports are not tested here: `make lint` runs the import contracts over the whole graph.
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def test_routes_and_relative_paths_are_not_paths_of_a_machine(text: str) -> None
     assert list(text_problems(text)) == []
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_planted_bad_file_is_named_with_its_line(tmp_path: Path) -> None:
     planted = tmp_path / "g6_core" / "domain" / "bad.py"
     planted.parent.mkdir(parents=True)
@@ -110,4 +112,7 @@ def test_without_git_the_files_are_found_too(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "seen.py").write_text("a = 1\n")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "unseen.py").write_text("a = 1\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "unseen.csv").write_text("1,2\n")
+    (tmp_path / "binary.bin").write_bytes(b"\x00\xff")
     assert tree_files(tmp_path) == [Path("seen.py")]

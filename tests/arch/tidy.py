@@ -10,7 +10,7 @@ Problem = tuple[int, str]
 
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
-BINARY_SUFFIXES = {".png", ".ico", ".gif", ".woff2", ".b64"}
+NOT_SOURCE = re.compile(r"\.|__pycache__$|data$|build$|dist$|.*\.egg-info$")
 # Where time and chance come in as arguments: below these folders nobody asks the machine for them.
 TIMELESS = ("g6_core/domain/", "g6_core/engine/", "g6_core/sim/")
 PACKAGES = ("g6_core/", "g6_pipelines/", "g6_stream/")
@@ -36,15 +36,15 @@ TEXT_RULES = (
 
 
 def tree_files(root: Path) -> list[Path]:
-    """Files that are or could be committed, relative to `root`, in order; without git every file that is not hidden."""
+    """Text files that are or could be committed, relative to `root`, in order; without git: what looks like source."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
         found = {Path(name) for name in listed if name}
     except (OSError, subprocess.CalledProcessError):
         found = {path.relative_to(root) for path in root.rglob("*")}
-        found = {path for path in found if not any(part.startswith((".", "__pycache__")) for part in path.parts)}
-    return sorted(path for path in found if (root / path).is_file() and path.suffix not in BINARY_SUFFIXES)
+        found = {path for path in found if not any(NOT_SOURCE.match(part) for part in path.parts)}
+    return sorted(path for path in found if (root / path).is_file() and b"\0" not in (root / path).read_bytes())
 
 
 def problems_of(root: Path, path: Path) -> list[str]:

@@ -13,8 +13,7 @@ PLUGINS = {
         "run",
     ),
     "group": (
-        '"""Look at things."""\n\nimport typer\n\napp = typer.Typer()\n\n\n@app.command()\ndef show() -> None:\n'
-        + '    """Show one."""\n    print("shown")\n',
+        '"""Look at it."""\nimport typer\napp = typer.Typer()\n@app.command()\ndef show():\n    print("shown")\n',
         "app",
     ),
     "nameless": ('"""Has no such function."""\n', "absent"),
@@ -40,7 +39,7 @@ def test_help_describes_every_command_without_importing_one(capsys: pytest.Captu
     lines = {line.split()[0]: line for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line}
     assert list(lines) == sorted(lines)
     assert "Greet somebody." in lines["plain"]
-    assert "Look at things." in lines["group"]
+    assert "Look at it." in lines["group"]
     assert "Needs what nobody has." in lines["needy"]
     assert "not available: g6_plugin_lost is not installed" in lines["lost"]
     assert "not available: g6_plugin_garbled line 3 is not Python" in lines["garbled"]

@@ -62,7 +62,7 @@ def test_every_expiry_of_the_rules_is_listed_around_the_previous_close(rules: Ma
     close = source.quotes(np.array([spec.index_token]), source.session.open_ms)["close_paise"][0]
     for expiry in book.expiries(underlying):
         strikes = book.strikes(underlying, expiry)
-        step = spec.strike_step_paise * (2 if (expiry - DAY).days > 60 else 1)
+        step = spec.strike_step_paise * (2 if (expiry - DAY).days > 100 else 1)
         assert set(np.diff(strikes)) == {step}
         assert strikes[0] <= close - 39 * step and strikes[-1] >= close + 39 * step
     for row in book:
@@ -83,7 +83,9 @@ def test_nothing_is_known_before_the_open_and_of_unknown_tokens(rules: MarketRul
 def test_no_tokens_no_rows_and_a_token_asked_twice_is_answered_twice(rules: MarketRules) -> None:
     source = source_of(rules)
     assert len(source.quotes(np.array([], np.int64), source.session.open_ms)) == 0
-    twice = source.quotes(np.repeat(tokens_near(source, 0)[:1], 2), source.session.open_ms + MINUTE_MS)
+    tokens = np.repeat(tokens_near(source, 0)[:1], 2)
+    tokens.flags.writeable = False
+    twice = source.quotes(tokens, source.session.open_ms + MINUTE_MS)
     assert twice[0] == twice[1]
 
 
@@ -152,7 +154,7 @@ def test_an_index_without_a_modelled_level_names_the_file_and_the_key(rules: Mar
         ModelledSource(("SENSEX",), DAY, replace(rules, modelled=levels))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     questions=st.lists(
         st.tuples(st.lists(st.integers(0, 41), min_size=1, max_size=6), st.integers(-1000, MINUTES * MINUTE_MS + 5000)),

@@ -59,6 +59,9 @@ class Day:
         return [side for chain in self.chains for side in (chain.calls, chain.puts)]
 
 
+BUILT: dict[tuple[str, date, int], Day] = {}
+
+
 def moments_of(source: ModelledSource) -> list[int]:
     """Open, soon after, odd milliseconds through the day, the last moment, after the close."""
     start, end = source.session.open_ms, source.session.close_ms
@@ -91,15 +94,21 @@ def chains_of(rules: MarketRules, source: ModelledSource, expiry: date) -> list[
     return chains
 
 
-@pytest.fixture(scope="module", params=DAYS, ids=IDS)
-def day(request: pytest.FixtureRequest, rules: MarketRules) -> Day:
-    underlying, trade_date, seed = request.param
+def day_of(rules: MarketRules, underlying: str, trade_date: date, seed: int) -> Day:
     source = ModelledSource((underlying,), trade_date, rules, seed)
     expiries = source.instruments.expiries(underlying)[:2]
     lots = {rules.lot_size(underlying, trade_date, expiry) for expiry in expiries}
     assert len(lots) == 1
     by_expiry = {expiry: chains_of(rules, source, expiry) for expiry in expiries}
     return Day(source, lots.pop(), rules.tick_paise(underlying, trade_date), by_expiry)
+
+
+@pytest.fixture(params=DAYS, ids=IDS)
+def day(request: pytest.FixtureRequest, rules: MarketRules) -> Day:
+    # Kept here and not by a wider fixture scope, which random order would have set up again and again.
+    if request.param not in BUILT:
+        BUILT[request.param] = day_of(rules, *request.param)
+    return BUILT[request.param]
 
 
 def bid(quotes: NDArray[np.void]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from kiteconnect.exceptions import GeneralException, InputException, NetworkExce
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import at
 from g6_core.sim.scripted import Point
+from g6_core.sim.venue import Latency
 from tests.sim.kit import DAY, LOT, NOON, OPEN, Bench, bench
 
 PLACED = ["PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING"]
@@ -96,11 +97,11 @@ def test_a_stop_that_the_price_jumped_over_rests_until_the_price_comes_back(rule
 
 
 def test_a_released_stop_outside_the_price_range_is_rejected(rules: MarketRules) -> None:
-    desk = bench(rules, ((OPEN, 99_00, 100_00), (NOON + 60_000, 299_00, 300_00)))
+    desk = bench(rules, ((OPEN, 99_00, 100_00), (NOON + 65_000, 299_00, 300_00)))
     desk.bought()
     stop = desk.place("BUY", order_type="SL", price=120, trigger_price=110)
     high = desk.place("BUY", order_type="SL", price=144, trigger_price=142)
-    desk.until(NOON + 60_000)
+    desk.until(NOON + 65_000)
     assert desk.last(stop)["status"] == "OPEN"
     assert desk.last(high)["status"] == "REJECTED"
     assert desk.last(high)["status_message"].startswith("Price exceeds circuit limits")
@@ -253,12 +254,37 @@ def test_a_stop_released_before_its_new_trigger_arrives_keeps_the_old_terms(rule
     assert (row["price"], row["status_message"]) == (88, "The stop has already been triggered.")
 
 
+def test_a_stop_that_jumps_out_of_the_price_range_while_it_is_changed_is_rejected_afterwards(
+    rules: MarketRules,
+) -> None:
+    desk = bench(rules, ((OPEN, 99_00, 100_00), (NOON + 65_000, 299_00, 300_00)))
+    stop = desk.place(order_type="SL", price=144, trigger_price=142)
+    desk.until(NOON + 64_950)
+    desk.kite.modify_order("regular", stop, price=144.05)
+    desk.wait(50)
+    assert desk.last(stop)["status"] == "MODIFY PENDING"
+    desk.wait()
+    assert desk.statuses(stop)[-3:] == ["MODIFIED", "TRIGGER PENDING", "REJECTED"]
+
+
+def test_a_quantity_that_fills_overtook_is_not_taken_over(rules: MarketRules) -> None:
+    desk = bench(rules, (Point(OPEN, 99_00, 100_00, ask_qty=5 * LOT),))
+    order_id = desk.place(quantity=20 * LOT, price=100)
+    desk.until(NOON + 950)
+    desk.kite.modify_order("regular", order_id, quantity=10 * LOT)
+    desk.wait()
+    row = desk.last(order_id)
+    assert desk.statuses(order_id)[-2:] == ["NOT MODIFIED", "OPEN"]
+    assert (row["quantity"], row["filled_quantity"]) == (20 * LOT, 10 * LOT)
+    assert row["status_message"] == "The order was filled beyond the new quantity."
+
+
 def test_an_order_in_transit_can_be_neither_modified_nor_cancelled(rules: MarketRules) -> None:
     desk = bench(rules)
     order_id = desk.place(price=90)
-    with pytest.raises(InputException, match="cannot be modified as it is being processed. Try later."):
+    with pytest.raises(InputException, match=r"cannot be modified as it is being processed. Try later."):
         desk.kite.modify_order("regular", order_id, price=91)
-    with pytest.raises(InputException, match="cannot be cancelled as it is being processed. Try later."):
+    with pytest.raises(InputException, match=r"cannot be cancelled as it is being processed. Try later."):
         desk.kite.cancel_order("regular", order_id)
 
 
@@ -280,7 +306,7 @@ def test_an_order_that_is_over_or_unknown_cannot_be_touched(rules: MarketRules, 
     done = desk.bought()
     with pytest.raises(InputException, match="already complete"):
         getattr(desk.kite, act)("regular", done)
-    with pytest.raises(GeneralException, match="Couldn't find that `order_id`."):
+    with pytest.raises(GeneralException, match=r"Couldn't find that `order_id`."):
         getattr(desk.kite, act)("regular", "1")
 
 
@@ -313,21 +339,35 @@ def test_an_order_outside_the_session_is_rejected_by_the_broker(rules: MarketRul
     assert desk.pushed() == [("REJECTED", 0)]
 
 
-def story(desk: Bench) -> list[Any]:
-    """A few orders in a moving market, and everything the broker says about them."""
-    desk.bought()
+def story(desk: Bench, step_ms: int) -> list[Any]:
+    """A few orders in a moving market, and everything the broker says about them; time moves by steps."""
+
+    def until(moment: int) -> None:
+        for step in range(desk.clock.now_ms(), moment, step_ms):
+            desk.until(step)
+            desk.exchange.advance(step)
+        desk.until(moment)
+
+    desk.place(quantity=2 * LOT, price=101)
+    until(NOON + 1_000)
     desk.place("SELL", order_type="SL", price=78, trigger_price=85)
     desk.place(quantity=15 * LOT, price=95)
-    desk.until(NOON + 60_000)
+    until(NOON + 20_000)
     view = [desk.exchange.orders(), desk.exchange.trades(), desk.exchange.margins(), desk.exchange.positions()]
-    return [*view, desk.exchange.take_order_updates()]
+    histories = [desk.exchange.order_history(row["order_id"]) for row in desk.exchange.orders()]
+    return [*view, histories, desk.exchange.take_order_updates()]
 
 
-def test_the_same_seed_gives_the_same_day_however_time_was_advanced(rules: MarketRules) -> None:
-    first, second = (bench(rules, FALL, jitter_ms=400, seed=5) for _ in range(2))
-    for moment in range(NOON, NOON + 60_000, 700):
-        second.exchange.advance(min(moment, NOON))
-    assert story(first) == story(second)
-    other = bench(rules, FALL, jitter_ms=400, seed=6)
-    stamps = [bench_.exchange.order_history(bench_.bought())[-1] for bench_ in (other,)]
-    assert stamps[0]["status"] == "COMPLETE"
+def test_the_day_is_the_same_however_time_is_advanced(rules: MarketRules) -> None:
+    first, second = (story(bench(rules, FALL, jitter_ms=400, seed=5), step) for step in (20_000, 70))
+    assert len(first[1]) == 4
+    assert first == second
+
+
+def test_latency_is_drawn_from_the_seed_within_its_bounds(rules: MarketRules) -> None:
+    arrivals = {}
+    for seed in (1, 2):
+        latency = Latency(80, 40, seed)
+        arrivals[seed] = [latency.of(number) for number in range(200)]
+        assert (min(arrivals[seed]), max(arrivals[seed])) == (80, 120)
+    assert arrivals[1] != arrivals[2]

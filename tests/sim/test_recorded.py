@@ -1,6 +1,7 @@
 """The recorded source: the record to the paisa at every snapshot, a seeded bridge between, old stamps in silences."""
 
 from datetime import date, time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def liquid(source: RecordedSource, strikes: int = 15) -> tuple[list[int], NDArra
     return near, np.array([contract.token for contract in contracts if contract], np.int64)
 
 
-def moments(source: RecordedSource, count: int = 60) -> list[int]:
+def moments(source: RecordedSource, count: int = 30) -> list[int]:
     """Seeded times of the session, odd milliseconds included."""
     chosen = np.random.default_rng(11).integers(source.session.open_ms, source.session.close_ms, count)
     return [int(moment) for moment in chosen]
@@ -79,28 +80,39 @@ def test_the_day_is_the_only_trading_day_of_the_file(source: RecordedSource) -> 
 
 
 def test_every_recorded_snapshot_is_quoted_exactly(source: RecordedSource, record: pl.DataFrame) -> None:
+    options = [row for row in source.instruments if row.is_option]
+    tokens = pl.DataFrame(
+        {
+            "token": [row.token for row in options],
+            "expiry": [row.expiry for row in options],
+            "Strike_Price": [row.strike_paise // 100 for row in options],
+            "side": [row.instrument_type for row in options],
+        }
+    )
     compared = 0
-    for (time_ms,), rows in record.group_by("time_ms"):
-        for side, prefix in (("CE", "CALLS"), ("PE", "PUTS")):
-            contracts = [
-                source.instruments.option("NIFTY", expiry, strike * 100, side)
-                for expiry, strike in rows.select("expiry", "Strike_Price").iter_rows()
+    for side, prefix in (("CE", "CALLS"), ("PE", "PUTS")):
+        listed = tokens.filter(pl.col("side") == side)
+        known = record.join(listed, on=["expiry", "Strike_Price"], how="inner").sort("time_ms", "token")
+        quotes = np.concatenate(
+            [
+                source.quotes(rows["token"].to_numpy(), time)
+                for (time,), rows in known.group_by("time_ms", maintain_order=True)
             ]
-            quotes = source.quotes(np.array([each.token for each in contracts if each]), int(str(time_ms)))
-            expected = {
-                "bid_paise": rows[f"{prefix}_Bid_Price"] * 100,
-                "ask_paise": rows[f"{prefix}_Ask_Price"] * 100,
-                "bid_qty": rows[f"{prefix}_Bid_Qty"],
-                "ask_qty": rows[f"{prefix}_Ask_Qty"],
-                "ltp_paise": rows[f"{prefix}_LTP"] * 100,
-                "volume": rows[f"{prefix}_Volume"] * LOT,
-                "oi": rows[f"{prefix}_OI"] * LOT,
-            }
-            for field, values in expected.items():
-                ours = quotes[field][:, 0] if quotes[field].ndim == 2 else quotes[field]
-                np.testing.assert_array_equal(ours, values.round().cast(pl.Int64).to_numpy(), f"{field} {time_ms}")
-            assert (quotes["exchange_ms"] == time_ms).all()
-            compared += len(quotes)
+        )
+        for field, values in (
+            ("token", known["token"]),
+            ("exchange_ms", known["time_ms"]),
+            ("bid_paise", known[f"{prefix}_Bid_Price"] * 100),
+            ("ask_paise", known[f"{prefix}_Ask_Price"] * 100),
+            ("bid_qty", known[f"{prefix}_Bid_Qty"]),
+            ("ask_qty", known[f"{prefix}_Ask_Qty"]),
+            ("ltp_paise", known[f"{prefix}_LTP"] * 100),
+            ("volume", known[f"{prefix}_Volume"] * LOT),
+            ("oi", known[f"{prefix}_OI"] * LOT),
+        ):
+            ours = quotes[field][:, 0] if quotes[field].ndim == 2 else quotes[field]
+            np.testing.assert_array_equal(ours, values.cast(pl.Float64).round().to_numpy(), f"{prefix} {field}")
+        compared += len(quotes)
     assert compared == 2 * record.height
 
 
@@ -135,22 +147,20 @@ def test_nothing_is_known_before_the_first_snapshot_or_of_a_foreign_token(source
     assert len(source.quotes(np.array([], np.int64), int(source.snapshots_ms[5]))) == 0
 
 
-def test_a_contract_absent_from_one_snapshot_is_bridged_over_it(source: RecordedSource, record: pl.DataFrame) -> None:
-    stamps = source.snapshots_ms.tolist()
-    seen = record.group_by("expiry", "Strike_Price").agg(pl.col("time_ms"))
-    missing = [
-        (expiry, strike, place)
-        for expiry, strike, times in seen.iter_rows()
-        if len(times) < len(stamps)
-        for place in range(1, len(stamps) - 1)
-        if stamps[place] not in times and stamps[place - 1] in times and stamps[place + 1] in times
-    ]
-    short = [each for each in missing if stamps[each[2] + 1] - stamps[each[2] - 1] <= GAP_MAX_S * 1000]
-    assert short
-    for expiry, strike, place in short:
-        contract = source.instruments.option("NIFTY", expiry, strike * 100, "CE")
-        assert contract is not None
-        assert source.quotes(np.array([contract.token]), stamps[place])["exchange_ms"][0] == stamps[place]
+def test_a_blank_row_of_the_record_is_shown_and_joined_to_nothing(source: RecordedSource) -> None:
+    contract = source.instruments.option("NIFTY", date(2025, 9, 2), 2_465_000, "CE")
+    assert contract is not None
+    token = np.array([contract.token])
+    blank = at(DAY, time(9, 35, 13))
+    place = source.snapshots_ms.tolist().index(blank)
+    left, right = int(source.snapshots_ms[place - 1]), int(source.snapshots_ms[place + 1])
+    assert source.quotes(token, blank)["volume"][0] == source.quotes(token, blank)["ltp_paise"][0] == 0
+    assert source.quotes(token, blank - 1).tobytes() == source.quotes(token, left).tobytes()
+    assert source.quotes(token, right - 1).tobytes() == source.quotes(token, blank).tobytes()
+    before, after = source.quotes(token, left)[0], source.quotes(token, right)[0]
+    for figure in ("high_paise", "low_paise", "oi_day_low"):
+        assert source.quotes(token, blank)[figure][0] == before[figure]
+    assert after["oi_day_low"] > 0
 
 
 def test_books_are_never_crossed_and_stand_on_ticks(source: RecordedSource) -> None:
@@ -186,7 +196,7 @@ def test_parity_survives_the_bridge(source: RecordedSource) -> None:
         return np.asarray(np.array(strikes) + mids[::2] - mids[1::2], np.float64)
 
     stamps = source.snapshots_ms.tolist()
-    for left, right in zip(stamps[:-1], stamps[1:], strict=True):
+    for left, right in pairwise(stamps):
         scatter = max(np.ptp(forwards(left)), np.ptp(forwards(right)))
         middle = (left + right) // 2
         assert np.ptp(forwards(middle)) <= scatter + 4 * TICK
@@ -216,21 +226,20 @@ def test_the_index_row_is_the_parity_forward_without_a_book(source: RecordedSour
 
 def test_day_figures_only_ever_grow(source: RecordedSource, record: pl.DataFrame) -> None:
     tokens = all_tokens(source)
-    before = source.quotes(tokens, int(source.snapshots_ms[0]))
-    for moment in sorted([*moments(source, 120), *source.snapshots_ms.tolist()[1::9]]):
+    before = np.zeros(len(tokens), QUOTE)
+    for moment in sorted([*moments(source, 80), *source.snapshots_ms.tolist()[1::9]]):
         quotes = source.quotes(tokens, moment)
         known = quotes["exchange_ms"] > 0
-        traded = known & (quotes["high_paise"] > 0)
+        traded = known & (quotes["volume"] > 0)
         assert ((quotes["ltp_paise"] <= quotes["high_paise"]) | ~traded).all()
         assert ((quotes["ltp_paise"] >= quotes["low_paise"]) | ~traded).all()
-        assert (quotes["oi"] <= quotes["oi_day_high"]).all()
-        assert (quotes["oi"] >= quotes["oi_day_low"]).all()
-        if moment > before["exchange_ms"].max():
+        assert ((quotes["oi"] <= quotes["oi_day_high"]) & (quotes["oi"] >= quotes["oi_day_low"]))[traded].all()
+        if before["exchange_ms"].any():
             assert (quotes["high_paise"] >= before["high_paise"]).all()
             assert (quotes["oi_day_high"] >= before["oi_day_high"]).all()
             assert (quotes["last_trade_ms"] >= before["last_trade_ms"]).all()
             assert (quotes["last_trade_ms"] <= quotes["exchange_ms"]).all()
-            before = quotes
+        before = quotes
     first = record.filter(pl.col("time_ms") == source.snapshots_ms[0], pl.col("CALLS_Volume") > 0).row(0, named=True)
     contract = source.instruments.option("NIFTY", first["expiry"], first["Strike_Price"] * 100, "CE")
     assert contract is not None
@@ -243,7 +252,7 @@ def test_inside_an_interval_volume_and_oi_move_in_whole_lots_and_volume_never_fa
     _, tokens = liquid(source)
     start, end = int(source.snapshots_ms[120]), int(source.snapshots_ms[121])
     volumes = [source.quotes(tokens, moment) for moment in range(start, end, 1000)]
-    for earlier, later in zip(volumes[:-1], volumes[1:], strict=True):
+    for earlier, later in pairwise(volumes):
         assert (later["volume"] >= earlier["volume"]).all()
         assert not ((later["volume"] - earlier["volume"]) % LOT).any()
         assert not ((later["oi"] - earlier["oi"]) % LOT).any()
@@ -259,7 +268,7 @@ def test_answers_do_not_depend_on_what_was_asked_before(
 ) -> None:
     twin = RecordedSource(nifty, rules)
     tokens = all_tokens(source)
-    times = moments(source, 25)
+    times = moments(source, 10)
     forward = {moment: source.quotes(tokens, moment).tobytes() for moment in times}
     for moment in reversed(times):
         assert twin.quotes(tokens, moment).tobytes() == forward[moment]

@@ -1,0 +1,80 @@
+"""`g6 ledger` shows, exports and upgrades, and says in one line what is missing."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from g6_core.adapters.ledger import Ledger
+from g6_core.cli.ledger import app
+from g6_core.domain.errors import DataError
+from g6_core.domain.records import DecisionRecord, Direction, TradeRecord
+from g6_core.schema.paths import DataPaths
+
+NOON_MS = 1_756_449_000_000  # 12:00 IST on 2025-08-29
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    trade = TradeRecord(
+        trade_id="T1",
+        decision_id="D1",
+        underlying="NIFTY",
+        tradingsymbol="NIFTY2590224500CE",
+        token=1,
+        quantity=75,
+        entry_ms=NOON_MS,
+        entry_paise=100_00,
+        exit_ms=NOON_MS + 60_000,
+        exit_paise=110_00,
+        exit_reason="trailing_stop_3pct",
+        gross_pnl_paise=750_00,
+        charges_paise=60_00,
+        net_pnl_paise=690_00,
+        high_water_mark_paise=112_00,
+        low_water_mark_paise=99_00,
+    )
+    decision = DecisionRecord("D1", "", "NIFTY", NOON_MS, Direction.AVOID, False, (), "", 0, 0, "", {}, "cfg")
+    with Ledger.open(DataPaths(tmp_path).ledger) as ledger:
+        ledger.write([decision, trade])
+    return tmp_path
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(DataError) as caught:
+        CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    return str(caught.value)
+
+
+def test_show_prints_the_newest_day_with_its_trades_in_ist(data_dir: Path) -> None:
+    said = run("show", "--data-dir", data_dir)
+    assert "2025-08-29: 0 signals, 1 decisions, 0 orders, 0 fills, 1 trades, 0 risk events" in said
+    assert all(cell in said for cell in ("12:00:00", "12:01:00", "100.00", "110.00", "trailing_stop_3pct", "690.00"))
+    assert run("show", "--data-dir", data_dir, "--date", "2025-08-29") == said
+
+
+def test_export_writes_one_file_per_table_and_names_it(data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    named = run("export", "--data-dir", data_dir, "--out", out).split()
+    assert sorted(named) == sorted(str(path) for path in out.iterdir())
+    assert "T1,2025-08-29,D1,NIFTY," in (out / "trades.csv").read_text()
+
+
+def test_upgrade_brings_an_older_schema_up(data_dir: Path) -> None:
+    with Ledger.open(DataPaths(data_dir).ledger) as ledger:
+        ledger.migrate("0001")
+    assert "schema 0002" in run("upgrade", "--data-dir", data_dir)
+
+
+def test_what_is_missing_is_one_line_with_the_fix(data_dir: Path, tmp_path: Path) -> None:
+    assert "run a day first" in refused("show", "--data-dir", tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    wrong_day = refused("show", "--data-dir", data_dir, "--date", "2025-08-28")
+    assert wrong_day == "the ledger holds nothing of 2025-08-28; it holds 2025-08-29 to 2025-08-29 (1 days)"
+    assert "no day yet" in refused("show", "--url", tmp_path / "empty.sqlite")

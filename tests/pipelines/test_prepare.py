@@ -1,0 +1,139 @@
+"""The prepare stage against the simulated broker and a real dump."""
+
+import csv
+import gzip
+import re
+from dataclasses import replace
+from datetime import date, timedelta
+
+import msgspec
+import polars as pl
+import pytest
+
+from g6_core.adapters.day_pack_store import load_day_pack, load_expiries
+from g6_core.adapters.iv_history import record_iv
+from g6_core.adapters.kite_market import instruments_from_kite
+from g6_core.domain.checks import failed
+from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.instruments import InstrumentBook
+from g6_core.schema.day_pack import DayPack, IvPoint
+from g6_pipelines.stages.prepare import check_dump, prepare
+from tests.pipelines.collecting import CLOSE, DAY, OPEN, Collecting, collecting
+
+
+def prepared(world: Collecting, day: date = DAY) -> DayPack:
+    return prepare(
+        world.kite, world.settings, world.rules, world.paths, day, ["NIFTY"], source_label="scripted", seed=7
+    )
+
+
+@pytest.fixture
+def world(rules, settings, tmp_path):
+    return collecting(rules, settings, tmp_path)
+
+
+def test_the_day_pack_holds_what_the_trading_side_needs(world) -> None:
+    pack = prepared(world)
+    nifty = pack.indices["NIFTY"]
+    assert (nifty.index_row.tradingsymbol, nifty.freeze_quantity) == ("NIFTY 50", 1800)
+    assert (nifty.session_open_ms, nifty.session_close_ms) == (OPEN, CLOSE)
+    assert nifty.expiries["this_week"] == date(2025, 9, 2)
+    assert [packed.expiry for packed in nifty.packed] == [date(2025, 9, 2), date(2025, 9, 9)]
+    assert len(nifty.instruments) == 2 * 31 * 2
+    assert {row.lot_size for row in nifty.instruments} == {75}
+    assert pack.book().index("NIFTY") == nifty.index_row
+    assert (pack.source_label, pack.seed, pack.picks) == ("scripted", 7, None)
+
+
+def test_the_pack_is_read_back_as_it_was_made_and_its_bytes_repeat(world) -> None:
+    pack = prepared(world)
+    path = world.paths.day_pack(DAY)
+    first = path.read_bytes()
+    assert load_day_pack(path, day=DAY, config_sha256=world.settings.config_sha256) == pack
+    assert prepared(world) == pack
+    assert path.read_bytes() == first
+
+
+def test_expiries_are_written_with_the_hash_of_their_dump(world) -> None:
+    pack = prepared(world)
+    expiries = load_expiries(world.paths.expiries)
+    assert (expiries.trade_date, expiries.source_label, expiries.dump_sha256) == (DAY, "scripted", pack.dump_sha256)
+    assert expiries.indices["NIFTY"].codes == pack.indices["NIFTY"].expiries
+    assert expiries.indices["NIFTY"].listed == world.book.expiries("NIFTY")
+
+
+def test_the_dump_is_kept_as_kite_gave_it(world) -> None:
+    prepared(world)
+    dump = pl.read_parquet(world.paths.instruments(DAY))
+    assert len(dump) == len(world.book)
+    assert set(dump.columns) >= {"instrument_token", "tradingsymbol", "expiry", "strike", "tick_size", "lot_size"}
+    assert dump.filter(pl.col("segment") == "INDICES")["expiry"].to_list() == [None]
+
+
+def test_history_of_earlier_days_goes_into_the_pack_and_of_later_days_does_not(world) -> None:
+    for day, value in ((DAY - timedelta(days=1), 8.4), (DAY, 8.6), (DAY + timedelta(days=3), 9.0)):
+        record_iv(world.paths.iv_history, day, {"NIFTY": value})
+    assert prepared(world).indices["NIFTY"].iv_history == (IvPoint(DAY - timedelta(days=1), 8.4),)
+
+
+def test_a_holiday_is_refused(world) -> None:
+    with pytest.raises(CalendarError, match="2025-08-27 is a holiday"):
+        prepared(world, date(2025, 8, 27))
+
+
+def test_picks_of_another_day_are_refused(world) -> None:
+    path = world.paths.picks(DAY)
+    path.parent.mkdir(parents=True)
+    stale = {"version": 1, "trade_date": "2025-08-28", "made_on": "2025-08-26", "config_sha256": "", "indices": {}}
+    path.write_bytes(msgspec.json.encode(stale))
+    with pytest.raises(DataError, match=r"picks are for 2025-08-28, not for 2025-08-29"):
+        prepared(world)
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"lot_size": 50}, r"lot_size: 1 of 124 options disagree .*2590223750CE has 50, the rule says 75"),
+        ({"tick_paise": 10}, "tick_size: 1 of 124"),
+    ],
+)
+def test_a_dump_that_disagrees_with_the_dated_rules_fails_a_named_check(world, change, check: str) -> None:
+    rows = list(world.book)
+    book = InstrumentBook.of([rows[0], replace(rows[1], **change), *rows[2:]])
+    problems = failed(check_dump(book, world.rules, DAY, ["NIFTY"]))
+    assert len(problems) == 1
+    assert problems[0].figures["wrong"] == 1
+    assert re.match(check, f"{problems[0].name}: {problems[0].detail}")
+
+
+def test_a_dump_without_the_index_or_unexpired_options_or_with_doubled_tokens_fails(world) -> None:
+    rows = list(world.book)
+    cases = {
+        "index_rows": rows[1:],
+        "unique_tokens": [*rows, replace(rows[5], tradingsymbol="TWIN", strike_paise=1_00)],
+    }
+    for name, kept in cases.items():
+        assert [check.name for check in failed(check_dump(InstrumentBook.of(kept), world.rules, DAY, ["NIFTY"]))] == [
+            name
+        ]
+    later = failed(check_dump(world.book, world.rules, DAY + timedelta(days=60), ["NIFTY"]))
+    assert [check.name for check in later] == ["unexpired_options"]
+
+
+def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data) -> None:
+    day = date(2026, 8, 18)
+    with gzip.open(shared_data / "kite-instruments-20260818" / "instruments.csv.gz", "rt") as file:
+        rows = [
+            row
+            | {
+                "expiry": date.fromisoformat(row["expiry"]),
+                "strike": float(row["strike"]),
+                "tick_size": float(row["tick_size"]),
+            }
+            for row in csv.DictReader(file)
+        ]
+    book = instruments_from_kite(rows, rules, rules.underlyings)
+    checks = {check.name: check for check in check_dump(book, rules, day, rules.underlyings)}
+    # The dump has no index rows; everything else agrees.
+    assert [check.name for check in failed(checks.values())] == ["index_rows"]
+    assert checks["lot_size"].figures["compared"] == len(book) == 960 + 480 + 764 + 1722 + 2398

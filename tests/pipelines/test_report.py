@@ -1,0 +1,264 @@
+"""The report is one safe, self-contained page, whatever the day left behind."""
+
+import base64
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.ledger import Ledger
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check
+from g6_core.domain.records import DecisionRecord, Direction, Record, SignalRecord, TradeRecord
+from g6_core.domain.risk import Outcome, Verdict
+from g6_core.schema.options import RowStatus
+from g6_pipelines.report import series
+from g6_pipelines.report.facts import DayFacts, blocking_rules, gather
+from g6_pipelines.stages.reconcile import Reconciliation
+from g6_pipelines.stages.report import report
+from g6_pipelines.stages.score import score
+from tests.pipelines.made_day import DAY, MadeDay, make_day
+
+SUMMARY = {"source": "modelled", "seed": 7, "cycles": 375, "coverage_pct": 87.25, "journal_sha256": "ab12"}
+EVIL = '<script>alert("x")</script>'
+VOID = {"meta", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Collects what is needed to judge a page; unbalanced tags fail at once."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.images: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = dict(attrs)
+        if tag == "img":
+            assert found["alt"]
+            self.images.append(found["src"] or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    @property
+    def said(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture
+def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
+    return make_day(tmp_path, rules, settings)
+
+
+@pytest.fixture
+def ledger(made: MadeDay) -> Iterator[Ledger]:
+    with Ledger.open(made.paths.ledger) as opened:
+        yield opened
+
+
+def decision(
+    made: MadeDay, minute: int, direction: Direction, *verdicts: Verdict, trend: float = 1.0
+) -> DecisionRecord:
+    features = {"st_5m": trend, "close_1m": 24_500.0 + minute, "st_line_1m": 24_480.0 + minute}
+    return DecisionRecord(
+        f"D{minute:04}", "", "NIFTY", made.at(minute), direction, False, verdicts, "", 0, 0, "", features, "cfg"
+    )
+
+
+def traded(made: MadeDay) -> list[Record]:
+    """A signal, a refusal, a trade that lost and one that won; the lake's prices rise with the index."""
+    contract = made.option(24_500, "CE")
+    refusal = Verdict("strike_oi", Outcome.FAIL, True, 10.0, 50_000.0, EVIL)
+    trades = [
+        TradeRecord(
+            f"T{number}", "D", "NIFTY", contract.tradingsymbol, contract.token, 75, made.at(entry), 100_00,
+            made.at(entry + 5), 90_00, EVIL, net + 6_000, 6_000, net, 110_00, 85_00,
+        )
+        for number, (entry, net) in enumerate([(345, -81_000), (360, 42_000)], 1)
+    ]  # fmt: skip
+    return [
+        SignalRecord("S1", "NIFTY", made.at(344), Direction.BULLISH, "supertrend_adx", {"adx_1m": 21.0}, "cfg"),
+        *(decision(made, minute, Direction.AVOID, trend=-1.0) for minute in range(330, 344)),
+        decision(made, 344, Direction.BULLISH, refusal),
+        *(decision(made, minute, Direction.BULLISH) for minute in range(345, 375)),
+        *trades,
+    ]
+
+
+def a_full_day(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(330, 375), status=lambda minute, _: RowStatus.STALE if 350 <= minute < 356 else RowStatus.LIVE)
+    ledger.write(traded(made))
+    checks = (Check("orders_equal", True, "fine", {}), Check("charges_equal", False, "one paisa off", {}))
+    write_atomic(made.paths.reconciliation(DAY), canonical_json(Reconciliation(1, DAY, False, checks)))
+    score(made.paths, ledger, made.settings, made.rules, DAY, ("NIFTY",))
+
+
+def rendered(made: MadeDay, ledger: Ledger) -> str:
+    return report(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY).read_text(encoding="utf-8")
+
+
+def facts_of(made: MadeDay, ledger: Ledger) -> DayFacts:
+    return gather(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY)
+
+
+def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    page = Page(rendered(made, ledger))
+    # Index, profit and loss, two trades, coverage, smile, open interest.
+    assert len(page.images) == 7
+    for image in page.images:
+        prefix, _, data = image.partition(",")
+        assert prefix == "data:image/svg+xml;base64"
+        assert ElementTree.fromstring(base64.b64decode(data)).tag.endswith("svg")
+    for expected in (
+        "Friday, 29 August 2025",
+        "modelled market: nothing here is a real price",
+        "index shown as parity forward",
+        "seed 7",
+        "Net P&L \N{MINUS SIGN}390.00",
+        "Charges 120.00",
+        "1 of 2 won",
+        "87.2 %",
+        "1 of 2 passed",
+        "FAILED charges_equal one paisa off",
+        "strike_oi 1 10 against 50000",
+        "insufficient history",
+        "For Monday, 2025-09-01",
+        "journal sha256 ab12",
+    ):
+        assert expected in page.said, expected
+
+
+def test_nothing_on_the_page_can_run_or_load_anything(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    html = rendered(made, ledger)
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert EVIL not in html and EVIL in page.said
+    assert re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?(?!data:)\w+:?//', html) == []
+    drawings = [base64.b64decode(image.partition(",")[2]).decode() for image in page.images]
+    assert not any("<script" in drawing for drawing in drawings)
+    assert all(
+        link.startswith(("#", "data:")) for drawing in drawings for link in re.findall(r'href="([^"]*)"', drawing)
+    )
+
+
+def test_the_same_day_gives_the_same_bytes(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    assert rendered(made, ledger) == rendered(made, ledger)
+
+
+def test_a_day_that_left_nothing_still_gets_a_page_that_says_so(made: MadeDay, ledger: Ledger) -> None:
+    page = Page(rendered(made, ledger))
+    assert page.images == []
+    for expected in (
+        "no collected rows",
+        "No trade was entered",
+        "No signal became true",
+        "was not reconciled",
+        "No picks",
+    ):
+        assert expected in page.said, expected
+
+
+def test_damaged_documents_are_named_and_the_rest_is_shown(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    made.paths.reconciliation(DAY).write_text("{")
+    made.paths.scores(DAY).write_text('{"scores": 3}')
+    page = Page(rendered(made, ledger))
+    assert "the reconciliation could not be read" in page.said
+    assert "the scores could not be read" in page.said
+    assert len(page.images) == 7
+
+
+def test_a_day_without_trades_explains_itself(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(360, 375))
+    waiting = Verdict("adx_confirmation", Outcome.FAIL, True, 12.0, 20.0)
+    ledger.write([decision(made, minute, Direction.AVOID, waiting) for minute in range(360, 375)])
+    page = Page(rendered(made, ledger))
+    assert "No trade was entered. The refusals below say why." in page.said
+    assert "adx_confirmation 15 12 against 20" in page.said
+    assert "Profit and loss" not in page.said
+
+
+def test_refusals_are_counted_per_minute_and_apart_from_missing_directions(made: MadeDay, ledger: Ledger) -> None:
+    strike = Verdict("strike_oi", Outcome.FAIL, True, 1.0, 2.0)
+    passed = Verdict("quote_age", Outcome.PASS, False, 1.0, 2.0)
+    unknown = Verdict("iv_rank", Outcome.UNKNOWN, True)
+    ledger.write(
+        [
+            decision(made, 1, Direction.BULLISH, strike, strike, passed),
+            decision(made, 2, Direction.BEARISH, strike, unknown),
+            decision(made, 3, Direction.AVOID, unknown),
+        ]
+    )
+    day = ledger.day(DAY)
+    assert blocking_rules(day, ("NIFTY",), with_direction=True) == [
+        ("NIFTY", "strike_oi", 2, "1 against 2"),
+        ("NIFTY", "iv_rank", 1, "unknown"),
+    ]
+    assert blocking_rules(day, ("NIFTY",), with_direction=False) == [("NIFTY", "iv_rank", 1, "unknown")]
+
+
+def test_the_profit_line_ends_at_the_net_result_and_follows_the_open_trade(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    facts = facts_of(made, ledger)
+    line = series.pnl_line(facts)
+    at = dict(zip((round(x * 60) for x in line.x), line.y, strict=True))
+    minute = round(facts.hours(facts.session.open_ms) * 60)
+    assert line.y[-1] == pytest.approx(-390.00)
+    assert at[minute + 344] == 0.0
+    price = series.contract_prices(facts, made.option(24_500, "CE").tradingsymbol)
+    known = price.filter(price["ms"] == made.at(348))["ltp"][0]
+    assert at[minute + 348] == pytest.approx((known - 100.00) * 75)
+    assert at[minute + 355] == pytest.approx(-810.00)
+
+
+def test_lines_break_where_nothing_live_was_collected(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    line = series.index_line(facts_of(made, ledger), "NIFTY")
+    assert line.label == "forward"
+    assert len(line.x) == 45 - 6 + 1
+    assert sum(y != y for y in line.y) == 1
+
+
+def test_trend_spans_follow_the_five_minute_direction(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    facts = facts_of(made, ledger)
+    spans = list(series.trend_spans(facts, "NIFTY"))
+    assert [direction for _, _, direction in spans] == [-1.0, 1.0]
+    assert spans[0][1] == spans[1][0] == pytest.approx(facts.hours(made.at(344)))
+
+
+def test_coverage_bands_have_a_column_per_cycle_and_a_row_per_offset(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    bands = series.coverage(facts_of(made, ledger), "NIFTY")
+    assert [band.label.split("\n")[1:] for band in bands] == [["this_week"], ["next_week"]]
+    assert bands[0].states.shape == (11, 45)
+    assert set(bands[0].states[:, 20:26].ravel()) == {2}
+    assert set(bands[0].states[:, :20].ravel()) == {0}
+
+
+def test_chain_cuts_run_from_the_first_live_moment_to_the_last(made: MadeDay, ledger: Ledger) -> None:
+    a_full_day(made, ledger)
+    cuts = series.chain_cuts(facts_of(made, ledger), "NIFTY")
+    assert [cut.clock for cut in cuts] == ["14:45", "14:58", "15:16", "15:29"]
+    assert all(cut.rows["otm_iv"].to_list() == pytest.approx([9.0] * 11) for cut in cuts)

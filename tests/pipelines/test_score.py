@@ -1,0 +1,157 @@
+"""The score stage judges what the ledger holds and picks only from a chain that deserves it."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from g6_core.adapters.iv_history import load_iv_history, record_iv
+from g6_core.adapters.ledger import Ledger
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
+from g6_core.domain.records import DecisionRecord, Direction, SignalRecord
+from g6_core.schema.options import RowStatus
+from g6_core.schema.picks import IndexPicks
+from g6_pipelines.stages.score import ScoreReport, score
+from tests.pipelines.made_day import DAY, EXPIRY, NEXT_DAY, MadeDay, make_day
+
+
+@pytest.fixture
+def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
+    return make_day(tmp_path, rules, settings)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "ledger.sqlite") as opened:
+        yield opened
+
+
+def run(made: MadeDay, ledger: Ledger) -> ScoreReport:
+    return score(made.paths, ledger, made.settings, made.rules, made.day, (made.underlying,))
+
+
+def picks_of(made: MadeDay, ledger: Ledger) -> IndexPicks:
+    return run(made, ledger).picks[made.underlying]
+
+
+def decide(made: MadeDay, ledger: Ledger, trend: float) -> None:
+    ledger.write(
+        [
+            SignalRecord("S1", "NIFTY", made.at(60), Direction.BULLISH, "supertrend_adx", {}, "cfg"),
+            DecisionRecord(
+                "D1", "S1", "NIFTY", made.at(374), Direction.AVOID, False, (), "", 0, 0, "", {"st_5m": trend}, "cfg"
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize(("trend", "said", "first"), [(1.0, "bullish", "CE"), (-1.0, "bearish", "PE")])
+def test_picks_are_near_the_money_on_both_sides_with_the_closing_trend_first(
+    made: MadeDay, ledger: Ledger, trend: float, said: str, first: str
+) -> None:
+    made.collect(range(345, 375))
+    decide(made, ledger, trend)
+    found = picks_of(made, ledger)
+    assert (found.reason, found.trend, found.expiry, found.as_of_ms) == ("", said, EXPIRY, made.at(374))
+    assert found.coverage_pct == 100.0
+    assert {pick.side for pick in found.picks} == {"CE", "PE"}
+    aligned = [pick for pick in found.picks if pick.with_trend]
+    assert found.picks[: len(aligned)] == tuple(aligned)
+    assert {pick.side for pick in aligned} == {first}
+    for side in ("CE", "PE"):
+        scores = [pick.score for pick in found.picks if pick.side == side]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 < each <= 210 for each in scores)
+        assert len(scores) <= made.settings.engine_params().strikes.keep_top
+    best = found.picks[0]
+    assert best.steps_otm == 0 and best.strike_paise == 24_550_00  # the strike nearest to 24,549.75
+    assert best.reasons[:2] == (f"with the closing {said} trend on 5 minutes", "at the money")
+    assert any(reason.startswith("spread 0.20 (") for reason in best.reasons)
+
+
+def test_without_a_known_trend_no_side_is_preferred(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(365, 375))
+    found = picks_of(made, ledger)
+    assert found.trend == "unknown"
+    assert all(pick.with_trend is None for pick in found.picks)
+    assert [pick.score for pick in found.picks] == sorted((pick.score for pick in found.picks), reverse=True)
+
+
+def test_the_expiring_contract_is_not_picked_for_the_day_after(
+    tmp_path: Path, rules: MarketRules, settings: Settings, ledger: Ledger
+) -> None:
+    made = make_day(tmp_path, rules, settings, day=EXPIRY)
+    made.collect(range(345, 375))
+    found = picks_of(made, ledger)
+    assert found.expiry == date(2025, 9, 9)
+    assert {pick.expiry for pick in found.picks} == {found.expiry}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "options", "said"),
+    [
+        (range(330, 340), {}, "the last live chain is of 14:54:00, too long before the close"),
+        (range(325, 375), {"status": lambda minute, _: live_from(365, minute)}, "only 20.0 % of the day was collected"),
+        (range(365, 375), {"status": lambda *_: RowStatus.MISSING}, "nothing live was collected of the expiry"),
+        (range(360, 375), {"oi": 75}, "no strike near the money passed the filters (strike_oi 8 times)"),
+        (range(360, 375), {"spread": 20.0}, "no strike near the money passed the filters (strike_spread_paise"),
+        (range(360, 375), {"vol_pct": 3.0}, "passed the filters (strike_delta "),
+    ],
+)
+def test_no_picks_come_with_the_reason(
+    made: MadeDay, ledger: Ledger, minutes: range, options: dict[str, object], said: str
+) -> None:
+    made.collect(minutes, **options)  # type: ignore[arg-type]
+    found = picks_of(made, ledger)
+    assert found.picks == ()
+    assert said in found.reason
+
+
+def live_from(first: int, minute: int) -> RowStatus:
+    return RowStatus.LIVE if minute >= first else RowStatus.STALE
+
+
+def test_the_documents_are_written_and_a_second_run_changes_no_byte(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(360, 375))
+    decide(made, ledger, 1.0)
+    written = (made.paths.scores(DAY), made.paths.picks(NEXT_DAY), made.paths.iv_history)
+    report = run(made, ledger)
+    before = [path.read_bytes() for path in written]
+    assert run(made, ledger) == report
+    assert [path.read_bytes() for path in written] == before
+    scores, picks, history = (json.loads(content) for content in before)
+    assert [one["status"] for one in scores["scores"]] == ["insufficient_history"]
+    assert scores["scores"][0]["signals"] == 1
+    assert picks["trade_date"] == str(NEXT_DAY) and picks["made_on"] == str(DAY)
+    assert len(picks["indices"]["NIFTY"]["picks"]) == report.pick_count > 0
+    assert history == {"NIFTY": [[str(DAY), pytest.approx(9.0)]]}
+    assert [entry.action for entry in ledger.day(DAY).audit] == ["published"]
+
+
+def test_the_volatility_of_a_stale_close_is_not_written_down(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(290, 300))
+    run(made, ledger)
+    assert not made.paths.iv_history.exists()
+
+
+def test_a_day_without_a_lake_is_a_data_error(made: MadeDay, ledger: Ledger) -> None:
+    with pytest.raises(DataError, match="run the collect stage first"):
+        run(made, ledger)
+
+
+def test_the_volatility_history_keeps_other_days_and_replaces_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "iv_history.json"
+    record_iv(path, NEXT_DAY, {"NIFTY": 9.5})
+    record_iv(path, DAY, {"NIFTY": 8.0, "SENSEX": 10.0})
+    record_iv(path, DAY, {"NIFTY": 8.5})
+    found = load_iv_history(path)
+    assert [(point.day, point.atm_iv_pct) for point in found["NIFTY"]] == [(DAY, 8.5), (NEXT_DAY, 9.5)]
+    assert [point.atm_iv_pct for point in found["SENSEX"]] == [10.0]
+    assert [point.day for point in load_iv_history(path, before=NEXT_DAY)["NIFTY"]] == [DAY]
+    path.write_bytes(b'{"NIFTY": [["2025-08-29"]]}')
+    with pytest.raises(DataError, match="not a volatility history"):
+        load_iv_history(path)

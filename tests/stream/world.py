@@ -1,0 +1,136 @@
+"""A small world for tests of the trading session: a trending scripted market whose bought contract can be steered."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g6_core.adapters.ledger.ledger import Ledger
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.ist import at
+from g6_core.engine.params import EngineParams
+from g6_core.schema.paths import DataPaths
+from g6_core.sim.clock import VirtualClock
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.feed import SimFeed
+from g6_core.sim.scripted import ScriptedSource
+from g6_core.sim.transport import connect
+from g6_pipelines.stages.prepare import prepare
+from g6_stream.session import TradeReport, trade
+
+DAY = date(2025, 8, 29)
+SPOT = 24_500_00
+Steering = Callable[[int], tuple[int, int]]
+
+
+def quick(params: EngineParams) -> EngineParams:
+    """The same rules with indicators short enough to signal within the first hour."""
+    signal = replace(params.signal, supertrend_period=3, adx_period=3, adx_min_primary=10.0, adx_min_confirmation=10.0)
+    return replace(params, signal=signal)
+
+
+@dataclass
+class SteeredSource:
+    """A scripted source in which one contract's touch can be taken over from some moment on."""
+
+    inner: ScriptedSource
+    token: int = 0
+    steering: Steering | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """The script's quotes, with the steered contract's prices replaced."""
+        rows = self.inner.quotes(tokens, time_ms)
+        if self.steering is not None:
+            for row in rows:
+                if row["token"] != self.token:
+                    continue
+                bid, ask = self.steering(time_ms)
+                for level in range(5):
+                    row["bid_paise"][level] = max(bid - 5 * level, 5)
+                    row["ask_paise"][level] = ask + 5 * level
+                row["ltp_paise"] = bid
+        return rows
+
+
+def trend(day: date, minutes: int, points_per_minute: int) -> list[tuple[int, int]]:
+    """A spot path with ever the same drift from the open: (time_ms, paise) of its two ends."""
+    start = at(day, time(9, 15))
+    return [(start, SPOT), (start + minutes * 60_000, SPOT + minutes * points_per_minute * 100)]
+
+
+class World:
+    """One day of a scripted exchange with the trading session on it, advanced second by second."""
+
+    def __init__(
+        self,
+        tmp_path: Path,
+        rules: MarketRules,
+        settings: Settings,
+        *,
+        points_per_minute: int = 3,
+        change: Callable[[EngineParams], EngineParams] = lambda params: params,
+    ) -> None:
+        script = ScriptedSource.of("NIFTY", DAY, rules, spot_path=trend(DAY, 375, points_per_minute), linear=True)
+        self.source = SteeredSource(script)
+        self.rules = rules
+        self.params = change(quick(settings.engine_params()))
+        self.paths = DataPaths(tmp_path)
+        self.clock = VirtualClock(self.source.session.open_ms - 600_000)
+        self.exchange = Exchange(
+            self.source,
+            rules,
+            self.clock,
+            seed=1,
+            cash_paise=settings.capital_paise,
+            order_latency_ms=80,
+            latency_jitter_ms=40,
+        )
+        self.kite = connect(self.exchange)
+        prepare(self.kite, settings, rules, self.paths, DAY, ("NIFTY",), source_label="scripted", seed=1)
+        self.ledger = Ledger.open(self.paths.ledger)
+        self.report: TradeReport | None = None
+        self.run = self.start()
+
+    def start(self) -> Generator[int, None, TradeReport]:
+        """A (new) process: the session from what is on disk, with its own feed."""
+        self.feed = SimFeed(self.exchange)
+        return trade(self.kite, self.feed, self.clock, self.params, self.rules, self.paths, self.ledger, DAY)
+
+    def crash(self) -> None:
+        """End the session as a dead process would leave it, except for what had not reached the disk."""
+        self.run.close()
+
+    def advance(self, until_ms: int, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Run until the time is reached (False) or `stop` says so (True)."""
+        while self.clock.now_ms() < until_ms:
+            try:
+                self.clock.sleep_until(next(self.run))
+            except StopIteration as done:
+                self.report = done.value
+                return False
+            if stop():
+                return True
+        return False
+
+    def enter(self) -> dict[str, Any]:
+        """Run until a position is held; returns its row in Kite's shape."""
+        assert self.advance(self.source.session.open_ms + 5_400_000, lambda: bool(self.positions())), "no entry came"
+        row: dict[str, Any] = self.positions()[0]
+        return row
+
+    def positions(self) -> list[dict[str, Any]]:
+        """Open positions as the broker has them."""
+        return [row for row in self.exchange.positions()["net"] if row["quantity"]]
+
+    def steer(self, row: dict[str, Any], path: Steering) -> None:
+        """From now on this contract's touch follows `path(time_ms) -> (bid, ask)` in paise."""
+        self.source.token = row["instrument_token"]
+        self.source.steering = path
