@@ -41,10 +41,11 @@ from g6_core.engine.params import EngineParams
 from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
 from g6_core.ports import Clock, Feed
+from g6_core.research.inputs import day_inputs
 from g6_core.research.replay import replay
 from g6_core.schema.journal import Header, Kind, encode_command, encode_event
 from g6_core.schema.paths import DataPaths
-from g6_stream.arming import day_inputs, reasons_not_to_arm
+from g6_stream.arming import reasons_not_to_arm
 from g6_stream.gateway import KiteGateway, order_view
 
 POLL_MS = 2_000

@@ -116,6 +116,21 @@ def read_header(path: Path) -> Header:
             raise DataError(f"{path}: cut off inside its header; nothing of it can be used") from None
 
 
+def inspect(path: Path) -> Healing:
+    """What opening would find, without changing anything."""
+    with path.open("rb") as file:
+        try:
+            reader = JournalReader(file, path)
+        except Torn:
+            return Healing(0, path.stat().st_size)
+        try:
+            for _ in reader:
+                pass
+        except Torn:
+            return Healing(reader.records, path.stat().st_size - reader.offset)
+    return Healing(reader.records, 0)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as `sha256sum` prints it."""
     with path.open("rb") as file:

@@ -31,11 +31,12 @@ class SimFeed:
             return np.zeros(0, TICK)
         ticks = self._exchange.ticks(self._tokens)
         if len(ticks) == len(self._last) and np.array_equal(ticks["token"], self._last["token"]):
-            fresh = ticks != self._last
+            fresh = np.asarray(ticks != self._last, np.bool_)
         else:
             fresh = ~np.isin(ticks, self._last)
         self._last = ticks
-        return ticks[fresh]
+        changed: NDArray[np.void] = ticks[fresh]
+        return changed
 
     def order_updates(self) -> list[dict[str, Any]]:
         """Order rows pushed since the last call, in Kite's postback shape."""

@@ -18,6 +18,7 @@ from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at
 from g6_core.domain.records import Direction
+from g6_core.domain.risk import Outcome, Verdict
 from g6_core.engine.params import ExitParams
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks, Scores
@@ -109,12 +110,24 @@ def blocking_rules(
         for rule, verdict in {verdict.rule: verdict for verdict in decision.verdicts if verdict.blocks}.items():
             key = (decision.underlying, rule)
             times[key] += 1
-            value = "unknown" if verdict.value is None else f"{verdict.value:g}"
-            limit = "" if verdict.limit is None else f" against {verdict.limit:g}"
-            example[key] = "; ".join(filter(None, (f"{value}{limit}", verdict.note)))
+            example[key] = _figures(verdict)
     wanted = {name: place for place, name in enumerate(underlyings)}
     ordered = sorted(times.items(), key=lambda item: (wanted.get(item[0][0], len(wanted)), -item[1], item[0]))
     return [(underlying, rule, count, example[underlying, rule]) for (underlying, rule), count in ordered]
+
+
+def _figures(verdict: Verdict) -> str:
+    """``10 against 50,000; NIFTY2590224500CE``: what the rule looked at, as far as it said."""
+    parts = ["unknown"] if verdict.outcome is Outcome.UNKNOWN else []
+    if verdict.value is not None:
+        limit = "" if verdict.limit is None else f" against {number_text(verdict.limit)}"
+        parts.append(number_text(verdict.value) + limit)
+    return "; ".join(filter(None, (*parts, verdict.note)))
+
+
+def number_text(value: float) -> str:
+    """``50,000`` or ``18.36``: whole numbers in full, others with at most four digits behind the point."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.4f}".rstrip("0")
 
 
 def _chain(path: Path, notes: list[str]) -> pl.DataFrame:

@@ -53,7 +53,9 @@ _COVERAGE = (
 
 
 @contextmanager
-def _figure(width: float, height: float, right: float = 0.12, below: float = 0.3) -> Iterator["Figure"]:
+def _figure(
+    width: float, height: float, right: float = 0.12, below: float = 0.3, above: float = 0.34
+) -> Iterator["Figure"]:
     """A figure of that many inches with fixed margins: pictures line up, and drawing takes half as long."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -62,7 +64,7 @@ def _figure(width: float, height: float, right: float = 0.12, below: float = 0.3
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
         figure.subplots_adjust(
-            left=0.72 / width, right=1 - right / width, bottom=below / height, top=1 - 0.34 / height, hspace=0.14
+            left=0.72 / width, right=1 - right / width, bottom=below / height, top=1 - above / height, hspace=0.14
         )
         yield figure
         figure.clear()
@@ -207,7 +209,7 @@ def pnl_picture(facts: DayFacts) -> str | None:
     line = series.pnl_line(facts)
     if not len(line.x):
         return None
-    with _figure(10, 2.6, right=0.85) as figure:
+    with _figure(10, 2.5, right=0.85, above=0.12) as figure:
         axes = figure.subplots()
         axes.axhline(0, color=MUTED, lw=0.8)
         axes.fill_between(line.x, line.y, 0, where=line.y >= 0, color=UP, alpha=0.18, lw=0, step="post")

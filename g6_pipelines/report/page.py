@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from math import isfinite
 
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.domain.records import TradeRecord
 from g6_core.schema.picks import IndexPicks
 from g6_pipelines.report import figures
-from g6_pipelines.report.facts import DayFacts, blocking_rules
+from g6_pipelines.report.facts import DayFacts, blocking_rules, number_text
 from g6_pipelines.report.style import STYLE
 
 TRADE_PICTURES_MAX = 24
+# Features that the index picture shows better than a table.
+_DRAWN = ("st_", "close_", "spot", "forward")
 _SOURCE_WORDS = {
     "recorded": "recorded quotes",
     "modelled": "modelled market: nothing here is a real price",
@@ -38,7 +41,7 @@ def render(facts: DayFacts) -> str:
         if trades
         else "",
         _section("Trades", _trades_table(trades) + _trade_pictures(facts)),
-        _section("Signals and refusals", _signals(facts) + _refusals(facts)),
+        _section("Signals and refusals", _signals(facts) + _refusals(facts) + _risk_events(facts)),
         *(_chain_section(facts, name) for name in facts.underlyings),
         _section("Checks", _checks(facts)),
         _section("Picks for the next trading day", _picks(facts)),
@@ -204,7 +207,11 @@ def _signals(facts: DayFacts) -> str:
             signal.direction,
             signal.strategy,
             "yes" if signal.signal_id in approved else "no",
-            ", ".join(f"{name} {value:g}" for name, value in sorted(signal.features.items())),
+            ", ".join(
+                f"{name} {number_text(value)}"
+                for name, value in sorted(signal.features.items())
+                if not name.startswith(_DRAWN) and isfinite(value)
+            ),
         )
         for signal in facts.ledger.signals
     ]
@@ -224,6 +231,15 @@ def _refusals(facts: DayFacts) -> str:
             heads = ("Index", "Rule", "Minutes", "Last figures")
             parts.append(f"<h3>{escape(title)}</h3>{note}{_table(heads, found, numeric=(2,))}")
     return "".join(parts)
+
+
+def _risk_events(facts: DayFacts) -> str:
+    if not facts.ledger.risk_events:
+        return ""
+    rows = [
+        (ist_clock(event.time_ms), event.underlying, event.kind, event.detail) for event in facts.ledger.risk_events
+    ]
+    return "<h3>Risk events and modes</h3>" + _table(("Time", "Index", "Kind", "What happened"), rows)
 
 
 def _chain_section(facts: DayFacts, underlying: str) -> str:

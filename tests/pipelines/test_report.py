@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from g6_core.adapters.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.records import DecisionRecord, Direction, Record, SignalRecord, TradeRecord
+from g6_core.domain.records import DecisionRecord, Direction, Record, RiskEventRecord, SignalRecord, TradeRecord
 from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report import series
@@ -100,6 +101,7 @@ def traded(made: MadeDay) -> list[Record]:
         decision(made, 344, Direction.BULLISH, refusal),
         *(decision(made, minute, Direction.BULLISH) for minute in range(345, 375)),
         *trades,
+        RiskEventRecord("R1", made.at(0), "mode", "", 0.0, 0.0, "armed " + EVIL),
     ]
 
 
@@ -111,6 +113,24 @@ def a_full_day(made: MadeDay, ledger: Ledger) -> None:
     score(made.paths, ledger, made.settings, made.rules, DAY, ("NIFTY",))
 
 
+@dataclass(frozen=True)
+class Full:
+    """A full day, rendered once; the tests only read it."""
+
+    made: MadeDay
+    ledger: Ledger
+    facts: DayFacts
+    html: str
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings: Settings) -> Iterator[Full]:
+    made = make_day(tmp_path_factory.mktemp("full"), rules, settings)
+    with Ledger.open(made.paths.ledger) as opened:
+        a_full_day(made, opened)
+        yield Full(made, opened, facts_of(made, opened), rendered(made, opened))
+
+
 def rendered(made: MadeDay, ledger: Ledger) -> str:
     return report(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY).read_text(encoding="utf-8")
 
@@ -119,9 +139,8 @@ def facts_of(made: MadeDay, ledger: Ledger) -> DayFacts:
     return gather(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY)
 
 
-def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    page = Page(rendered(made, ledger))
+def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full) -> None:
+    page = Page(full.html)
     # Index, profit and loss, two trades, coverage, smile, open interest.
     assert len(page.images) == 7
     for image in page.images:
@@ -139,7 +158,8 @@ def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(made: MadeD
         "87.2 %",
         "1 of 2 passed",
         "FAILED charges_equal one paisa off",
-        "strike_oi 1 10 against 50000",
+        "strike_oi 1 10 against 50,000; " + EVIL,
+        "09:15:00 mode armed " + EVIL,
         "insufficient history",
         "For Monday, 2025-09-01",
         "journal sha256 ab12",
@@ -147,9 +167,8 @@ def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(made: MadeD
         assert expected in page.said, expected
 
 
-def test_nothing_on_the_page_can_run_or_load_anything(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    html = rendered(made, ledger)
+def test_nothing_on_the_page_can_run_or_load_anything(full: Full) -> None:
+    html = full.html
     page = Page(html)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert EVIL not in html and EVIL in page.said
@@ -161,9 +180,8 @@ def test_nothing_on_the_page_can_run_or_load_anything(made: MadeDay, ledger: Led
     )
 
 
-def test_the_same_day_gives_the_same_bytes(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    assert rendered(made, ledger) == rendered(made, ledger)
+def test_the_same_day_gives_the_same_bytes(full: Full) -> None:
+    assert rendered(full.made, full.ledger) == full.html
 
 
 def test_a_day_that_left_nothing_still_gets_a_page_that_says_so(made: MadeDay, ledger: Ledger) -> None:
@@ -218,9 +236,8 @@ def test_refusals_are_counted_per_minute_and_apart_from_missing_directions(made:
     assert blocking_rules(day, ("NIFTY",), with_direction=False) == [("NIFTY", "iv_rank", 1, "unknown")]
 
 
-def test_the_profit_line_ends_at_the_net_result_and_follows_the_open_trade(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    facts = facts_of(made, ledger)
+def test_the_profit_line_ends_at_the_net_result_and_follows_the_open_trade(full: Full) -> None:
+    facts, made = full.facts, full.made
     line = series.pnl_line(facts)
     at = dict(zip((round(x * 60) for x in line.x), line.y, strict=True))
     minute = round(facts.hours(facts.session.open_ms) * 60)
@@ -232,33 +249,29 @@ def test_the_profit_line_ends_at_the_net_result_and_follows_the_open_trade(made:
     assert at[minute + 355] == pytest.approx(-810.00)
 
 
-def test_lines_break_where_nothing_live_was_collected(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    line = series.index_line(facts_of(made, ledger), "NIFTY")
+def test_lines_break_where_nothing_live_was_collected(full: Full) -> None:
+    line = series.index_line(full.facts, "NIFTY")
     assert line.label == "forward"
     assert len(line.x) == 45 - 6 + 1
     assert sum(y != y for y in line.y) == 1
 
 
-def test_trend_spans_follow_the_five_minute_direction(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    facts = facts_of(made, ledger)
+def test_trend_spans_follow_the_five_minute_direction(full: Full) -> None:
+    facts, made = full.facts, full.made
     spans = list(series.trend_spans(facts, "NIFTY"))
     assert [direction for _, _, direction in spans] == [-1.0, 1.0]
     assert spans[0][1] == spans[1][0] == pytest.approx(facts.hours(made.at(344)))
 
 
-def test_coverage_bands_have_a_column_per_cycle_and_a_row_per_offset(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    bands = series.coverage(facts_of(made, ledger), "NIFTY")
+def test_coverage_bands_have_a_column_per_cycle_and_a_row_per_offset(full: Full) -> None:
+    bands = series.coverage(full.facts, "NIFTY")
     assert [band.label.split("\n")[1:] for band in bands] == [["this_week"], ["next_week"]]
     assert bands[0].states.shape == (11, 45)
     assert set(bands[0].states[:, 20:26].ravel()) == {2}
     assert set(bands[0].states[:, :20].ravel()) == {0}
 
 
-def test_chain_cuts_run_from_the_first_live_moment_to_the_last(made: MadeDay, ledger: Ledger) -> None:
-    a_full_day(made, ledger)
-    cuts = series.chain_cuts(facts_of(made, ledger), "NIFTY")
+def test_chain_cuts_run_from_the_first_live_moment_to_the_last(full: Full) -> None:
+    cuts = series.chain_cuts(full.facts, "NIFTY")
     assert [cut.clock for cut in cuts] == ["14:45", "14:58", "15:16", "15:29"]
     assert all(cut.rows["otm_iv"].to_list() == pytest.approx([9.0] * 11) for cut in cuts)
