@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from filelock import FileLock, Timeout
+
 from g6_core.adapters.files import claim_schema, unwritable, write_all
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import OPTIONS_VERSION, Kind
@@ -35,11 +37,12 @@ class Healed:
 
 
 class Lake:
-    """An append-only Arrow stream file. Use as a context manager; not shared between processes."""
+    """An append-only Arrow stream file with one writer. Use as a context manager."""
 
-    def __init__(self, path: Path, schema: "pl.Schema", descriptor: int, healed: Healed) -> None:
+    def __init__(self, path: Path, schema: "pl.Schema", lock: FileLock, descriptor: int, healed: Healed) -> None:
         self.path = path
         self.healed = healed
+        self._lock = lock
         self._schema = schema
         self._descriptor = descriptor
 
@@ -47,14 +50,23 @@ class Lake:
     def open(cls, path: Path, columns: Mapping[str, Kind]) -> Self:
         """Open or create; a torn tail is cut off after the last whole batch.
 
-        Raises DataError when the file is of another schema or version, or cannot be written.
+        Raises DataError when the file is of another schema or version, cannot be written, or has a writer already.
         """
+        lock = _lock_of(path)
+        try:
+            return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns))
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _prepare(cls, path: Path, columns: Mapping[str, Kind]) -> tuple[int, Healed]:
+        """Check, heal, and write the schema of a new file; returns its descriptor, placed at the end."""
         schema = lake_schema(columns)
         named = {name: kind.value for name, kind in columns.items()}
         claim_schema(path.parent / "_schema.json", {"version": OPTIONS_VERSION, "columns": named})
         head, _ = _messages_of(schema, [])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             ends = _message_ends(path) if path.exists() else []
             if ends and read_lake(path).schema != schema:
                 raise DataError(f"{path}: a lake of another schema; move it away")
@@ -69,7 +81,7 @@ class Lake:
                 write_all(descriptor, head)
         except OSError as error:
             raise unwritable(path, error) from error
-        return cls(path, schema, descriptor, Healed(max(len(ends) - 1, 0), dropped))
+        return descriptor, Healed(max(len(ends) - 1, 0), dropped)
 
     def append(self, rows: Sequence[Sequence[object]]) -> None:
         """Write the rows (values in column order) as one batch and wait until the disk has it."""
@@ -82,14 +94,28 @@ class Lake:
             raise unwritable(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and let another writer have it."""
         os.close(self._descriptor)
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _lock_of(path: Path) -> FileLock:
+    """The lock of a lake, held: healing would cut what a living writer is about to finish."""
+    lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(f"{path}: another process is collecting into it; stop the other collector") from error
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return lock
 
 
 def lake_schema(columns: Mapping[str, Kind]) -> "pl.Schema":

@@ -46,17 +46,19 @@ def day(
 
     Ends with 5 when a check of the evening failed; day_summary.json and day_report.html are in the data directory.
     """
-    from g6_core.cli.day_run import DayRequest, run_day
+    from g6_core.cli.day_run import DayRequest, draw_report, run_day
 
     started = time.perf_counter()
     request = DayRequest(source, _date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
     today = ist_date(to_ms(datetime.now(UTC)))
     with _Progress(shown=not as_json) as progress:
         result = run_day(request, today, progress.show)
+        progress.show("report", 1.0)
+        page = draw_report(request)
     if as_json:
         typer.echo(json.dumps(result.summary, sort_keys=True))
     else:
-        _print(result.summary, result.report, time.perf_counter() - started)
+        _print(result.summary, page, time.perf_counter() - started)
     if not result.checks_passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -101,47 +103,39 @@ class _Progress:
         self._stage = name
 
 
-def _money(amount_paise: int) -> str:
-    return f"Rs {rupees_text(amount_paise)}"
-
-
-def _print(summary: dict[str, Any], report: Path, seconds: float) -> None:
+def _print(summary: dict[str, Any], page: Path, seconds: float) -> None:
+    """The day for people: what was collected, judged, refused, traded and picked."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    console.print(
-        f"[bold]{', '.join(summary['indices'])}  {summary['date']}[/]  ({summary['source']}, seed {summary['seed']})"
-    )
-    missing = summary["coverage"]
+    console = Console(highlight=False, soft_wrap=True)
+    indices = ", ".join(summary["indices"])
+    console.print(f"[bold]{indices} {summary['date']}[/] ({summary['source']}, seed {summary['seed']})")
+    missing = len(summary["coverage"]["minutes_missing"])
     console.print(
         f"collected  {summary['cycles']} cycles, {summary['rows']} rows, coverage {summary['coverage_pct']} %"
     )
-    if missing["minutes_missing"]:
-        console.print(f"           {len(missing['minutes_missing'])} minutes without any live quote")
+    console.print(f"           {missing} minutes without a live quote")
     console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
     for rule, count in summary["refusals"].items():
-        console.print(f"refused    {count:4d} x {rule}")
-    table = Table("contract", "qty", "entry", "at", "exit", "at", "reason", "charges", "net", box=None)
+        console.print(f"refused    {count} x {rule}")
+    console.print(f"trades     {len(summary['trades'])}")
     for trade in summary["trades"]:
-        table.add_row(
-            trade["tradingsymbol"],
-            str(trade["quantity"]),
-            rupees_text(trade["entry_paise"]),
-            ist_clock(trade["entry_ms"]),
-            rupees_text(trade["exit_paise"]),
-            ist_clock(trade["exit_ms"]),
-            trade["exit_reason"],
-            rupees_text(trade["charges_paise"]),
-            rupees_text(trade["net_pnl_paise"]),
-        )
-    console.print(table if summary["trades"] else "trades     none")
-    console.print(f"charges    {_money(summary['charges_paise'])}")
-    console.print(f"net P&L    [bold]{_money(summary['net_pnl_paise'])}[/]")
+        console.print(_trade_line(trade))
+    console.print(f"charges    Rs {rupees_text(summary['charges_paise'])}")
+    console.print(f"net P&L    [bold]Rs {rupees_text(summary['net_pnl_paise'])}[/]")
     for pick in summary["picks"]:
-        console.print(f"pick       {pick}")
-    for check in summary["checks"]:
-        if not check["passed"]:
-            console.print(f"[red]check      {check['name']}: {check['detail']}[/]")
+        console.print(f"pick       {pick['tradingsymbol']}, score {pick['score']:.0f}: {'; '.join(pick['reasons'])}")
+    for alert in summary["alerts"]:
+        console.print(f"[yellow]alert      {alert}[/]")
+    failed = [check for check in summary["checks"] if not check["passed"]]
+    console.print(f"checks     {len(summary['checks']) - len(failed)} of {len(summary['checks'])} passed")
+    for check in failed:
+        console.print(f"[red]failed     {check['name']}: {check['detail']}[/]")
     console.print(f"journal    sha256 {summary['journal_sha256']}")
-    console.print(f"report     {report}  ({seconds:.1f} s)")
+    console.print(f"report     {page} ({seconds:.1f} s)")
+
+
+def _trade_line(trade: dict[str, Any]) -> str:
+    bought = f"{trade['quantity']} at {rupees_text(trade['entry_paise'])} {ist_clock(trade['entry_ms'])}"
+    sold = f"{rupees_text(trade['exit_paise'])} {ist_clock(trade['exit_ms'])} {trade['exit_reason']}"
+    return f"  {trade['tradingsymbol']}  {bought} -> {sold}, net Rs {rupees_text(trade['net_pnl_paise'])}"

@@ -1,6 +1,8 @@
 """A whole trading day in one process: the world, the stages in their order, and what came of it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -47,7 +49,16 @@ class DayResult:
 
     summary: dict[str, Any]
     checks_passed: bool
-    report: Path
+
+
+def draw_report(request: DayRequest) -> Path:
+    """Draw the page in a process of its own: its plotting libraries never weigh on the day's memory."""
+    command = [sys.executable, "-m", "g6_core.cli.main", "report"]
+    options = ["--data-dir", str(request.data_dir), "--config-dir", str(request.config_dir)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"the day is done, its page could not be drawn: {done.stderr.strip() or done.returncode}")
+    return DataPaths(request.data_dir).report
 
 
 def stage(name: str) -> Callable[..., Any]:
@@ -133,9 +144,7 @@ def _run(
     scored = stage("score")(paths, ledger, settings, rules, day, underlyings)
     summary = _summary(request, source, collected, traded, checks, scored, paths)
     write_atomic(paths.summary, (json.dumps(summary, indent=2, sort_keys=True) + "\n").encode())
-    progress("report", 1.0)
-    page = stage("report")(paths, ledger, settings, rules, day, summary)
-    return DayResult(summary, all(check.passed for check in checks), page)
+    return DayResult(summary, all(check.passed for check in checks))
 
 
 def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]]) -> list[Any]:

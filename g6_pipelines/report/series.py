@@ -73,13 +73,16 @@ def feature_line(facts: DayFacts, underlying: str, feature: str) -> Line:
 def index_line(facts: DayFacts, underlying: str) -> Line:
     """The index by minute as it was collected; without collected rows the closes the engine saw."""
     cycles = (
-        facts.chain.filter(
+        facts.chain.lazy()
+        .filter(
             (pl.col("index") == underlying)
             & pl.col("spot").is_not_null()
             & ((pl.col("call_status") == RowStatus.LIVE) | (pl.col("put_status") == RowStatus.LIVE))
         )
+        .select("ms", "spot", "spot_kind")
         .unique("ms", keep="first", maintain_order=True)
         .sort("ms")
+        .collect()
     )
     if cycles.is_empty():
         return feature_line(facts, underlying, "close_1m")
@@ -141,11 +144,16 @@ def _trade_value(facts: DayFacts, trade: TradeRecord, times: NDArray[np.int64]) 
 
 def coverage(facts: DayFacts, underlying: str) -> list[Band]:
     """One band per collected expiry, nearest first; an expiry under two codes is one band named after both."""
-    rows = facts.chain.filter((pl.col("index") == underlying) & pl.col("expiry").is_not_null())
+    rows = (
+        facts.chain.lazy()
+        .filter((pl.col("index") == underlying) & pl.col("expiry").is_not_null())
+        .select("ms", "expiry", "expiry_code", "offset", state=_state().cast(pl.UInt8))
+        .collect()
+    )
     bands = []
     for (expiry,), band in sorted(rows.group_by("expiry"), key=lambda item: item[0]):
         codes = band["expiry_code"].unique(maintain_order=True).to_list()
-        states = band.select("ms", "offset", state=_state()).unique(["ms", "offset"], keep="first")
+        states = band.select("ms", "offset", "state").unique(["ms", "offset"], keep="first")
         table = states.pivot(on="ms", index="offset", values="state", sort_columns=False).sort("offset")
         columns = sorted((name for name in table.columns if name != "offset"), key=int)
         grid = table.select(columns).fill_null(3).to_numpy().astype(np.uint8)
@@ -180,11 +188,12 @@ def _state() -> pl.Expr:
 
 def chain_cuts(facts: DayFacts, underlying: str) -> list[Cut]:
     """The nearest expiry at up to four live moments: the first, the last and evenly between."""
-    rows = facts.chain.filter(
-        (pl.col("index") == underlying)
-        & (pl.col("call_status") == RowStatus.LIVE)
-        & (pl.col("put_status") == RowStatus.LIVE)
-        & pl.col("forward").is_not_null()
+    live = (pl.col("call_status") == RowStatus.LIVE) & (pl.col("put_status") == RowStatus.LIVE)
+    rows = (
+        facts.chain.lazy()
+        .filter((pl.col("index") == underlying) & live & pl.col("forward").is_not_null())
+        .select("ms", "expiry", "strike", "forward", "call_oi", "put_oi", "call_iv", "put_iv")
+        .collect()
     )
     if rows.is_empty():
         return []

@@ -39,7 +39,8 @@ CHAIN_COLUMNS = (
 
 def coverage_pct(chain: pl.DataFrame) -> float:
     """Live contract-minutes of the rows as a share of those expected; an expiry under two codes counts once."""
-    unique = chain.unique(subset=["timestamp", "index", "expiry", "offset"], maintain_order=False)
+    pair = ["timestamp", "index", "expiry", "offset"]
+    unique = chain.select(*pair, *(f"{side}_status" for side in _SIDES.values())).unique(pair, keep="any")
     live = expected = 0
     for side in _SIDES.values():
         status = unique[f"{side}_status"]
@@ -66,7 +67,8 @@ def pick_index(
     day: date,
 ) -> IndexPicks:
     """Picks of one underlying from the collected rows of `day` (`CHAIN_COLUMNS`), or the reason for having none."""
-    rows = chain.filter(pl.col("index") == underlying)
+    of_index = pl.col("index") == underlying
+    rows = chain.filter(of_index) if chain["index"].n_unique() > 1 else chain
     none = IndexPicks(
         underlying=underlying,
         reason="",

@@ -35,5 +35,5 @@ def test_a_write_that_the_system_cuts_short_is_continued() -> None:
     with pytest.raises(BlockingIOError):
         write_all(writer, bytes(10_000_000))
     os.close(writer)
-    with open(reader, "rb") as file:
+    with os.fdopen(reader, "rb") as file:
         assert len(file.read()) > 4096

@@ -58,7 +58,7 @@ def test_an_official_sample_quote_is_read_in_our_units(shared_data) -> None:
     body = (shared_data / "kiteconnect-mocks" / "quote.json").read_text()
     assert fetch_quotes(client(body=body), ["NSE:INFY"]) == {
         "NSE:INFY": MarketQuote(
-            exchange_ms=to_ms(datetime(2021, 6, 8, 15, 45, 56)),
+            exchange_ms=at(date(2021, 6, 8), time(15, 45, 56)),
             ltp=1412.95,
             bid=None,
             ask=1412.95,
@@ -81,8 +81,9 @@ def test_quotes_agree_with_the_client_s_own_public_method(rules, settings, tmp_p
     for key, quote in theirs.items():
         # A scripted market stamps the second of the question, and theirs came a second later.
         assert to_ms(quote["timestamp"]) - ours[key].exchange_ms == 1_000
-        assert (ours[key].ltp, ours[key].oi) == (quote["last_price"], quote["oi"])
-        assert ours[key].bid == (quote["depth"]["buy"][0]["price"] or None)
+        assert (ours[key].ltp, ours[key].oi) == (quote["last_price"], quote.get("oi", 0))
+        if "depth" in quote:
+            assert ours[key].bid == (quote["depth"]["buy"][0]["price"] or None)
 
 
 @pytest.mark.parametrize("text", ["2025-08-29 09:15:00", "2025-08-29 00:00:00", "2025-08-29 23:59:59"])
@@ -92,7 +93,7 @@ def test_stamps_are_ist(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "2025-08-29", "2025-08-29T09:15:00", "2025-08-29 09:15", "29-08-2025 09:15:00"])
 def test_an_odd_stamp_is_not_guessed(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"isoformat|unpack|invalid literal"):
         stamp_ms(text)
 
 

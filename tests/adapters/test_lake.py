@@ -4,6 +4,8 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pyarrow
+import pyarrow.ipc
 import pytest
 
 from g6_core.adapters.lake import Lake, lake_cycles, read_lake
@@ -80,7 +82,6 @@ def test_a_torn_lake_can_be_read_without_healing_it(path) -> None:
 
 
 def test_other_arrow_readers_understand_the_file(path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
     fill(path, range(2))
     with pyarrow.OSFile(str(path)) as file:
         table = pyarrow.ipc.open_stream(file).read_all()
@@ -103,6 +104,15 @@ def test_a_lake_of_other_columns_is_refused(path, tmp_path) -> None:
     (path.parent / "_schema.json").unlink()
     with pytest.raises(DataError, match="a lake of another schema"):
         Lake.open(path, COLUMNS | {"extra": Kind.TEXT})
+
+
+def test_a_lake_has_one_writer_at_a_time(path) -> None:
+    with Lake.open(path, COLUMNS) as lake:
+        with pytest.raises(DataError, match="another process is collecting into it"):
+            Lake.open(path, COLUMNS)
+        lake.append(cycle(0))
+    fill(path, range(1, 2))
+    assert len(read_lake(path)) == 4
 
 
 def test_a_missing_lake_names_the_fix(tmp_path) -> None:

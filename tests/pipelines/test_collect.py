@@ -159,6 +159,21 @@ def test_a_code_without_a_listed_expiry_has_files_that_say_so(rules, settings, t
     assert report.coverage_pct == 100.0
 
 
+def test_an_expiring_contract_is_closed_after_its_own_last_minute(rules, settings, tmp_path) -> None:
+    day = date(2026, 12, 8)
+    opens = at(day, time(9, 15))
+    source = ScriptedSource.of("NIFTY", day, rules, spot_path=[(opens, 24_512_35)])
+    one = narrowed(settings, codes=("this_week", "next_week"), offsets=(0, 0), interval_s=300)
+    world = collecting(rules, one, tmp_path, source, start_ms=at(day, time(15, 20)))
+    report = world.finish()
+    expiring, other = world.csv("this_week"), world.csv("next_week")
+    assert expiring[0]["expiry"] == "2026-12-08"
+    ends = [(row["timestamp"][11:16], row["call_status"]) for row in expiring[-5:]]
+    assert ends == [("09:50", "live"), ("09:55", "live"), ("10:00", "closed"), ("10:05", "closed"), ("10:10", "closed")]
+    assert [row["put_status"] for row in other[-5:]] == ["live"] * 5
+    assert report.coverage.closed == 3 * 2
+
+
 def test_without_an_index_quote_the_parity_forward_stands_in(rules, small, tmp_path) -> None:
     def drop_index(request: requests.PreparedRequest, number: int) -> None:
         request.url = str(request.url).replace("NSE%3ANIFTY+50", "NSE%3ANOTHING").replace("NIFTY%2050", "NOTHING")

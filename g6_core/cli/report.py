@@ -1,0 +1,36 @@
+"""`g6 report`: draw the page of a day again from what the day left behind."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from g6_core.adapters.ledger import Ledger
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.cli.day_run import stage
+from g6_core.config import load_settings
+from g6_core.domain.errors import DataError
+from g6_core.schema.paths import DataPaths
+
+
+def report(
+    data_dir: Annotated[Path, typer.Option(help="Data directory of a day that has run.")],
+    config_dir: Annotated[Path, typer.Option(help="Settings the day was traded under.")] = Path("config"),
+) -> None:
+    """Draw day_report.html of the newest day in a data directory: one self-contained page with pictures.
+
+    Needs day_summary.json and the ledger; whatever else is missing or damaged is named on the page.
+    """
+    paths = DataPaths(data_dir)
+    try:
+        summary = json.loads(paths.summary.read_bytes())
+        day = date.fromisoformat(summary["date"])
+    except FileNotFoundError:
+        raise DataError(f"{paths.summary}: not there; run `g6 day --data-dir {data_dir}` first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{paths.summary}: not a summary of `g6 day` ({error}); run the day again") from error
+    with Ledger.open(paths.ledger) as ledger:
+        page = stage("report")(paths, ledger, load_settings(config_dir), load_market_rules(config_dir), day, summary)
+    typer.echo(page)
