@@ -1,15 +1,20 @@
 """Before a session may open positions: what the broker holds must be what the journal says."""
 
-from g6_core.domain.events import BrokerSnapshot
+from g6_core.domain.events import BrokerSnapshot, Mode
 from g6_core.engine.state import EngineState
 
 
 def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str]:
-    """Why the session must stay paused: what the broker holds differs from what the journal says. Empty is good."""
+    """Why the session must stay paused. Empty is good.
+
+    What the broker holds differs from what the journal says, or an operator's halt or flatten still stands.
+    """
+    if snapshot.positions is None:
+        return ["the broker's positions are not known"]
     held: dict[int, int] = {}
     for trade in state.open_trades:
         held[trade.instrument.token] = held.get(trade.instrument.token, 0) + state.open_quantity(trade)
-    broker = {token: quantity for token, quantity in snapshot.positions or () if quantity}
+    broker = {token: quantity for token, quantity in snapshot.positions if quantity}
     reasons = [
         f"position of token {token}: broker has {broker.get(token, 0)}, journal {held.get(token, 0)}"
         for token in sorted(broker.keys() | held.keys())
@@ -20,4 +25,6 @@ def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str
         for view in snapshot.orders
         if not view.is_terminal and view.order_id in state.foreign_orders
     ]
+    if state.mode in (Mode.HALTED, Mode.REDUCING):
+        reasons.append(f"an operator left the day {state.mode}")
     return reasons

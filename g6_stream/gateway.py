@@ -16,6 +16,7 @@ import requests
 from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 from numpy.typing import NDArray
+from urllib3.exceptions import NewConnectionError
 
 from g6_core.domain.events import (
     BrokerSnapshot,
@@ -36,18 +37,32 @@ from g6_core.domain.orders import Fill, OrderRequest, OrderView, Side
 from g6_core.ports import Clock
 
 VARIETY = "regular"
-NEVER_CONNECTED = (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL)
+# Kite's words for trouble between itself and the order system, whatever the HTTP code.
+IN_DOUBT = (kite_errors.NetworkException, kite_errors.DataException)
+
+
+def _never_connected(error: Exception) -> bool:
+    """No connection, so nothing was written. A GET is no write of ours: it followed a redirect of one."""
+    if isinstance(error, requests.exceptions.InvalidURL):
+        return True
+    if not isinstance(error, requests.exceptions.ConnectionError):
+        return False
+    if error.request is None or error.request.method == "GET":
+        return False
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(cause, NewConnectionError)
 
 
 def classify(error: Exception) -> WriteOutcome:
     """What a failed write means for the order (see the table above)."""
-    if isinstance(error, NEVER_CONNECTED):
+    if _never_connected(error):
         return WriteOutcome.NOT_SENT
-    code = getattr(error, "code", None)
     if isinstance(error, kite_errors.KiteException):
-        if code == 429:
+        if error.code == 429:
             return WriteOutcome.NOT_SENT
-        if code in (400, 403) and "timed out" not in str(error).lower():
+        said = str(error).lower()
+        in_doubt = isinstance(error, IN_DOUBT) or "timed out" in said or "timeout" in said
+        if error.code in (400, 403) and not in_doubt:
             return WriteOutcome.REFUSED
     return WriteOutcome.UNKNOWN
 

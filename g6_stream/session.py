@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from kiteconnect import KiteConnect
 
@@ -22,6 +23,7 @@ from g6_core.domain.events import (
     Event,
     FetchQuotes,
     Frame,
+    Mode,
     Modify,
     Operator,
     OperatorAction,
@@ -42,7 +44,7 @@ from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
 from g6_core.ports import Clock, Feed
 from g6_core.research.inputs import day_inputs
-from g6_core.research.replay import replay
+from g6_core.research.replay import Replayed, replay
 from g6_core.schema.journal import Header, Kind, encode_command, encode_event
 from g6_core.schema.paths import DataPaths
 from g6_stream.arming import reasons_not_to_arm
@@ -53,6 +55,8 @@ CHECKPOINT_MS = 60_000
 # Decisions reach the ledger this often; orders, fills and trades at once.
 LEDGER_MS = 300_000
 AFTER_CLOSE_MS = 10_000
+# A broker's books may disagree among themselves for a while; only then is it a reason to stay paused for good.
+DISAGREEMENT_MS = 60_000
 MAX_CASCADE = 1_000
 
 
@@ -117,6 +121,7 @@ class TradingSession:
         self.kept = _Kept()
         self.alerts: list[str] = []
         self.events = 0
+        self.armed = False
         self._journal = journal
         self._gateway = gateway
         self._feed = feed
@@ -125,6 +130,10 @@ class TradingSession:
         self._inbox: deque[Event] = deque()
         self._hint = True
         self._polled_ms = 0
+        self._checkpoints = self._ledgers = 0
+        self._arm_due_ms: int | None = 0
+        self._disagrees_ms = 0
+        self._doubt = ""
 
     def take(self, event: Event) -> None:
         """Journal an event, give it to the engine and carry out what it says, until nothing follows from it."""
@@ -185,15 +194,28 @@ class TradingSession:
             self.take(Frame(now_ms, ticks))
         for row in self._feed.order_updates():
             self._hint = True
-            self.take(OrderUpdate(now_ms, order_view(row)))
+            self._pushed(row, now_ms)
         self.take(Second(now_ms))
-        working = any(order.phase is not Phase.DONE for order in self.state.orders.values())
+        # A trade whose orders are done still waits for the trade book to explain every unit.
+        working = self.state.open_trades or any(order.phase is not Phase.DONE for order in self.state.orders.values())
         if self._hint or (working and now_ms - self._polled_ms >= POLL_MS):
             self.poll_book(now_ms)
-        if now_ms % CHECKPOINT_MS == 0:
+        if now_ms // CHECKPOINT_MS != self._checkpoints:
+            self._checkpoints = now_ms // CHECKPOINT_MS
             self.checkpoint(now_ms)
-        if now_ms % LEDGER_MS == 0 or self.kept.urgent:
+        if now_ms // LEDGER_MS != self._ledgers or self.kept.urgent:
+            self._ledgers = now_ms // LEDGER_MS
             self.keep()
+        self._journal.flush()
+
+    def _pushed(self, row: dict[str, Any], now_ms: int) -> None:
+        """A pushed row is a hint: one that cannot be understood still makes the book be read."""
+        try:
+            view = order_view(row)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            self.alert(Alert("warning", f"pushed order row not understood: {error!r}"))
+            return
+        self.take(OrderUpdate(now_ms, view))
 
     def poll_book(self, now_ms: int) -> None:
         """Read the broker's books into the engine; a failed read is tried again a poll later."""
@@ -210,7 +232,6 @@ class TradingSession:
     def checkpoint(self, now_ms: int) -> None:
         """Write the state's fingerprint into the journal."""
         self._journal.append(Kind.CHECKPOINT, now_ms, self.state.fingerprint().encode())
-        self._journal.flush()
 
     def keep(self) -> None:
         """Write what is waiting into the ledger, in one transaction."""
@@ -218,19 +239,45 @@ class TradingSession:
             self._ledger.write(self.kept.waiting)
             self.kept.waiting = []
 
-    def arm(self, now_ms: int) -> bool:
-        """Compare with the broker and arm when nothing differs; otherwise stay paused and say why."""
-        snapshot = self._gateway.snapshot(with_funds=True)
-        self.take(snapshot)
-        reasons = reasons_not_to_arm(self.state, snapshot)
-        if reasons:
-            self.alert(Alert("critical", "not armed: " + "; ".join(reasons)))
-            return False
-        self.take(Operator(now_ms, OperatorAction.ARM, "broker and journal agree, day pack and configuration match"))
-        return True
+    def arm_when_due(self, now_ms: int) -> None:
+        """Compare with the broker and arm when nothing differs; otherwise stay paused and say why.
 
-    def recover(self, now_ms: int) -> None:
-        """After a replay: what was being sent when the process ended is unknown until the order book tells."""
+        Asked again after a failed read, and for `DISAGREEMENT_MS` while something differs.
+        """
+        if self._arm_due_ms is None or now_ms < self._arm_due_ms:
+            return
+        self._arm_due_ms = now_ms + POLL_MS
+        try:
+            snapshot = self._gateway.snapshot(with_funds=True)
+        except Exception as error:  # noqa: BLE001 - a read: it is asked again, and nothing is armed without it
+            self.alert(Alert("warning", f"not armed yet: the broker's books could not be read: {error}"))
+            return
+        self.take(snapshot)
+        reasons = reasons_not_to_arm(self.state, snapshot) + ([self._doubt] if self._doubt else [])
+        if not reasons:
+            self._arm_due_ms = None
+            self.armed = True
+            text = "broker and journal agree, day pack and configuration match"
+            self.take(Operator(now_ms, OperatorAction.ARM, text))
+            return
+        text = "not armed: " + "; ".join(reasons)
+        if text not in self.alerts:
+            self.alert(Alert("critical", text))
+        self._disagrees_ms = self._disagrees_ms or now_ms
+        if now_ms - self._disagrees_ms >= DISAGREEMENT_MS:
+            self._arm_due_ms = None
+
+    def resume(self, found: Replayed, now_ms: int) -> None:
+        """Continue after a replay: paused, and not knowing what became of an order that was being sent."""
+        for record in found.records:
+            self.kept.add(record)
+        for command in found.unwritten:
+            # What the lost tail held of the last event: with it the journal replays like any other.
+            self._journal.append(Kind.COMMAND, found.last_ms, encode_command(command))
+        if not found.agrees:
+            self._doubt = f"journal record {found.first_difference} replays differently: {found.detail}"
+        if self.state.mode is Mode.ACTIVE:
+            self.take(Operator(now_ms, OperatorAction.PAUSE, "the process started again"))
         for tag, order in list(self.state.orders.items()):
             if order.phase is Phase.SENDING:
                 text = "the process ended before the outcome was known"
@@ -238,7 +285,7 @@ class TradingSession:
         if self.state.subscribed:
             self._feed.subscribe(tuple(sorted(self.state.subscribed)))
 
-    def report(self, healing: Healing, armed: bool) -> TradeReport:
+    def report(self, healing: Healing) -> TradeReport:
         """The day in figures."""
         return TradeReport(
             self.kept.signals,
@@ -249,7 +296,7 @@ class TradingSession:
             self.events,
             self.state.fingerprint(),
             str(healing),
-            armed,
+            self.armed,
         )
 
 
@@ -278,16 +325,14 @@ def trade(
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
         if healing.records:
-            for record in replay(state, read_journal(paths.journal(day))).records:
-                session.kept.add(record)
-            session.recover(clock.now_ms())
+            session.resume(replay(state, read_journal(paths.journal(day))), clock.now_ms())
         yield inputs.open_ms
-        armed = session.arm(clock.now_ms())
         while clock.now_ms() < inputs.close_ms + AFTER_CLOSE_MS:
+            session.arm_when_due(clock.now_ms())
             session.second(clock.now_ms())
             yield clock.now_ms() // 1000 * 1000 + 1000
         session.checkpoint(clock.now_ms())
         session.keep()
     finally:
         journal.close()
-    return session.report(healing, armed)
+    return session.report(healing)

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
@@ -10,7 +12,19 @@ from pathlib import Path
 import msgspec
 
 from g6_core.domain.errors import DataError
-from g6_core.schema.journal import HASH_BYTES, MAGIC, MAX_PAYLOAD, PREFIX, RECORD, VERSION, Header, JournalRecord, Kind
+from g6_core.schema.journal import (
+    HASH_BYTES,
+    MAGIC,
+    MAX_HEADER,
+    MAX_PAYLOAD,
+    PREFIX,
+    RECORD,
+    SEQUENCE_AT,
+    VERSION,
+    Header,
+    JournalRecord,
+    Kind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +69,22 @@ class JournalReader:
         if len(start) < PREFIX.size:
             raise Torn
         _, version, length = PREFIX.unpack(start)
+        changed = DataError(f"{self._path}: the header was changed; restore the file from a copy")
         if version != VERSION:
             raise DataError(
                 f"{self._path}: journal version {version}, this program reads {VERSION}; use its own release"
             )
+        if length > MAX_HEADER:
+            raise changed
         body = self._take(length)
         self.chain = self._take(HASH_BYTES)
         if hashlib.sha256(start + body).digest() != self.chain:
-            raise DataError(f"{self._path}: the header was changed; restore the file from a copy")
+            raise changed
         self.offset = PREFIX.size + length + HASH_BYTES
-        return msgspec.json.decode(body, type=Header)
+        try:
+            return msgspec.json.decode(body, type=Header)
+        except msgspec.MsgspecError as error:
+            raise DataError(f"{self._path}: a header of another release ({error}); use that release") from error
 
     def __iter__(self) -> Iterator[JournalRecord]:
         while self.offset < self._size:
@@ -74,20 +94,30 @@ class JournalReader:
         head = self._take(RECORD.size)
         length, kind, sequence, time_ms = RECORD.unpack(head)
         end = self.offset + RECORD.size + length + HASH_BYTES
-        if length > MAX_PAYLOAD and end <= self._size:
-            raise self._changed()
         if end > self._size:
-            raise Torn
+            raise self._torn_or_changed()
         payload = self._take(length)
         stored = self._take(HASH_BYTES)
-        if hashlib.sha256(self.chain + head + payload).digest() != stored:
-            if end == self._size:
-                raise Torn
-            raise self._changed()
+        if hashlib.sha256(self.chain + head + payload).digest() != stored or sequence != self.records + 1:
+            raise self._torn_or_changed() if end == self._size else self._changed()
+        if kind not in Kind:
+            raise DataError(f"{self._path}: record {sequence} is of a kind ({kind}) that this program does not know")
         self.chain = stored
         self.offset = end
         self.records += 1
         return JournalRecord(Kind(kind), sequence, time_ms, payload)
+
+    def _torn_or_changed(self) -> Exception:
+        """Torn, unless a whole later record follows: then a length was changed, and cutting would destroy good data."""
+        self._file.seek(self.offset)
+        tail = self._file.read()
+        following = struct.pack("<Q", self.records + 2)
+        place = tail.find(following)
+        while place >= 0:
+            if _is_record(tail, place - SEQUENCE_AT):
+                return self._changed()
+            place = tail.find(following, place + 1)
+        return Torn()
 
     def _changed(self) -> DataError:
         return DataError(
@@ -96,11 +126,31 @@ class JournalReader:
         )
 
 
+def _is_record(data: bytes, start: int) -> bool:
+    """True when a whole record begins at `start`, by the hash before it and its own."""
+    if start < HASH_BYTES or start + RECORD.size > len(data):
+        return False
+    end = start + RECORD.size + RECORD.unpack_from(data, start)[0]
+    found = hashlib.sha256(data[start - HASH_BYTES : end]).digest()
+    return data[end : end + HASH_BYTES] == found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    """The file for reading; a DataError when it cannot be."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no journal there; run `g6 day` first or name the right data directory") from error
+    except OSError as error:
+        raise DataError(f"{path}: the journal cannot be read ({error.strerror}); mend or move it away") from error
+    with file:
+        yield file
+
+
 def read_journal(path: Path) -> Iterator[JournalRecord]:
     """All whole records, verified. A torn tail simply ends the journal; a changed record is a DataError."""
-    if not path.exists():
-        raise DataError(f"{path}: no journal there; run `g6 day` first or name the right data directory")
-    with path.open("rb") as file:
+    with _opened(path) as file:
         try:
             yield from JournalReader(file, path)
         except Torn:
@@ -109,7 +159,7 @@ def read_journal(path: Path) -> Iterator[JournalRecord]:
 
 def read_header(path: Path) -> Header:
     """The header alone; a DataError when there is none to read."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         try:
             return JournalReader(file, path).header
         except Torn:
@@ -118,7 +168,7 @@ def read_header(path: Path) -> Header:
 
 def inspect(path: Path) -> Healing:
     """What opening would find, without changing anything."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         try:
             reader = JournalReader(file, path)
         except Torn:
@@ -147,20 +197,27 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, header: Header) -> tuple["Journal", Healing]:
-        """Start a journal, or continue one whose header agrees, cutting off a torn tail."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Start a journal, or continue one whose header agrees, cutting off a torn tail.
+
+        Raises DataError for a file that is no journal, was changed, belongs elsewhere or cannot be written.
+        """
         healing, chain = _heal(path, header) if path.exists() else (Healing(0, 0), b"")
-        file = path.open("ab")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); choose a directory that can") from error
         if not chain:
-            body = msgspec.json.encode(header)
-            start = PREFIX.pack(MAGIC, VERSION, len(body)) + body
-            chain = hashlib.sha256(start).digest()
-            file.write(start + chain)
+            start = _header_bytes(header)
+            chain = start[-HASH_BYTES:]
+            file.write(start)
             _sync(file)
+            _sync_directory(path.parent)
         return cls(file, chain, healing.records), healing
 
     def append(self, kind: Kind, time_ms: int, payload: bytes) -> None:
         """Add one record; it is on disk after the next `sync`."""
+        assert len(payload) <= MAX_PAYLOAD, f"a {kind.name} of {len(payload)} bytes"
         self._sequence += 1
         head = RECORD.pack(len(payload), kind, self._sequence, time_ms)
         self._chain = hashlib.sha256(self._chain + head + payload).digest()
@@ -185,19 +242,37 @@ def _sync(file: BufferedWriter) -> None:
     os.fsync(file.fileno())
 
 
+def _sync_directory(path: Path) -> None:
+    """Make a new file's name as durable as its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _header_bytes(header: Header) -> bytes:
+    body = msgspec.json.encode(header)
+    start = PREFIX.pack(MAGIC, VERSION, len(body)) + body
+    return start + hashlib.sha256(start).digest()
+
+
 def _heal(path: Path, header: Header) -> tuple[Healing, bytes]:
     """Check the chain of an existing file and cut a torn tail; (healing, last hash), empty hash to start anew."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    foreign = DataError(
+        f"{path}: belongs to another day, configuration or day pack; move it away or use its own configuration"
+    )
+    with _opened(path) as file:
         try:
             reader = JournalReader(file, path)
         except Torn:
+            if not _header_bytes(header).startswith(path.read_bytes()):
+                raise foreign from None
             os.truncate(path, 0)
             return Healing(0, size), b""
         if reader.header != header:
-            raise DataError(
-                f"{path}: belongs to another day, configuration or day pack; move it away or use its own configuration"
-            )
+            raise foreign
         try:
             for _ in reader:
                 pass

@@ -107,7 +107,7 @@ class Lake:
 
 def _lock_of(path: Path) -> FileLock:
     """The lock of a lake, held: healing would cut what a living writer is about to finish."""
-    lock = FileLock(path.with_name(path.name + ".lock"), timeout=0)
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -1,16 +1,16 @@
 """Errors, sorted by what the caller does about them.
 
-    G6Error                      everything we raise on purpose
-    ├── UserError                somebody can fix it: shown as one line, no traceback
-    │   ├── ConfigError          a YAML file or an environment variable is wrong      exit 3
-    │   ├── DataError            a file is missing, corrupt or of a foreign schema    exit 4
-    │   └── CalendarError        the date cannot be traded or is not covered          exit 4
-    ├── BrokerError              the broker (or the way to it) answered badly
-    │   ├── NotSent              never left this machine: safe to send again
-    │   ├── Refused              a definite no: do not send again unchanged
-    │   ├── OutcomeUnknown       may have happened: poll the order book by tag
-    │   └── TryLater             a read that may be repeated after a pause (429, 5xx)
-    └── Bug                      a broken promise of our own code: crash
+G6Error                      everything we raise on purpose
+├── UserError                somebody can fix it: shown as one line, no traceback
+│   ├── ConfigError          a YAML file or an environment variable is wrong      exit 3
+│   ├── DataError            a file is missing, corrupt or of a foreign schema    exit 4
+│   └── CalendarError        the date cannot be traded or is not covered          exit 4
+├── BrokerError              the broker (or the way to it) answered badly
+│   ├── NotSent              never left this machine: safe to send again
+│   ├── Refused              a definite no: do not send again unchanged
+│   ├── OutcomeUnknown       may have happened: poll the order book by tag
+│   └── TryLater             a read that may be repeated after a pause (429, 5xx)
+└── Bug                      a broken promise of our own code: crash
 """
 
 

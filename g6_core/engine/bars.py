@@ -37,13 +37,15 @@ def new_open_bars() -> Ints:
 
 @kernel("void(i8[:, :], i8[:], i8, i8)")
 def add_tick(pending: Ints, counters: Ints, stamp_ms: int, price: int) -> None:
-    """Put one price (paise) into its second; late ones are counted in `counters[1]`."""
+    """Put one price (paise) into its second; `counters[1]` counts what comes too late or was not closed in time."""
     second = stamp_ms // 1000
-    if second <= counters[0]:
+    row = pending[second % PENDING]
+    if second <= counters[0] or second < row[0]:
         counters[1] += 1
         return
-    row = pending[second % PENDING]
     if row[0] != second:
+        if row[0] >= 0:
+            counters[1] += row[7]
         row[0] = second
         row[1] = row[2] = row[3] = row[4] = price
         row[5] = row[6] = stamp_ms

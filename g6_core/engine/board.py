@@ -1,7 +1,8 @@
 """The quote board: newest tick of every subscribed instrument, and the one compiled call per frame.
 
 Rows keep their place for the whole day; `order` lists them by token so that a frame is matched by
-binary search. Garbage (no price, a jump no market makes, a stamp from the future) is dropped and counted.
+binary search. Garbage (no price, a jump no market makes, a stamp from the future) is dropped and counted; a jump
+that is still there `JUMP_MEMORY_MS` after the last good tick was no garbage.
 """
 
 from dataclasses import dataclass, field
@@ -17,10 +18,12 @@ from g6_core.engine import bars
 
 Ints = NDArray[np.int64]
 
-CAPACITY = 512
+# Rows at the start; doubled when more are needed.
+CAPACITY = 256
 # A price this many times the last one (or its inverse) is garbage: options, index.
 JUMP_OPTION = 20
 JUMP_INDEX_PCT = 10
+JUMP_MEMORY_MS = 10_000
 FUTURE_MS = 2_000
 
 _TICK = from_dtype(TICK)
@@ -52,10 +55,11 @@ def _apply(
         last = row["ltp_paise"]
         stamp = ticks[k]["exchange_ms"]
         bad = price <= 0 or stamp <= 0 or stamp > now_ms + FUTURE_MS
-        if last > 0 and index >= 0 and abs(price - last) * 100 > JUMP_INDEX_PCT * last:
-            bad = True
-        if last > 0 and index < 0 and (price > JUMP_OPTION * max(last, 100) or price * JUMP_OPTION < last):
-            bad = True
+        if last > 0 and stamp - row["exchange_ms"] <= JUMP_MEMORY_MS:
+            if index >= 0 and abs(price - last) * 100 > JUMP_INDEX_PCT * last:
+                bad = True
+            if index < 0 and (price > JUMP_OPTION * max(last, 100) or price * JUMP_OPTION < last):
+                bad = True
         if bad:
             counters[max(index, 0), 2] += 1
             continue
@@ -81,13 +85,14 @@ class QuoteBoard:
     _slots: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
-    def of(cls, index_tokens: tuple[int, ...]) -> "QuoteBoard":
-        """A board that builds bars for these index tokens, in this order."""
+    def of(cls, index_tokens: tuple[int, ...], open_ms: int) -> "QuoteBoard":
+        """A board that builds bars for these index tokens, in this order, from ticks stamped at or after `open_ms`."""
         board = cls()
         count = len(index_tokens)
         board.pending = np.stack([bars.new_pending() for _ in range(count)])
         board.open_bars = np.stack([bars.new_open_bars() for _ in range(count)])
         board.counters = np.zeros((count, bars.COUNTERS), np.int64)
+        board.counters[:, 0] = open_ms // 1000 - 1
         board.watch(index_tokens)
         for place, token in enumerate(index_tokens):
             board.index_of[board.slot_of[token]] = place
@@ -98,12 +103,19 @@ class QuoteBoard:
         for token in tokens:
             if token not in self.slot_of:
                 slot = len(self.slot_of)
-                assert slot < CAPACITY, "more instruments than the board has rows"
+                if slot == len(self.rows):
+                    self._grow()
                 self.slot_of[token] = slot
                 self.rows[slot]["token"] = token
         known = np.array(sorted(self.slot_of), np.int64)
         self._tokens = known
         self._slots = np.array([self.slot_of[int(token)] for token in known], np.int64)
+
+    def _grow(self) -> None:
+        """Twice the rows: on a day of a crash the windows of five indices pass through hundreds of strikes."""
+        count = len(self.rows)
+        self.rows = np.concatenate([self.rows, np.zeros(count, TICK)])
+        self.index_of = np.concatenate([self.index_of, np.full(count, -1, np.int64)])
 
     def apply(self, ticks: NDArray[np.void], now_ms: int) -> int:
         """Take a frame; returns how many rows changed."""

@@ -1,6 +1,7 @@
 """What is known about our orders: results of writes, pushed rows and polled books folded into working orders.
 
-Quantities only grow and terminal is final, so rows that come late, twice or out of order change nothing.
+Quantities only grow and a terminal row is final, so rows that come late, twice or out of order do no harm.
+The book is right: an order that was given up on (refused, not sent, absent) and is in it after all is taken back.
 """
 
 from g6_core.domain.events import (
@@ -13,10 +14,11 @@ from g6_core.domain.events import (
     WriteOutcome,
     WriteResult,
 )
-from g6_core.domain.orders import RESTING, OrderView, Status
+from g6_core.domain.orders import RESTING, TERMINAL, OrderView, Status
 from g6_core.domain.records import FillRecord, OrderRecord, RiskEventRecord
 from g6_core.engine.state import EngineState, Phase, WorkingOrder
 
+MAX_BACKOFF_DOUBLINGS = 6
 # A resting row that still shows the old price counts as the answer to a change only after this long.
 SETTLE_MS = 1_000
 
@@ -70,6 +72,8 @@ def on_write_result(state: EngineState, event: WriteResult, out: list[Command]) 
         order.order_id = event.order_id
         state.tag_of_order[event.order_id] = event.tag
     match event.action, event.outcome:
+        case WriteAction.PLACE, _ if order.phase is not Phase.SENDING:
+            pass  # the book was faster, and it is right
         case WriteAction.PLACE, WriteOutcome.ACKED:
             order.phase = Phase.LIVE
         case WriteAction.PLACE, WriteOutcome.REFUSED | WriteOutcome.NOT_SENT:
@@ -79,7 +83,8 @@ def on_write_result(state: EngineState, event: WriteResult, out: list[Command]) 
             order.phase = Phase.UNKNOWN
         case _, WriteOutcome.REFUSED | WriteOutcome.NOT_SENT:
             order.phase = Phase.LIVE
-            order.not_before_ms = event.time_ms + state.params.execution.reprice_ms
+            order.not_before_ms = event.time_ms + (state.params.execution.reprice_ms << order.refused_in_a_row)
+            order.refused_in_a_row = min(order.refused_in_a_row + 1, MAX_BACKOFF_DOUBLINGS)
         case _:
             pass  # a change that was accepted or is in doubt: the book will tell
     order.message = event.message
@@ -93,22 +98,26 @@ def on_write_result(state: EngineState, event: WriteResult, out: list[Command]) 
 def _fold(order: WorkingOrder, view: OrderView, now_ms: int) -> bool:
     """Take a row of the order book; True when it told something new."""
     before = (order.phase, order.status, order.filled_quantity, order.average_paise, order.price_paise)
-    if order.phase is Phase.DONE and view.filled_quantity <= order.filled_quantity:
-        return False
-    if view.filled_quantity < order.filled_quantity:
+    final = order.phase is Phase.DONE and order.status in TERMINAL
+    if view.filled_quantity < order.filled_quantity or (final and view.filled_quantity == order.filled_quantity):
         return False
     order.filled_quantity = view.filled_quantity
     order.average_paise = view.average_paise
     order.order_id = view.order_id
     order.message = view.message or order.message
+    if final:
+        return True
     order.status = view.status
     if view.is_terminal:
         order.phase = Phase.DONE
-    elif order.phase in (Phase.UNKNOWN, Phase.SENDING):
+    elif order.phase in (Phase.UNKNOWN, Phase.SENDING, Phase.DONE):
         order.phase = Phase.LIVE
     elif view.status in RESTING and order.phase in (Phase.MODIFYING, Phase.CANCELLING):
         agrees = (view.price_paise, view.trigger_paise) == (order.price_paise, order.trigger_paise)
-        if (order.phase is Phase.MODIFYING and agrees) or now_ms - order.changed_ms >= SETTLE_MS:
+        if order.phase is Phase.MODIFYING and agrees:
+            order.phase = Phase.LIVE
+            order.refused_in_a_row = 0
+        elif now_ms - order.changed_ms >= SETTLE_MS:
             order.phase = Phase.LIVE
     if order.phase is Phase.LIVE and view.status in RESTING:
         order.price_paise = view.price_paise
@@ -134,12 +143,28 @@ def on_view(state: EngineState, view: OrderView, now_ms: int, out: list[Command]
         _foreign(state, view, now_ms, out)
         return
     state.tag_of_order[view.order_id] = tag
+    filled = order.filled_quantity
     if _fold(order, view, now_ms):
         _keep(order, now_ms, out)
+        if order.phase is not Phase.DONE or order.filled_quantity > filled:
+            _reopen(state, order, now_ms, out)
         if order.status == Status.REJECTED:
             text = f"{tag} rejected: {order.message}"
             out.append(Alert("warning", text))
             out.append(Persist(risk_event(state, now_ms, "order_rejected", "", 0.0, 0.0, text)))
+
+
+def _reopen(state: EngineState, order: WorkingOrder, now_ms: int, out: list[Command]) -> None:
+    """An order came to life after its trade was closed: the trade is open again and will be looked after."""
+    trade = state.trades.get(order.trade_id)
+    if trade is None or trade.closed_ms == 0:
+        return
+    trade.closed_ms = 0
+    state.realised_net_paise -= trade.net_pnl_paise
+    trade.net_pnl_paise = 0
+    text = f"{order.request.tag} of the closed trade {trade.trade_id} is {order.status} after all: opened again"
+    out.append(Alert("critical", text))
+    out.append(Persist(risk_event(state, now_ms, "late_order", trade.underlying, order.filled_quantity, 0.0, text)))
 
 
 def on_update(state: EngineState, event: OrderUpdate, out: list[Command]) -> None:
@@ -148,7 +173,7 @@ def on_update(state: EngineState, event: OrderUpdate, out: list[Command]) -> Non
 
 
 def on_snapshot(state: EngineState, event: BrokerSnapshot, out: list[Command]) -> None:
-    """A polled book: orders, then fills, then cash; unknown orders that stay absent are given up at last."""
+    """A polled book: orders, then fills, then cash; orders that stay absent from it are given up at last."""
     for view in event.orders:
         on_view(state, view, event.time_ms, out)
     for fill in event.fills:
@@ -162,7 +187,8 @@ def on_snapshot(state: EngineState, event: BrokerSnapshot, out: list[Command]) -
     present = {view.tag for view in event.orders}
     for tag, order in state.orders.items():
         waited = event.time_ms - order.sent_ms
-        if order.phase is Phase.UNKNOWN and tag not in present and waited >= state.params.execution.absence_ms:
+        never_seen = order.phase not in (Phase.DONE, Phase.SENDING) and not order.status and tag not in present
+        if never_seen and waited >= state.params.execution.absence_ms:
             order.phase = Phase.DONE
             order.status = "ABSENT"
             order.message = f"not in the order book {waited // 1000} s after sending"

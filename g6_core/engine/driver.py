@@ -5,45 +5,60 @@ turned into a limit through the bid when a rule says out, and priced again when 
 """
 
 from g6_core.domain.charges import order_charges
-from g6_core.domain.events import Cancel, Command, Modify, Persist, PlaceExit
+from g6_core.domain.events import Alert, Cancel, Command, Mode, Modify, Persist, PlaceExit
 from g6_core.domain.money import tick_floor
 from g6_core.domain.orders import RESTING, OrderRequest, OrderType, Product, Side, Status, Validity
 from g6_core.domain.records import ExitReason, Purpose, TradeRecord
+from g6_core.engine.book import MAX_BACKOFF_DOUBLINGS
 from g6_core.engine.entries import next_tag
-from g6_core.engine.exits import stop_level
+from g6_core.engine.exits import lock_level, stop_level
 from g6_core.engine.state import EngineState, Phase, Trade, WorkingOrder
 
 ENTRY_PATIENCE_MS = 10_000
 # Modifications kept back from moving the stop, so that an exit can always be priced again.
 RESERVED_MODIFICATIONS = 8
-MAX_BACKOFF_DOUBLINGS = 6
 
 
 def drive(state: EngineState, now_ms: int, out: list[Command]) -> None:
-    """One pass over the open trades."""
+    """One pass over the open trades. When HALTED nothing is sent; what is flat is still closed."""
+    may_send = state.mode is not Mode.HALTED
     for trade in state.open_trades:
         entry = state.orders[trade.entry_tag]
-        if entry.phase is not Phase.DONE:
+        if may_send:
             _watch_entry(trade, entry, now_ms, out)
+            _withdraw_surplus(state, trade, now_ms, out)
         if state.open_quantity(trade) > 0:
-            _cover(state, trade, now_ms, out)
+            if may_send:
+                _cover(state, trade, now_ms, out)
         elif entry.phase is Phase.DONE:
             _finish(state, trade, entry, now_ms, out)
+
+
+def _take_back(order: WorkingOrder, now_ms: int, out: list[Command]) -> None:
+    """Cancel an order that rests; one that is on its way somewhere is asked again when it has arrived."""
+    if order.phase is Phase.LIVE and order.status in RESTING and now_ms >= order.not_before_ms:
+        order.phase = Phase.CANCELLING
+        order.changed_ms = now_ms
+        out.append(Cancel(order.request.tag, order.order_id))
+
+
+def _withdraw_surplus(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) -> None:
+    """Exits beyond the one that is needed: an order that was given up on turned out to be alive."""
+    alive = [state.orders[tag] for tag in trade.exit_tags if state.orders[tag].phase is not Phase.DONE]
+    for order in alive[1 if state.open_quantity(trade) > 0 else 0 :]:
+        _take_back(order, now_ms, out)
 
 
 def _watch_entry(trade: Trade, entry: WorkingOrder, now_ms: int, out: list[Command]) -> None:
     """An entry is immediate-or-cancel; one that lingers, or that is no longer wanted, is taken back."""
     unwanted = trade.exit_reason is not None or now_ms - entry.sent_ms >= ENTRY_PATIENCE_MS
-    if unwanted and entry.phase is Phase.LIVE and entry.status in RESTING and now_ms >= entry.not_before_ms:
-        entry.phase = Phase.CANCELLING
-        entry.changed_ms = now_ms
-        out.append(Cancel(entry.request.tag, entry.order_id))
+    if unwanted:
+        _take_back(entry, now_ms, out)
 
 
 def lock_reached(state: EngineState, trade: Trade) -> bool:
     """True once the high-water mark passed the break-even level."""
-    level = state.entry_average(trade) * (1 + state.params.exits.break_even_at_pct / 100)
-    return trade.high_water_mark_paise >= level
+    return trade.high_water_mark_paise >= lock_level(state.entry_average(trade), state.params.exits.break_even_at_pct)
 
 
 def _wanted_stop(state: EngineState, trade: Trade) -> int:
@@ -89,13 +104,25 @@ def _cover(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) ->
         _chase(state, trade, live, now_ms, out)
 
 
+def _failures(state: EngineState, trade: Trade) -> int:
+    """How many exits in a row ended without a sale and against our will."""
+    count = 0
+    for tag in reversed(trade.exit_tags):
+        order = state.orders[tag]
+        used_up = order.modifications >= state.params.execution.max_modifications
+        if order.filled_quantity > 0 or (used_up and order.status == Status.CANCELLED):
+            break
+        count += 1
+    return count
+
+
 def _place_exit(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) -> None:
     quantity = state.open_quantity(trade)
-    if trade.exit_tags:
-        failed = len(trade.exit_tags)
+    failed = _failures(state, trade)
+    if failed:
         last = state.orders[trade.exit_tags[-1]]
         patience = state.params.execution.reprice_ms << min(failed - 1, MAX_BACKOFF_DOUBLINGS)
-        if last.status != Status.CANCELLED and now_ms - last.changed_ms < patience:
+        if now_ms - last.changed_ms < patience:
             return
     if trade.exit_reason is None:
         trigger = _wanted_stop(state, trade)
@@ -150,6 +177,9 @@ def _keep_stop(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int
     far = wanted >= live.trigger_paise * (1 + state.params.execution.stop_move_min_pct / 100)
     spare = live.modifications < state.params.execution.max_modifications - RESERVED_MODIFICATIONS
     if total != live.quantity or (far and spare):
+        if live.modifications >= state.params.execution.max_modifications:
+            _take_back(live, now_ms, out)
+            return
         trigger = max(wanted, live.trigger_paise)
         _change(live, OrderType.SL, total, _stop_limit(state, trade, trigger), trigger, now_ms, out)
 
@@ -163,9 +193,7 @@ def _chase(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int, ou
     if not (is_stop or jumped or total != live.quantity):
         return
     if live.modifications >= state.params.execution.max_modifications:
-        live.phase = Phase.CANCELLING
-        live.changed_ms = now_ms
-        out.append(Cancel(live.request.tag, live.order_id))
+        _take_back(live, now_ms, out)
         return
     _change(live, OrderType.LIMIT, total, price, 0, now_ms, out)
 
@@ -216,9 +244,13 @@ def _finish(state: EngineState, trade: Trade, entry: WorkingOrder, now_ms: int, 
         # Nothing was bought: the same signal may try again at the next bar.
         memory.signal_used = memory.signal_used and memory.signal_id != trade.signal_id
         return
+    short = -state.open_quantity(trade)
+    if short > 0:
+        out.append(Alert("critical", f"{trade.trade_id} sold {short} units more than it had bought: buy them back"))
     if trade.exit_reason is None:
         trade.exit_reason = ExitReason.TRAILING_STOP if lock_reached(state, trade) else ExitReason.STOP_LOSS
     record = trade_record(state, trade)
+    trade.net_pnl_paise = record.net_pnl_paise
     state.realised_net_paise += record.net_pnl_paise
     memory.last_exit_ms = now_ms
     out.append(Persist(record))

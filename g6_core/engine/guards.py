@@ -18,11 +18,16 @@ def _at_most(rule: str, value: float, limit: float, note: str = "") -> Verdict:
 
 
 def open_risk_paise(state: EngineState, trade: Trade) -> float:
-    """What an open trade would lose from here to its stop, never below 0."""
-    quantity = state.open_quantity(trade)
-    entry = state.entry_average(trade)
-    stop = trade.stop_paise or entry * (1 - state.params.exits.stop_loss_pct / 100)
-    return max(entry - stop, 0.0) * quantity
+    """What an open trade would lose from here to its stop, and what its entry may still add to that; never below 0."""
+    loss_pct = state.params.exits.stop_loss_pct
+    average = state.entry_average(trade)
+    stop = trade.stop_paise or average * (1 - loss_pct / 100)
+    held = max(average - stop, 0.0) * state.open_quantity(trade)
+    entry = state.orders[trade.entry_tag]
+    if entry.phase is Phase.DONE:
+        return held
+    coming = entry.request.quantity - entry.filled_quantity
+    return held + coming * entry.request.price_paise * loss_pct / 100
 
 
 def marked_pnl_paise(state: EngineState) -> float:

@@ -1,7 +1,8 @@
 """Supertrend and ADX, one bar at a time over explicit state arrays (compiled).
 
-Average true range and directional movement are smoothed as Wilder described them, with the start-up
-that TA-Lib uses, so that values agree with it bar by bar.
+Average true range and directional movement are smoothed as Wilder described them. ADX starts up as TA-Lib's does
+(first value at bar 2 * period); the average true range starts with the mean of the first `period` true ranges, the
+first of which is high less low.
 """
 
 import numpy as np

@@ -81,6 +81,7 @@ class WorkingOrder:
     filled_quantity: int = 0
     average_paise: int = 0
     modifications: int = 0
+    refused_in_a_row: int = 0
     not_before_ms: int = 0
     fills: dict[str, Fill] = field(default_factory=dict)
 
@@ -114,6 +115,7 @@ class Trade:
     stop_paise: int = 0
     exit_reason: ExitReason | None = None
     closed_ms: int = 0
+    net_pnl_paise: int = 0
 
 
 @dataclass(slots=True)
@@ -130,6 +132,7 @@ class EngineState:
     starting_balance_paise: int = 0
     realised_net_paise: int = 0
     circuit_tripped_ms: int = 0
+    not_flat_ms: int = 0
     day_trades: int = 0
     tag_number: int = 0
     event_number: int = 0
@@ -145,7 +148,7 @@ class EngineState:
         return cls(
             params=params,
             inputs=inputs,
-            board=QuoteBoard.of(tuple(one.index.token for one in inputs.underlyings)),
+            board=QuoteBoard.of(tuple(one.index.token for one in inputs.underlyings), inputs.open_ms),
             per_underlying={one.underlying: UnderlyingState() for one in inputs.underlyings},
             cash_paise=params.capital_paise,
             starting_balance_paise=params.capital_paise,

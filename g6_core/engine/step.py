@@ -25,7 +25,7 @@ from g6_core.engine.exits import HOLD, REASONS, exit_code
 from g6_core.engine.guards import marked_pnl_paise
 from g6_core.engine.indicators import adx_step, supertrend_step
 from g6_core.engine.inputs import UnderlyingInputs
-from g6_core.engine.state import EngineState, FrameState, Trade
+from g6_core.engine.state import EngineState, FrameState, Phase, Trade
 from g6_core.engine.strikes import nearest_place
 
 PRIMARY = 0
@@ -72,6 +72,7 @@ def _on_second(state: EngineState, event: Second, out: list[Command]) -> None:
     _check_circuit(state, now_ms, out)
     if state.inputs.of_day_ms(now_ms) >= state.params.exits.time_exit_of_day_ms:
         _close_all(state, ExitReason.TIME_EXIT)
+    _check_flat(state, now_ms, out)
 
 
 def _update(frame: FrameState, bar: tuple[int, ...], state: EngineState) -> None:
@@ -165,6 +166,23 @@ def _check_circuit(state: EngineState, now_ms: int, out: list[Command]) -> None:
     text = f"day's result {result / 100:.2f} reached the limit {limit / 100:.2f}: flat and blocked until the next day"
     out.append(Alert("critical", text))
     out.append(Persist(book.risk_event(state, now_ms, "circuit_breaker", "", result, limit, text)))
+
+
+def _check_flat(state: EngineState, now_ms: int, out: list[Command]) -> None:
+    """From `flat_by` on nothing may be open; if something is, a person must know, once."""
+    if state.not_flat_ms or state.inputs.of_day_ms(now_ms) < state.params.exits.flat_by_of_day_ms:
+        return
+    held = [
+        f"{state.open_quantity(trade)} {trade.instrument.tradingsymbol}"
+        for trade in state.open_trades
+        if state.open_quantity(trade) != 0 or any(order.phase is not Phase.DONE for order in state.orders_of(trade))
+    ]
+    if not held:
+        return
+    state.not_flat_ms = now_ms
+    text = f"not flat when everything must be: {', '.join(held)}; look at the broker's terminal now"
+    out.append(Alert("critical", text))
+    out.append(Persist(book.risk_event(state, now_ms, "not_flat", "", float(len(held)), 0.0, text)))
 
 
 def _close_all(state: EngineState, reason: ExitReason) -> None:

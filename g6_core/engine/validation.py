@@ -24,9 +24,13 @@ def _layer(
     return Verdict(rule, Outcome.PASS if passed else Outcome.FAIL, not passed, round(value, 4), limit, note)
 
 
+def _what_is_missing(figure: str, is_known: bool, days: int) -> str:
+    return f"{days} of {MIN_HISTORY_DAYS} days of {figure} history" if is_known else f"no {figure} at the money now"
+
+
 def _iv_layers(iv_pct: float | None, history: Sequence[float], mode: ValidationParams) -> list[Verdict]:
     known = iv_pct if len(history) >= MIN_HISTORY_DAYS else None
-    note = "" if known is not None else f"{len(history)} of {MIN_HISTORY_DAYS} days of IV history"
+    note = "" if known is not None else _what_is_missing("IV", iv_pct is not None, len(history))
     low, high = (min(history), max(history)) if history else (0.0, 0.0)
     spread = statistics.pstdev(history) if len(history) > 1 else 0.0
     rank = (known - low) / (high - low) if known is not None and high > low else None
@@ -46,15 +50,18 @@ def _iv_layers(iv_pct: float | None, history: Sequence[float], mode: ValidationP
 def _oi_layer(oi: int | None, history: Sequence[int], mode: ValidationParams) -> list[Verdict]:
     if mode.oi_percentile_min is None:
         return []
-    known = oi is not None and len(history) >= MIN_HISTORY_DAYS
-    percentile = sum(past < oi for past in history) / len(history) if known and oi is not None else None
-    note = "" if known else f"{len(history)} of {MIN_HISTORY_DAYS} days of OI history"
+    known = oi if len(history) >= MIN_HISTORY_DAYS else None
+    percentile = sum(past < known for past in history) / len(history) if known is not None else None
+    note = "" if known is not None else _what_is_missing("OI", oi is not None, len(history))
     return [_layer("oi_percentile", percentile, mode.oi_percentile_min, None, mode.unknown, note)]
 
 
-def _trend_agrees(frame: FrameState, direction: Direction) -> bool:
-    plus, minus = frame.adx[9], frame.adx[10]
-    return bool(plus > minus if direction is Direction.BULLISH else minus > plus)
+def _trend_agreement(frames: Sequence[FrameState], direction: Direction) -> float | None:
+    """1 when +DI and -DI stand the signal's way on every frame, else 0; None while one of them is warming up."""
+    if any(frame.adx_value < 0 for frame in frames):
+        return None
+    leads = [frame.adx[9] - frame.adx[10] for frame in frames]
+    return float(all(lead > 0 if direction is Direction.BULLISH else lead < 0 for lead in leads))
 
 
 def validate(
@@ -69,12 +76,16 @@ def validate(
     mode: ValidationParams,
 ) -> list[Verdict]:
     """Every layer of the mode, none skipped; times are milliseconds after midnight IST."""
+    adx_value = memory.primary.adx_value if memory.primary.adx_value >= 0 else None
+    adx_note = "" if adx_value is not None else "not enough bars yet"
+    adx_min = signal.adx_min_primary + mode.adx_extra
     verdicts = [
         _layer("entry_window", float(of_day_ms), float(mode.entry_from_of_day_ms), None, mode.unknown),
         _layer("theta_cutoff", float(of_day_ms), None, float(mode.theta_cutoff_of_day_ms), mode.unknown),
-        _layer("adx_confirmed", memory.primary.adx_value, signal.adx_min_primary + mode.adx_extra, None, mode.unknown),
+        _layer("adx_confirmed", adx_value, adx_min, None, mode.unknown, adx_note),
     ]
     if mode.require_trend_slope:
-        agrees = _trend_agrees(memory.primary, direction) and _trend_agrees(memory.confirmation, direction)
-        verdicts.append(_layer("trend_confirmed", float(agrees), 1.0, None, mode.unknown))
+        agreement = _trend_agreement((memory.primary, memory.confirmation), direction)
+        note = "" if agreement is not None else "not enough bars yet"
+        verdicts.append(_layer("trend_confirmed", agreement, 1.0, None, mode.unknown, note))
     return verdicts + _iv_layers(iv_pct, iv_history, mode) + _oi_layer(oi, oi_history, mode)

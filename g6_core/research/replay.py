@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from g6_core.domain.events import Persist
+from g6_core.domain.events import Command, Persist
 from g6_core.domain.records import Record
 from g6_core.engine.state import EngineState
 from g6_core.engine.step import step
@@ -12,7 +12,10 @@ from g6_core.schema.journal import JournalRecord, Kind, decode_event, encode_com
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay found. `first_difference` is 0 when every command and checkpoint agreed."""
+    """What a replay found. `first_difference` is 0 when every command and checkpoint agreed.
+
+    `unwritten` are the commands of the last event (of `last_ms`) that the journal does not have.
+    """
 
     events: int
     commands: int
@@ -21,6 +24,8 @@ class Replayed:
     detail: str
     state_sha256: str
     records: tuple[Record, ...]
+    unwritten: tuple[Command, ...]
+    last_ms: int
 
     @property
     def agrees(self) -> bool:
@@ -34,7 +39,8 @@ def replay(state: EngineState, journal: Iterable[JournalRecord]) -> Replayed:
     Commands at the very end may be missing from the journal (the process died between deciding and writing).
     """
     expected: list[bytes] = []
-    events = commands = checkpoints = 0
+    out: tuple[Command, ...] = ()
+    events = commands = checkpoints = last_ms = 0
     records: list[Record] = []
     found: tuple[int, str] = (0, "")
     for record in journal:
@@ -51,7 +57,9 @@ def replay(state: EngineState, journal: Iterable[JournalRecord]) -> Replayed:
             if expected and not found[0]:
                 found = (record.sequence, "the replay gives a command that the journal does not have")
             events += 1
+            last_ms = record.time_ms
             out = step(state, decode_event(record))
             expected = [encode_command(command) for command in out]
             records += [command.record for command in out if isinstance(command, Persist)]
-    return Replayed(events, commands, checkpoints, *found, state.fingerprint(), tuple(records))
+    unwritten = out[len(out) - len(expected) :]
+    return Replayed(events, commands, checkpoints, *found, state.fingerprint(), tuple(records), unwritten, last_ms)

@@ -12,6 +12,7 @@ from enum import IntEnum
 import msgspec
 import numpy as np
 
+from g6_core.domain.errors import DataError
 from g6_core.domain.events import (
     BrokerSnapshot,
     Command,
@@ -30,6 +31,8 @@ VERSION = 1
 HASH_BYTES = 32
 PREFIX = struct.Struct("<9sHI")
 RECORD = struct.Struct("<IHQq")
+SEQUENCE_AT = 6
+MAX_HEADER = 4 * 1024
 MAX_PAYLOAD = 16 * 1024 * 1024
 
 
@@ -90,10 +93,14 @@ def encode_event(event: Event) -> tuple[Kind, bytes]:
 
 
 def decode_event(record: JournalRecord) -> Event:
-    """The event of an event record (`record.kind` below `COMMAND`)."""
-    if record.kind is Kind.FRAME:
-        return Frame(record.time_ms, np.frombuffer(record.payload, TICK).copy())
-    event: Event = _decoders[record.kind].decode(record.payload)
+    """The event of an event record (`record.kind` below `COMMAND`); a DataError for one of another release."""
+    try:
+        if record.kind is Kind.FRAME:
+            return Frame(record.time_ms, np.frombuffer(record.payload, TICK).copy())
+        event: Event = _decoders[record.kind].decode(record.payload)
+    except (ValueError, msgspec.MsgspecError) as error:
+        name = record.kind.name.lower()
+        raise DataError(f"journal record {record.sequence} is not a {name} of this release: {error}") from error
     return event
 
 

@@ -216,7 +216,7 @@ def pnl_picture(facts: DayFacts) -> str | None:
         axes.fill_between(line.x, line.y, 0, where=line.y < 0, color=DOWN, alpha=0.18, lw=0, step="post")
         axes.step(line.x, line.y, where="post", color=INK, lw=1.2)
         axes.annotate(
-            f"{line.y[-1]:,.2f}",
+            f"{line.y[-1]:,.2f}".replace("-", "\N{MINUS SIGN}"),
             (1, line.y[-1]),
             xycoords=("axes fraction", "data"),
             xytext=(5, 0),

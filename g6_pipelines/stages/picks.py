@@ -39,11 +39,11 @@ CHAIN_COLUMNS = (
 
 def coverage_pct(chain: pl.DataFrame) -> float:
     """Live contract-minutes of the rows as a share of those expected; an expiry under two codes counts once."""
-    pair = ["timestamp", "index", "expiry", "offset"]
-    unique = chain.select(*pair, *(f"{side}_status" for side in _SIDES.values())).unique(pair, keep="any")
+    first_code = pl.col("expiry_code") == pl.col("expiry_code").first().over("index", "expiry")
+    statuses = chain.lazy().filter(first_code).select(f"{side}_status" for side in _SIDES.values()).collect()
     live = expected = 0
     for side in _SIDES.values():
-        status = unique[f"{side}_status"]
+        status = statuses[f"{side}_status"]
         live += int((status == RowStatus.LIVE).sum())
         expected += int(status.is_in([RowStatus.LIVE, RowStatus.STALE, RowStatus.MISSING]).sum())
     return round(live * 100 / expected, 4) if expected else 0.0

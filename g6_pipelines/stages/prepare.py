@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.day_pack_store import load_picks, save_day_pack, save_expiries, sealed
-from g6_core.adapters.files import canonical_json, sha256_hex, write_atomic
+from g6_core.adapters.files import canonical_json, sha256_hex
+from g6_core.adapters.instrument_store import save_dump
 from g6_core.adapters.iv_history import load_iv_history
 from g6_core.adapters.kite_market import fetch_instruments, instruments_from_kite
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
-from g6_core.domain.errors import DataError
+from g6_core.domain.errors import ConfigError, DataError
 from g6_core.domain.expiry_codes import resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.schema.day_pack import DAY_PACK_VERSION, PACKED_EXPIRIES, DayPack, IndexPack, IvPoint, PackedExpiry
@@ -38,17 +38,22 @@ def prepare(
 ) -> DayPack:
     """Fetch the dump of every exchange that the underlyings need; write dump, expiries.json and the day pack.
 
-    Raises CalendarError when `day` is not a trading day, DataError naming the check when the dump disagrees
+    Raises CalendarError when `day` is not a trading day, UserError or ConfigError for an index that is not known or
+    not configured, DataError naming the check when the dump disagrees
     with the dated rules, BrokerError when the dump cannot be fetched. The same inputs give the same bytes.
     """
     rules.require_trading_day(day)
+    for name in underlyings:
+        rules.index(name)
+        if name not in settings.indices:
+            raise ConfigError(f"config/g6.yaml: indices.{name}: missing; add it, or choose another index")
     rows = fetch_dump(kite, rules, underlyings)
     book = instruments_from_kite(rows, rules, underlyings)
     problems = failed(check_dump(book, rules, day, underlyings))
     if problems:
         raise DataError("; ".join(f"{check.name}: {check.detail}" for check in problems))
     dump_sha256 = sha256_hex(canonical_json(rows))
-    write_atomic(paths.instruments(day), _parquet(rows))
+    save_dump(paths.instruments(day), rows)
     expiries = resolve_expiries(book, rules, day, underlyings, source_label, dump_sha256)
     save_expiries(paths.expiries, expiries)
     history = load_iv_history(paths.iv_history, before=day)
@@ -183,17 +188,3 @@ def _index_pack(
         iv_history=iv_history,
         oi_history=(),
     )
-
-
-def _parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The dump as Parquet, columns as Kite names them; an empty expiry becomes null."""
-    import polars as pl
-
-    frame = pl.DataFrame(
-        [{**row, "expiry": row["expiry"] or None, "exchange_token": str(row["exchange_token"])} for row in rows],
-        schema_overrides={"expiry": pl.Date, "strike": pl.Float64, "tick_size": pl.Float64, "last_price": pl.Float64},
-        infer_schema_length=None,
-    )
-    buffer = BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=False)
-    return buffer.getvalue()

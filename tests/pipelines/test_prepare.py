@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 
 from g6_core.adapters.day_pack_store import load_day_pack, load_expiries
+from g6_core.adapters.instrument_store import load_book
 from g6_core.adapters.iv_history import record_iv
 from g6_core.adapters.kite_market import instruments_from_kite
 from g6_core.domain.checks import failed
-from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.errors import CalendarError, ConfigError, DataError, UserError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.day_pack import DayPack, IvPoint
 from g6_pipelines.stages.prepare import check_dump, prepare
@@ -68,6 +69,30 @@ def test_the_dump_is_kept_as_kite_gave_it(world) -> None:
     assert len(dump) == len(world.book)
     assert set(dump.columns) >= {"instrument_token", "tradingsymbol", "expiry", "strike", "tick_size", "lot_size"}
     assert dump.filter(pl.col("segment") == "INDICES")["expiry"].to_list() == [None]
+
+
+def test_the_stored_dump_is_the_book_of_the_day(world) -> None:
+    prepared(world)
+    path = world.paths.instruments(DAY)
+    assert set(load_book(path, world.rules, ["NIFTY"])) == set(world.book)
+    assert len(load_book(path, world.rules, ["BANKNIFTY"])) == 0
+    with pytest.raises(DataError, match="no instruments dump; run the prepare stage first"):
+        load_book(world.paths.instruments(DAY + timedelta(days=1)), world.rules, ["NIFTY"])
+    path.write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="not an instruments dump"):
+        load_book(path, world.rules, ["NIFTY"])
+    pl.DataFrame({"other": [1]}).write_parquet(path)
+    with pytest.raises(DataError, match="not an instruments dump"):
+        load_book(path, world.rules, ["NIFTY"])
+
+
+def test_an_index_that_is_unknown_or_not_configured_is_refused(world) -> None:
+    rest = {name: index for name, index in world.settings.indices.items() if name != "NIFTY"}
+    without = replace(world.settings, file=world.settings.file.model_copy(update={"indices": rest}))
+    with pytest.raises(ConfigError, match=r"indices.NIFTY: missing; add it"):
+        prepared(replace(world, settings=without))
+    with pytest.raises(UserError, match="unknown index 'NIFTEE'; choose one of NIFTY, "):
+        prepare(world.kite, world.settings, world.rules, world.paths, DAY, ["NIFTEE"], source_label="scripted", seed=7)
 
 
 def test_history_of_earlier_days_goes_into_the_pack_and_of_later_days_does_not(world) -> None:

@@ -1,0 +1,41 @@
+"""The instruments dump of a day as Parquet: kept as Kite gave it, read back as the book of the day."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from g6_core.adapters.files import write_atomic
+from g6_core.adapters.kite_market import instruments_from_kite
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
+from g6_core.domain.instruments import InstrumentBook
+
+
+def save_dump(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the rows, columns as Kite names them; an empty expiry becomes null. DataError when that fails."""
+    import polars as pl
+
+    frame = pl.DataFrame(
+        [{**row, "expiry": row["expiry"] or None, "exchange_token": str(row["exchange_token"])} for row in rows],
+        schema_overrides={"expiry": pl.Date, "strike": pl.Float64, "tick_size": pl.Float64, "last_price": pl.Float64},
+        infer_schema_length=None,
+    )
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    write_atomic(path, buffer.getvalue())
+
+
+def load_book(path: Path, rules: MarketRules, underlyings: Sequence[str]) -> InstrumentBook:
+    """The book of the wanted underlyings from a stored dump. DataError when it is missing or not a dump."""
+    import polars as pl
+
+    try:
+        frame = pl.read_parquet(path)
+        wanted = frame.filter(pl.col("name").is_in(list(underlyings)) | (pl.col("segment") == "INDICES"))
+        rows = [{**row, "expiry": row["expiry"] or ""} for row in wanted.to_dicts()]
+        return instruments_from_kite(rows, rules, underlyings)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no instruments dump; run the prepare stage first") from error
+    except (pl.exceptions.PolarsError, OSError, KeyError) as error:
+        raise DataError(f"{path}: not an instruments dump ({error}); run the prepare stage again") from error

@@ -1,0 +1,202 @@
+"""`g6 day` as a user runs it: whole days in processes of their own, and clear words for wrong input."""
+
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RECORDED_DAY = date(2025, 8, 29)
+KEYS = [
+    "cycles",
+    "rows",
+    "coverage_pct",
+    "signals",
+    "refusals",
+    "trades",
+    "charges_paise",
+    "net_pnl_paise",
+    "picks",
+    "journal_sha256",
+]
+RULE_EXITS = {"stop_loss_30pct", "take_profit_60pct", "trailing_stop_3pct", "time_exit_1520", "circuit_breaker_6pct"}
+
+
+def g6(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "g6_core.cli.main", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def chain(shared_data: Path) -> Path:
+    """The recorded NIFTY session."""
+    return shared_data / "nse-chain-20250829" / "NIFTY.parquet"
+
+
+@pytest.fixture(scope="module")
+def days(chain: Path, config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Two runs of the recorded day: their data directories and the summary both printed."""
+    folders = [tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")]
+    runs = [g6("day", "--source", chain, "--data-dir", one, "--config-dir", config_dir, "--json") for one in folders]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout
+    return folders[0], folders[1], json.loads(runs[0].stdout)
+
+
+def test_the_summary_has_every_promised_key_and_stands_on_disk_too(days: tuple[Path, Path, dict[str, Any]]) -> None:
+    folder, _, summary = days
+    assert [key for key in KEYS if key not in summary] == []
+    assert json.loads((folder / "day_summary.json").read_text()) == summary
+    assert summary["date"] == "2025-08-29"
+    assert summary["picks"]
+
+
+def test_two_runs_agree_in_every_file_and_in_the_ledger(days: tuple[Path, Path, dict[str, Any]]) -> None:
+    first, second, _ = days
+    names = sorted(file.relative_to(first) for file in first.rglob("*") if file.is_file())
+    assert names == sorted(file.relative_to(second) for file in second.rglob("*") if file.is_file())
+    assert len([name for name in names if name.suffix == ".csv"]) == 88
+    different = [str(name) for name in names if (first / name).read_bytes() != (second / name).read_bytes()]
+    assert [name for name in different if not name.startswith("ledger.sqlite")] == []
+    dumps = []
+    for folder in (first, second):
+        with closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+            tables = [row[0] for row in ledger.execute("select name from sqlite_master where type='table' order by 1")]
+            dumps.append({table: sorted(map(repr, ledger.execute(f"select * from {table}"))) for table in tables})
+    assert dumps[0] == dumps[1]
+    assert len(dumps[0]["decisions"]) > 300
+
+
+def test_every_minute_of_the_session_is_in_every_file(days: tuple[Path, Path, dict[str, Any]]) -> None:
+    folder, _, summary = days
+    live: Counter[str] = Counter()
+    for file in (folder / "csv" / "options").rglob("*.csv"):
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        assert len({row["timestamp"] for row in rows}) == len(rows) == 375
+        assert (rows[0]["timestamp"], rows[-1]["timestamp"]) == ("2025-08-29T03:45:00Z", "2025-08-29T09:59:00Z")
+        live.update(row["timestamp"] for row in rows if "live" in (row["call_status"], row["put_status"]))
+    assert 375 - len(live) == len(summary["coverage"]["minutes_missing"])
+    assert not set(live) & set(summary["coverage"]["minutes_missing"])
+    assert 85 < summary["coverage_pct"] < 100
+
+
+def test_a_trade_is_entered_and_exited_by_a_rule_and_refusals_say_why(days: tuple[Path, Path, dict[str, Any]]) -> None:
+    folder, _, summary = days
+    assert summary["trades"]
+    assert {trade["exit_reason"] for trade in summary["trades"]} <= RULE_EXITS
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        silent = ledger.execute(
+            "select count(*) from decisions d where approved = 0 and not exists"
+            " (select 1 from verdicts v where v.decision_id = d.decision_id and v.blocks = 1)"
+        ).fetchone()
+        net = ledger.execute("select sum(net_pnl_paise), sum(charges_paise) from trades").fetchone()
+    assert silent == (0,)
+    assert net == (summary["net_pnl_paise"], summary["charges_paise"])
+
+
+def test_the_report_is_one_page_without_outside_resources(days: tuple[Path, Path, dict[str, Any]]) -> None:
+    page = (days[0] / "day_report.html").read_text()
+    assert "NIFTY" in page
+    assert page.count("<img") + page.count("<svg") >= 5
+    assert 'src="http' not in page
+    assert "<link" not in page
+    assert all(trade["tradingsymbol"] in page for trade in days[2]["trades"])
+
+
+def test_the_journal_verifies_and_replays_to_the_same_state(
+    days: tuple[Path, Path, dict[str, Any]], config_dir: Path, tmp_path: Path
+) -> None:
+    folder, _, summary = days
+    verified = g6("journal", "verify", "--data-dir", folder, "--json")
+    assert json.loads(verified.stdout)["sha256"] == summary["journal_sha256"]
+    replayed = json.loads(g6("journal", "replay", "--data-dir", folder, "--config-dir", config_dir, "--json").stdout)
+    assert replayed["agrees"]
+    assert replayed["state_sha256"] == summary["state_sha256"]
+
+    cut = tmp_path / "journal" / f"{RECORDED_DAY}.g6j"
+    shutil.copytree(folder / "journal", cut.parent)
+    os.truncate(cut, cut.stat().st_size - 17)
+    torn = g6("journal", "verify", "--data-dir", tmp_path)
+    assert torn.returncode == 5
+    assert "torn tail" in torn.stdout
+
+
+@pytest.mark.parametrize(
+    ("index", "seed"), [("NIFTY", 11), ("BANKNIFTY", 12), ("FINNIFTY", 13), ("MIDCPNIFTY", 14), ("SENSEX", 15)]
+)
+def test_a_modelled_day_of_every_index_trades_or_says_why_not(
+    index: str, seed: int, config_dir: Path, tmp_path: Path
+) -> None:
+    run = g6(
+        "day", "--source", "modelled", "--index", index, "--seed", str(seed), "--date", "2026-11-19",
+        "--data-dir", tmp_path, "--config-dir", config_dir, "--json",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    summary = json.loads(run.stdout)
+    assert summary["cycles"] == 385
+    assert summary["coverage_pct"] == 100.0
+    assert all(check["passed"] for check in summary["checks"])
+    assert {trade["exit_reason"] for trade in summary["trades"]} <= RULE_EXITS
+    assert summary["trades"] or summary["refusals"] or summary["signals"] == 0
+
+
+WRONG = [
+    pytest.param(["--source", "no/such.parquet"], 4, "no/such.parquet", id="missing file"),
+    pytest.param(["--source", "{corrupt}"], 4, "corrupt.parquet", id="corrupt file"),
+    pytest.param(["--source", "{foreign}"], 4, "Strike_Price", id="foreign schema"),
+    pytest.param(["--source", "{chain}", "--date", "2025-08-27"], 4, "holiday", id="holiday"),
+    pytest.param(["--source", "{chain}", "--date", "yesterday"], 2, "2025-08-29", id="not a date"),
+    pytest.param(["--source", "modelled", "--index", "DOWJONES"], 2, "MIDCPNIFTY", id="unknown index"),
+    pytest.param(["--source", "modelled", "--date", "2026-11-24"], 4, "2026-11-24", id="modelled holiday"),
+    pytest.param(["--source", "modelled", "--data-dir", "{file}"], 4, "--data-dir", id="data dir is a file"),
+    pytest.param(["--source", "modelled", "--config-dir", "{broken}"], 3, "g6.yaml", id="broken YAML"),
+    pytest.param(["--source", "modelled", "--config-dir", "nowhere"], 3, "nowhere", id="no config"),
+    pytest.param(["--source", "modelled", "--day-pack", "{corrupt}"], 4, "day pack", id="bad day pack"),
+    pytest.param(["--source", "modelled", "--day-pack", "nowhere.json"], 4, "nowhere.json", id="no day pack"),
+]
+
+
+@pytest.mark.parametrize(("args", "code", "word"), WRONG)
+def test_wrong_input_is_answered_in_one_clear_line(
+    args: list[str], code: int, word: str, chain: Path, config_dir: Path, tmp_path: Path
+) -> None:
+    places = {
+        "{chain}": chain,
+        "{corrupt}": tmp_path / "corrupt.parquet",
+        "{foreign}": tmp_path / "foreign.parquet",
+        "{file}": tmp_path / "a-file",
+        "{broken}": tmp_path / "config",
+    }
+    places["{corrupt}"].write_bytes(b"PAR1 and then nothing")
+    places["{file}"].write_text("not a folder")
+    if "{foreign}" in args:
+        import polars as pl
+
+        pl.DataFrame({"close": [1.0]}).write_parquet(places["{foreign}"])
+    shutil.copytree(config_dir, places["{broken}"])
+    (places["{broken}"] / "g6.yaml").write_text("capital_inr: [300000\n")
+    given = [str(places.get(arg, arg)) for arg in args]
+    for option, value in (("--data-dir", tmp_path / "data"), ("--config-dir", config_dir)):
+        given += [] if option in given else [option, str(value)]
+    run = g6("day", *given)
+    lines = [line for line in run.stderr.splitlines() if not line.startswith("g6 day: ")]
+    assert run.returncode == code, run.stderr
+    assert len(lines) == 1, run.stderr
+    assert word in lines[0]
+    assert "Traceback" not in run.stderr
