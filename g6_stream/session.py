@@ -62,11 +62,13 @@ MAX_CASCADE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TradeReport:
-    """What the trading side did. `refusals` counts, for bars with a standing signal, each rule that blocked."""
+    """What the trading side did. `refusals` counts, for bars with a standing signal, each rule that blocked; `no_signal` the rules
+    that kept one from standing in the other bars."""
 
     signals: int
     decisions: int
     refusals: dict[str, int]
+    no_signal: dict[str, int]
     trades: tuple[TradeRecord, ...]
     alerts: tuple[str, ...]
     events: int
@@ -83,6 +85,7 @@ class _Kept:
     signals: int = 0
     decisions: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
+    no_signal: Counter[str] = field(default_factory=Counter)
     trades: dict[str, TradeRecord] = field(default_factory=dict)
 
     @property
@@ -99,10 +102,15 @@ class _Kept:
                 self.trades[record.trade_id] = record
             case DecisionRecord():
                 self.decisions += 1
-                if record.signal_id and not record.approved:
-                    self.refusals.update({verdict.rule for verdict in record.verdicts if verdict.blocks})
+                if not record.approved:
+                    counter = self.refusals if record.signal_id else self.no_signal
+                    counter.update({verdict.rule for verdict in record.verdicts if verdict.blocks})
             case _:
                 pass
+
+
+def _most_first(counted: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 class TradingSession:
@@ -290,7 +298,8 @@ class TradingSession:
         return TradeReport(
             self.kept.signals,
             self.kept.decisions,
-            dict(sorted(self.kept.refusals.items(), key=lambda pair: (-pair[1], pair[0]))),
+            _most_first(self.kept.refusals),
+            _most_first(self.kept.no_signal),
             tuple(self.kept.trades.values()),
             tuple(self.alerts),
             self.events,

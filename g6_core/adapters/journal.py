@@ -26,6 +26,8 @@ from g6_core.schema.journal import (
     Kind,
 )
 
+KINDS = frozenset(Kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Healing:
@@ -100,7 +102,7 @@ class JournalReader:
         stored = self._take(HASH_BYTES)
         if hashlib.sha256(self.chain + head + payload).digest() != stored or sequence != self.records + 1:
             raise self._torn_or_changed() if end == self._size else self._changed()
-        if kind not in Kind:
+        if kind not in KINDS:
             raise DataError(f"{self._path}: record {sequence} is of a kind ({kind}) that this program does not know")
         self.chain = stored
         self.offset = end

@@ -116,6 +116,8 @@ def _print(summary: dict[str, Any], page: Path, seconds: float) -> None:
     )
     console.print(f"           {missing} minutes without a live quote")
     console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
+    for rule, count in summary["no_signal"].items():
+        console.print(f"no signal  {count} x {rule}")
     for rule, count in summary["refusals"].items():
         console.print(f"refused    {count} x {rule}")
     console.print(f"trades     {len(summary['trades'])}")

@@ -214,6 +214,7 @@ def _summary(
         "signals": traded.signals,
         "decisions": traded.decisions,
         "refusals": traded.refusals,
+        "no_signal": traded.no_signal,
         "trades": trades,
         "charges_paise": sum(trade["charges_paise"] for trade in trades),
         "net_pnl_paise": sum(trade["net_pnl_paise"] for trade in trades),

@@ -16,18 +16,10 @@ from typing import Any
 import pytest
 
 RECORDED_DAY = date(2025, 8, 29)
-KEYS = [
-    "cycles",
-    "rows",
-    "coverage_pct",
-    "signals",
-    "refusals",
-    "trades",
-    "charges_paise",
-    "net_pnl_paise",
-    "picks",
-    "journal_sha256",
-]
+KEYS = {
+    *("cycles", "rows", "coverage_pct", "signals", "refusals", "trades"),
+    *("charges_paise", "net_pnl_paise", "picks", "journal_sha256"),
+}
 RULE_EXITS = {"stop_loss_30pct", "take_profit_60pct", "trailing_stop_3pct", "time_exit_1520", "circuit_breaker_6pct"}
 
 
@@ -61,7 +53,7 @@ def days(chain: Path, config_dir: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_the_summary_has_every_promised_key_and_stands_on_disk_too(days: tuple[Path, Path, dict[str, Any]]) -> None:
     folder, _, summary = days
-    assert [key for key in KEYS if key not in summary] == []
+    assert summary.keys() >= KEYS
     assert json.loads((folder / "day_summary.json").read_text()) == summary
     assert summary["date"] == "2025-08-29"
     assert summary["picks"]
@@ -153,7 +145,7 @@ def test_a_modelled_day_of_every_index_trades_or_says_why_not(
     assert summary["coverage_pct"] == 100.0
     assert all(check["passed"] for check in summary["checks"])
     assert {trade["exit_reason"] for trade in summary["trades"]} <= RULE_EXITS
-    assert summary["trades"] or summary["refusals"] or summary["signals"] == 0
+    assert summary["trades"] or summary["refusals"] or summary["no_signal"]
 
 
 WRONG = [

@@ -26,6 +26,7 @@ DAY = date(2025, 8, 29)
 EXPIRY = date(2025, 9, 2)
 OPEN = at(DAY, time(9, 15))
 SPOT = 24_500_00
+HOUR_MS = 3_600_000
 LOT = 75
 # Two seconds after the end of a minute: when its bar closes.
 ELEVEN = at(DAY, time(11, 0)) + 2_000

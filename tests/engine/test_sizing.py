@@ -48,9 +48,7 @@ def test_a_capital_band_reaches_up_to_its_end_and_no_paisa_further(
     [
         pytest.param({}, 4, "risk", id="risk: 9,000 over 2,250 a lot is exactly 4"),
         pytest.param({"price_paise": 100_05}, 3, "risk", id="one tick dearer"),
-        pytest.param(
-            {"stop_loss_pct": 5.0}, 8, "allocation", id="a near stop leaves the allocation: 60,000 over 7,500"
-        ),
+        pytest.param({"stop_loss_pct": 5.0}, 8, "allocation", id="near stop: allocation, 60,000 over 7,500"),
         pytest.param({"cash_paise": 22_500 * RUPEES}, 3, "cash", id="cash for exactly three"),
         pytest.param({"cash_paise": 22_500 * RUPEES - 1}, 2, "cash", id="a paisa short of three"),
         pytest.param({"cash_paise": -1}, 0, "cash", id="cash below zero"),

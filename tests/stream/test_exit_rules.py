@@ -90,8 +90,8 @@ def test_a_stop_that_is_jumped_is_chased_until_it_fills(world: World) -> None:
 
 
 def _early(params: EngineParams) -> EngineParams:
-    """The day ends at 10:05 instead of 15:20."""
-    of_day = (10 * 60 + 5) * MINUTE
+    """The day ends at 09:35 instead of 15:20."""
+    of_day = (9 * 60 + 35) * MINUTE
     exits = replace(params.exits, time_exit_of_day_ms=of_day, flat_by_of_day_ms=of_day + 5 * MINUTE)
     return replace(params, exits=exits)
 
@@ -103,9 +103,9 @@ def test_the_time_exit_leaves_nothing_open_five_minutes_later(
     row = world.enter()
     entry = paise(row["average_price"]) // 5 * 5
     world.steer(row, lambda now: (entry, entry + 10))
-    world.advance(at(DAY, time(10, 4, 59)))
+    world.advance(at(DAY, time(9, 34, 59)))
     assert world.positions()
-    world.advance(at(DAY, time(10, 10)))
+    world.advance(at(DAY, time(9, 40)))
     trade = _closed(world)
     open_orders = [order for order in world.exchange.orders() if order["status"] in ("OPEN", "TRIGGER PENDING")]
     world.crash()

@@ -1,6 +1,9 @@
 """A small world for tests of the trading session: a trending scripted market whose bought contract can be steered."""
 
+import copy
+import sqlite3
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, time
 from pathlib import Path
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
+from g6_core.domain.events import Alert
 from g6_core.domain.ist import at
 from g6_core.engine.params import EngineParams
 from g6_core.schema.paths import DataPaths
@@ -29,9 +33,9 @@ Steering = Callable[[int], tuple[int, int]]
 
 
 def quick(params: EngineParams) -> EngineParams:
-    """The same rules with indicators short enough to signal within the first hour."""
-    signal = replace(params.signal, supertrend_period=3, adx_period=3, adx_min_primary=10.0, adx_min_confirmation=10.0)
-    return replace(params, signal=signal)
+    """The same rules with indicators short enough to signal after ten minutes, and few contracts to look at."""
+    signal = replace(params.signal, supertrend_period=1, adx_period=1, adx_min_primary=10.0, adx_min_confirmation=10.0)
+    return replace(params, signal=signal, strikes=replace(params.strikes, window_steps=2, steps_otm_max=1))
 
 
 @dataclass
@@ -41,6 +45,7 @@ class SteeredSource:
     inner: ScriptedSource
     token: int = 0
     steering: Steering | None = None
+    from_ms: int = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -48,7 +53,7 @@ class SteeredSource:
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """The script's quotes, with the steered contract's prices replaced."""
         rows = self.inner.quotes(tokens, time_ms)
-        if self.steering is not None:
+        if self.steering is not None and time_ms >= self.from_ms:
             for row in rows:
                 if row["token"] != self.token:
                     continue
@@ -97,12 +102,14 @@ class World:
         prepare(self.kite, settings, rules, self.paths, DAY, ("NIFTY",), source_label="scripted", seed=1)
         self.ledger = Ledger.open(self.paths.ledger)
         self.report: TradeReport | None = None
+        self.alerts: list[Alert] = []
         self.run = self.start()
 
     def start(self) -> Generator[int, None, TradeReport]:
         """A (new) process: the session from what is on disk, with its own feed."""
         self.feed = SimFeed(self.exchange)
-        return trade(self.kite, self.feed, self.clock, self.params, self.rules, self.paths, self.ledger, DAY)
+        known = (self.kite, self.feed, self.clock, self.params, self.rules, self.paths, self.ledger, DAY)
+        return trade(*known, on_alert=self.alerts.append)
 
     def crash(self) -> None:
         """End the session as a dead process would leave it, except for what had not reached the disk."""
@@ -134,3 +141,42 @@ class World:
         """From now on this contract's touch follows `path(time_ms) -> (bid, ask)` in paise."""
         self.source.token = row["instrument_token"]
         self.source.steering = path
+        self.source.from_ms = self.clock.now_ms()
+
+    def photograph(self) -> "Photograph":
+        """Everything outside the session's process as it is now."""
+        shared = {id(one): one for one in (self.source, self.rules)}
+        exchange = copy.deepcopy(self.exchange, shared)
+        with closing(sqlite3.connect(self.paths.ledger)) as ledger:
+            return Photograph(self, exchange, self.paths.journal(DAY).read_bytes(), "\n".join(ledger.iterdump()))
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """The exchange, the journal's bytes on disk and the ledger (as SQL) at the moment a process might have died."""
+
+    world: World
+    exchange: Exchange
+    journal: bytes
+    ledger: str
+
+    def restart(self, root: Path) -> World:
+        """Another world that goes on from here with a new process; the photograph can be used again."""
+        world = copy.copy(self.world)
+        shared = {id(one): one for one in (world.source, world.rules)}
+        world.exchange = copy.deepcopy(self.exchange, shared)
+        assert isinstance(world.exchange.clock, VirtualClock)
+        world.clock = world.exchange.clock
+        world.kite = connect(world.exchange)
+        world.paths = DataPaths(root)
+        pack, journal = world.paths.day_pack(DAY), world.paths.journal(DAY)
+        for path in (pack, journal, world.paths.ledger):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        pack.write_bytes(self.world.paths.day_pack(DAY).read_bytes())
+        journal.write_bytes(self.journal)
+        with closing(sqlite3.connect(world.paths.ledger)) as ledger:
+            ledger.executescript(self.ledger)
+        world.ledger = Ledger.open(world.paths.ledger)
+        world.alerts = []
+        world.run = world.start()
+        return world
