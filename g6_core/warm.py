@@ -40,6 +40,7 @@ def kernels(modules: Iterator[ModuleType]) -> dict[str, int]:
 def main() -> int:
     """Warm everything and say how much that was."""
     found = kernels(import_all())
+    importlib.import_module("matplotlib.font_manager")  # the first import on a machine looks for its fonts
     sys.stdout.write(f"{len(found)} compiled kernels ready\n")
     return 0
 

@@ -14,7 +14,7 @@ from g6_core.adapters.files import plain, write_atomic
 from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.config import Settings, load_settings
+from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError, UserError
 from g6_core.domain.ist import MINUTE_MS, ist_clock, utc_text
@@ -93,6 +93,7 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
     progress("source", 0.0)
     source = make_source(request, rules, today)
     day, paths = source.trade_date, DataPaths(request.data_dir)
+    check_against_rules(settings, rules, day)
     _claim(paths, day, source.label, request.seed)
     with Ledger.open(paths.ledger) as ledger:
         ledger.clear_day(day)
