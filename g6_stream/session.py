@@ -62,8 +62,11 @@ MAX_CASCADE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TradeReport:
-    """What the trading side did. `refusals` counts, for bars with a standing signal, each rule that blocked; `no_signal` the rules
-    that kept one from standing in the other bars."""
+    """What the trading side did.
+
+    `refusals` counts, for bars with a standing signal, each rule that blocked; `no_signal` the rules that kept one
+    from standing in the other bars.
+    """
 
     signals: int
     decisions: int

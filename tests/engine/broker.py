@@ -91,6 +91,7 @@ class ModelBroker:
     pushed: list[OrderView] = field(default_factory=list)
     sent_tags: list[str] = field(default_factory=list)
     writes: int = 0
+    _placed: int = 0
     _late: list[tuple[int, OrderRequest | Modify | Cancel]] = field(default_factory=list)
 
     def held(self, token: int) -> int:
@@ -138,7 +139,8 @@ class ModelBroker:
         return Result(now_ms, command.tag, action, ANSWER[fate], command.order_id, fate.value)
 
     def _open(self, request: OrderRequest, *, rejected: bool) -> str:
-        order_id = f"B{len(self.orders) + 1:04d}"
+        self._placed += 1
+        order_id = f"B{self._placed:04d}"
         status = Status.TRIGGER_PENDING if request.order_type is OrderType.SL else Status.OPEN
         order = Order(
             order_id,

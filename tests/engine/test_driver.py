@@ -1,12 +1,12 @@
 """The trade driver against a model broker that does everything a broker can do: never two exits, never short."""
 
-import copy
+import itertools
 from collections import deque
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -17,216 +17,44 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.charges import order_charges
 from g6_core.domain.events import (
-    Alert,
     Cancel,
-    Command,
-    Event,
-    Frame,
-    Mode,
-    Modify,
     Operator,
     OperatorAction,
     OrderUpdate,
-    Persist,
-    PlaceEntry,
-    PlaceExit,
     Second,
 )
-from g6_core.domain.market import ticks_of
-from g6_core.domain.orders import Side
-from g6_core.domain.records import TradeRecord
-from g6_core.engine.state import EngineState, Phase
-from g6_core.engine.step import step
-from g6_core.schema.journal import Kind, decode_event
-from tests.engine.broker import Fate, ModelBroker, aged
-from tests.stream.world import DAY, SteeredSource, World
+from g6_core.domain.orders import Validity
+from g6_core.domain.records import ExitReason
+from g6_core.engine.state import Phase, Trade
+from tests.engine.broker import Fate, Order
+from tests.engine.driving import Base, Driving, base_of
 
 LOT = 75
-STALE_MS = 5_000
 QUIET_S = 150
-
-
-class Base:
-    """An engine one event before its first entry, and the market it looks at."""
-
-    def __init__(self, state: EngineState, now_ms: int, source: SteeredSource) -> None:
-        self.state, self.now_ms, self.source = state, now_ms, source
-
-    def fresh(self) -> EngineState:
-        """A copy to play with."""
-        shared = {id(one): one for one in (self.state.params, self.state.inputs)}
-        return copy.deepcopy(self.state, shared)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings: Settings) -> Base:
-    """The session's own state, from its journal: everything up to the event that led to the first entry."""
-    world = World(tmp_path_factory.mktemp("driver"), rules, settings)
-    inputs: dict[str, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EngineState, "fresh", _remembering(EngineState.fresh, inputs))
-        world.enter()
-    world.crash()
-    world.ledger.close()
-    state, now_ms = EngineState.fresh(**inputs), 0
-    for record in read_journal(world.paths.journal(DAY)):
-        if record.kind >= Kind.COMMAND:
-            continue
-        event = decode_event(record)
-        before = copy.deepcopy(state, {id(one): one for one in inputs.values()}) if isinstance(event, Second) else None
-        if any(isinstance(command, PlaceEntry) for command in step(state, event)):
-            assert before is not None
-            return Base(before, now_ms, world.source)
-        now_ms = event.time_ms
-    raise AssertionError("no entry in the journal")
-
-
-def _remembering(fresh: Any, inputs: dict[str, Any]) -> Any:
-    def remember(params: Any, day: Any) -> EngineState:
-        inputs.update(params=params, inputs=day)
-        made: EngineState = fresh(params, day)
-        return made
-
-    return remember
-
-
-class Driving:
-    """An engine, a broker and a market that go through time together."""
-
-    def __init__(self, base: Base) -> None:
-        self.state = base.fresh()
-        self.source = base.source
-        self.now_ms = self.start_ms = base.now_ms // 1000 * 1000
-        self.broker = ModelBroker()
-        self.fates: deque[Fate] = deque()
-        self.factor = 1.0
-        self.records: list[TradeRecord] = []
-        self.alerts: list[Alert] = []
-        self.last_book = self.broker.book(self.now_ms)
-        self.book_ms = self.now_ms
-
-    def take(self, event: Event) -> list[Command]:
-        """What the session does with an event: step, carry out, take what follows."""
-        inbox: deque[Event] = deque([event])
-        given: list[Command] = []
-        while inbox:
-            for command in step(self.state, inbox.popleft()):
-                given.append(command)
-                match command:
-                    case PlaceEntry():
-                        self._check_entry(command)
-                        inbox.append(self._write(command))
-                    case PlaceExit() | Modify() | Cancel():
-                        inbox.append(self._write(command))
-                    case Persist(record) if isinstance(record, TradeRecord):
-                        self.records.append(record)
-                    case Alert():
-                        self.alerts.append(command)
-                    case _:
-                        pass
-        assert sum(isinstance(one, PlaceEntry | PlaceExit | Modify | Cancel) for one in given) <= 3 * len(
-            self.state.trades
-        )
-        return given
-
-    def _write(self, command: Any) -> Event:
-        fate = self.fates.popleft() if self.fates else Fate.ACKED
-        return self.broker.write(command, fate, self.now_ms)
-
-    def _check_entry(self, command: PlaceEntry) -> None:
-        assert self.state.mode is Mode.ACTIVE
-        assert self.state.circuit_tripped_ms == 0
-        others = [order for tag, order in self.state.orders.items() if tag != command.approved.request.tag]
-        assert all(order.phase is not Phase.UNKNOWN for order in others)
-
-    def tick(self, seconds: int, share: float = 1.0, fill_first: bool = True) -> None:
-        """Time passes; the engine sees the market, then its timer."""
-        self.now_ms += seconds * 1000
-        tokens = np.array(sorted(self.state.subscribed), np.int64)
-        ticks = ticks_of(self.source.quotes(tokens, self.now_ms))
-        traded = {trade.instrument.token for trade in self.state.trades.values()}
-        for row in ticks:
-            if int(row["token"]) in traded:
-                for name in ("ltp_paise", "bid_paise", "ask_paise"):
-                    row[name] = max(int(row[name] * self.factor) // 5 * 5, 5)
-        prices = {int(row["token"]): (int(row["ltp_paise"]), int(row["bid_paise"])) for row in ticks}
-        self.broker.move(prices, self.now_ms, share, fill_first)
-        self.take(Frame(self.now_ms, ticks))
-        self.take(Second(self.now_ms))
-
-    def poll(self, *, stale: bool = False) -> None:
-        """The engine reads the book; a stale one is what it was a few seconds ago."""
-        if stale and self.now_ms - self.book_ms <= STALE_MS:
-            self.take(aged(self.last_book, self.now_ms))
-            return
-        self.last_book, self.book_ms = self.broker.book(self.now_ms), self.now_ms
-        self.take(self.last_book)
-
-    def quiet(self, seconds: int) -> None:
-        """No faults: everything is answered, filled and read."""
-        self.fates.clear()
-        for _ in range(seconds):
-            self.tick(1)
-            self.poll()
-
-    def check(self) -> None:
-        """What must hold after every step."""
-        for trade in self.state.trades.values():
-            token = trade.instrument.token
-            sales = self.broker.live_sales(token)
-            mine = [order for order in sales if order.request.tag in trade.exit_tags]
-            assert len(mine) <= 1, "two live exit orders"
-            assert sum(order.rest for order in sales) <= self.broker.held(token), "more for sale than is held"
-            assert self.broker.held(token) >= 0, "short"
-        limit = self.state.params.execution.max_modifications
-        assert all(order.modifications <= limit for order in self.broker.orders.values())
-        assert self.broker.writes <= 10 + 2 * (self.now_ms - self.start_ms) // 1000
-
-    def check_quiet(self) -> None:
-        """What must hold when the faults are over and time has passed."""
-        assert all(order.phase is not Phase.UNKNOWN for order in self.state.orders.values())
-        for trade in self.state.trades.values():
-            held = self.state.open_quantity(trade)
-            alive = [order for order in self.state.orders_of(trade) if order.phase is not Phase.DONE]
-            assert held == sum(order.request.quantity for order in alive) or held == sum(one.quantity for one in alive)
-            if trade.exit_reason is not None:
-                assert held == 0
-        tokens = {trade.instrument.token for trade in self.state.trades.values()}
-        for token in tokens:
-            known = [trade for trade in self.state.trades.values() if trade.instrument.token == token]
-            assert sum(self.state.open_quantity(trade) for trade in known) == self.broker.held(token)
-            assert sum(order.rest for order in self.broker.live_sales(token)) == self.broker.held(token)
-        self._check_money()
-
-    def _check_money(self) -> None:
-        rates = self.state.inputs.underlyings[0].charge_rates
-        for record in self.records:
-            trade = self.state.trades[record.trade_id]
-            gross = charges = 0
-            for tag in (trade.entry_tag, *trade.exit_tags):
-                mine = [fill for fill in self.broker.fills if self.broker.orders[fill.order_id].request.tag == tag]
-                value = sum(fill.quantity * fill.price_paise for fill in mine)
-                side = self.state.orders[tag].request.side
-                gross += value if side is Side.SELL else -value
-                charges += order_charges(rates, side, value).total_paise if mine else 0
-            assert (record.gross_pnl_paise, record.charges_paise) == (gross, charges)
-            assert record.net_pnl_paise == gross - charges
-        assert self.state.realised_net_paise == sum(record.net_pnl_paise for record in self.records)
+    return base_of(tmp_path_factory.mktemp("driver"), rules, settings)
 
 
 def _machine(base: Base) -> type[RuleBasedStateMachine]:
     class Machine(RuleBasedStateMachine):
-        @initialize(fate=st.sampled_from(Fate), share=st.sampled_from([0.0, 0.3, 1.0]))
-        def begin(self, fate: Fate, share: float) -> None:
-            """The first entry, with any fate."""
+        @initialize(
+            entry=st.sampled_from([Fate.ACKED, *Fate]),
+            later=st.lists(st.sampled_from(Fate), max_size=3),
+            share=st.sampled_from([0.0, 0.3, 1.0]),
+        )
+        def begin(self, entry: Fate, later: list[Fate], share: float) -> None:
+            """The first entry and the writes that follow it, with any fate; the book is read once."""
             self.world = Driving(base)
-            self.world.fates.append(fate)
+            self.world.fates.extend([entry, *later])
             self.world.tick(1, share)
+            self.world.tick(1, share)
+            self.world.poll()
 
         @rule(fates=st.lists(st.sampled_from(Fate), min_size=1, max_size=4))
         def doom(self, fates: list[Fate]) -> None:
@@ -287,7 +115,7 @@ def _machine(base: Base) -> type[RuleBasedStateMachine]:
 def test_whatever_the_broker_does_exits_stay_single_covered_and_bounded(base: Base) -> None:
     run_state_machine_as_test(
         _machine(base),
-        settings=settings(
+        settings=hypothesis_settings(
             max_examples=25,
             stateful_step_count=20,
             deadline=None,
@@ -295,3 +123,169 @@ def test_whatever_the_broker_does_exits_stay_single_covered_and_bounded(base: Ba
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.fixture
+def held(base: Base) -> Driving:
+    """A position that is covered by its stop."""
+    world = Driving(base)
+    world.tick(1)
+    world.quiet(2)
+    (order,) = world.broker.live_sales(_trade(world).instrument.token)
+    assert order.status == "TRIGGER PENDING"
+    return world
+
+
+def _trade(world: Driving) -> Trade:
+    return next(iter(world.state.trades.values()))
+
+
+def _only_sale(world: Driving) -> Order:
+    (order,) = world.broker.live_sales(_trade(world).instrument.token)
+    return order
+
+
+def test_the_stop_follows_the_high_water_mark_and_never_falls(held: Driving) -> None:
+    triggers = [_only_sale(held).trigger_paise]
+    for factor in (1.05, 1.15, 1.25, 1.24, 1.35, 1.33):
+        held.factor = factor
+        held.quiet(3)
+        triggers.append(_only_sale(held).trigger_paise)
+    assert triggers == sorted(triggers)
+    entry = held.state.entry_average(_trade(held))
+    assert triggers[0] == int(entry * 0.7) // 5 * 5
+    assert triggers[-1] >= entry * 1.29
+
+
+def test_an_entry_that_fills_lot_by_lot_has_its_stop_grow_with_it(base: Base) -> None:
+    world = Driving(base)
+    world.fates.append(Fate.ACKED)
+    world.tick(1, share=0.0)
+    entry = world.broker.orders["B0001"]
+    entry.request = replace(entry.request, validity=Validity.DAY)
+    seen = []
+    for _ in range(6):
+        world.tick(1, share=0.4)
+        world.poll()
+        world.check()
+        seen.append((entry.filled, sum(order.rest for order in world.broker.live_sales(entry.request.token))))
+    world.quiet(3)
+    assert [filled for filled, _ in seen][:3] == [150, 225, 225]
+    assert _only_sale(world).quantity == world.broker.held(entry.request.token) == 225
+
+
+def test_an_entry_that_lingers_is_taken_back_after_ten_seconds(base: Base) -> None:
+    world = Driving(base)
+    world.tick(1, share=0.0)
+    for _ in range(9):
+        world.tick(1, share=0.0)
+        world.poll()
+    entry = world.broker.orders["B0001"]
+    assert entry.transit is None
+    world.tick(1, share=0.0)
+    assert isinstance(entry.transit, Cancel)
+    world.tick(1, share=0.0)
+    world.poll()
+    assert entry.status == "CANCELLED"
+    assert world.state.open_trades == []
+    assert not world.state.per_underlying["NIFTY"].signal_used, "the signal may try again"
+
+
+def test_changes_that_are_never_carried_out_end_in_a_cancel_and_a_new_order(held: Driving) -> None:
+    first = _only_sale(held)
+    held.fates.append(Fate.ACKED_IGNORED)
+    held.take(Operator(held.now_ms, OperatorAction.FLATTEN, "test"))
+    for _ in range(60):
+        if held.broker.orders[first.order_id].transit is not None:
+            break
+        held.fates.clear()
+        limit = held.state.params.execution.max_modifications
+        held.fates.append(Fate.ACKED_IGNORED if first.modifications < limit else Fate.ACKED)
+        held.tick(1, share=0.0)
+        held.poll()
+        held.check()
+    assert first.modifications == held.state.params.execution.max_modifications
+    assert isinstance(first.transit, Cancel)
+    held.quiet(3)
+    assert held.broker.held(first.request.token) == 0
+    assert [record.exit_reason for record in held.records] == [ExitReason.OPERATOR]
+
+
+def test_exits_that_are_rejected_one_after_another_come_ever_more_slowly(held: Driving) -> None:
+    stop = _only_sale(held)
+    stop.status = "CANCELLED"  # somebody did it by hand
+    sent = []
+    for _ in range(400):
+        held.fates = deque([Fate.ACKED_IGNORED])
+        before = held.broker.writes
+        held.tick(1)
+        held.poll()
+        if held.broker.writes > before:
+            sent.append(held.now_ms // 1000)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert len(gaps) >= 5
+    assert gaps == sorted(gaps)
+    assert gaps[-1] >= 128
+    held.fates.clear()
+    held.quiet(130)
+    assert _only_sale(held).quantity == held.broker.held(stop.request.token)
+
+
+def test_a_stop_that_is_jumped_over_becomes_a_limit_that_follows_the_bid(held: Driving) -> None:
+    held.factor = 0.5
+    held.tick(1)
+    order = held.broker.orders["B0002"]
+    assert order.status == "OPEN"
+    held.factor = 0.4
+    held.quiet(6)
+    assert order.status == "COMPLETE"
+    assert [record.exit_reason for record in held.records] == [ExitReason.STOP_LOSS]
+    assert held.state.per_underlying["NIFTY"].last_exit_ms > 0
+
+
+def test_a_second_exit_that_turns_out_to_be_alive_is_taken_back(held: Driving) -> None:
+    first = _only_sale(held)
+    held.broker.orders.pop(first.order_id)
+    known = held.state.orders[first.request.tag]
+    known.phase, known.status = Phase.DONE, "ABSENT"
+    held.tick(1)
+    held.quiet(3)
+    second = _only_sale(held)
+    held.broker.orders[first.order_id] = first
+    held.quiet(3)
+    assert {first.status, second.status} == {"TRIGGER PENDING", "CANCELLED"}
+    held.check()
+
+
+def test_halted_sends_nothing_and_still_sees_what_happens(held: Driving) -> None:
+    held.take(Operator(held.now_ms, OperatorAction.HALT, "kill"))
+    writes = held.broker.writes
+    for factor in (1.5, 0.69):
+        held.factor = factor
+        held.quiet(5)
+    assert held.broker.writes == writes
+    assert held.broker.held(_trade(held).instrument.token) == 0, "the resting stop was hit"
+    assert len(held.records) == 1
+
+
+def test_selling_more_than_was_bought_is_told_to_a_person(held: Driving) -> None:
+    order = _only_sale(held)
+    order.quantity += LOT
+    held.factor = 0.69
+    held.quiet(3)
+    assert any("sold 75 units more than it had bought" in one.text for one in held.alerts if one.level == "critical")
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_position_at_the_time_to_be_flat_is_told_once(held: Driving, flat: bool) -> None:
+    if flat:
+        held.take(Operator(held.now_ms, OperatorAction.FLATTEN, "test"))
+        held.quiet(3)
+    until = held.state.inputs.day_start_ms + held.state.params.exits.flat_by_of_day_ms
+    for now_ms in (until - 1_000, until, until + 1_000):
+        held.fates.extend([Fate.ACKED_IGNORED] * 3)
+        told = len(held.alerts)
+        held.take(Second(now_ms))
+        late = [one.text for one in held.alerts[told:] if one.level == "critical"]
+        assert bool(late) == (now_ms == until and not flat)
+        assert all(_trade(held).instrument.tradingsymbol in text for text in late)
