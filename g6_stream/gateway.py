@@ -5,7 +5,8 @@ answer with an order id              ACKED      ACKED
 never connected                      NOT_SENT   NOT_SENT
 429 (refused by the rate limit)      NOT_SENT   NOT_SENT
 400 or 403 with a reason             REFUSED    REFUSED
-400 that says "timed out"            UNKNOWN    UNKNOWN
+400 that speaks of a timeout         UNKNOWN    UNKNOWN
+Kite's Network- or DataException     UNKNOWN    UNKNOWN
 anything else (5xx, HTML, timeouts)  UNKNOWN    UNKNOWN
 """
 

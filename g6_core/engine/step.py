@@ -60,6 +60,12 @@ def step(state: EngineState, event: Event) -> tuple[Command, ...]:
 
 def _on_second(state: EngineState, event: Second, out: list[Command]) -> None:
     now_ms = event.time_ms
+    # Exits and the circuit first: what trips in this second must stop the entries of this second.
+    _check_exits(state)
+    _check_circuit(state, now_ms, out)
+    if state.inputs.of_day_ms(now_ms) >= state.params.exits.time_exit_of_day_ms:
+        _close_all(state, ExitReason.TIME_EXIT)
+    _check_flat(state, now_ms, out)
     for place, inputs in enumerate(state.inputs.underlyings):
         closed = state.board.close_bars(place, now_ms)
         for bar in closed:
@@ -68,11 +74,6 @@ def _on_second(state: EngineState, event: Second, out: list[Command]) -> None:
         if any(bar[0] == PRIMARY for bar in closed):
             entries.on_bar(state, inputs, now_ms, out)
         _follow_money(state, inputs, out)
-    _check_exits(state)
-    _check_circuit(state, now_ms, out)
-    if state.inputs.of_day_ms(now_ms) >= state.params.exits.time_exit_of_day_ms:
-        _close_all(state, ExitReason.TIME_EXIT)
-    _check_flat(state, now_ms, out)
 
 
 def _update(frame: FrameState, bar: tuple[int, ...], state: EngineState) -> None:

@@ -24,10 +24,12 @@ from g6_core.domain.events import (
     Operator,
     OperatorAction,
     OrderUpdate,
+    Persist,
+    PlaceEntry,
     Second,
 )
 from g6_core.domain.orders import Validity
-from g6_core.domain.records import ExitReason
+from g6_core.domain.records import DecisionRecord, ExitReason
 from g6_core.engine.state import Phase, Trade
 from tests.engine.broker import Fate, Order
 from tests.engine.driving import Base, Driving, base_of
@@ -93,10 +95,8 @@ def _machine(base: Base) -> type[RuleBasedStateMachine]:
             """The minute ends with a signal that was not traded yet."""
             memory = self.world.state.per_underlying["NIFTY"]
             memory.signal_used, memory.last_exit_ms = False, 0
-            left = 60 - self.world.now_ms // 1000 % 60
-            if left > 1:
-                self.world.tick(left - 1, share)
-            self.world.tick(1, share)
+            self.world.tick(60 - self.world.now_ms // 1000 % 60, share)
+            self.world.tick(2, share)  # a bar is closed two seconds after its end
 
         @invariant()
         def nothing_is_wrong(self) -> None:
@@ -116,7 +116,7 @@ def test_whatever_the_broker_does_exits_stay_single_covered_and_bounded(base: Ba
     run_state_machine_as_test(
         _machine(base),
         settings=hypothesis_settings(
-            max_examples=25,
+            max_examples=20,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,
@@ -243,6 +243,23 @@ def test_a_stop_that_is_jumped_over_becomes_a_limit_that_follows_the_bid(held: D
     assert held.state.per_underlying["NIFTY"].last_exit_ms > 0
 
 
+@pytest.mark.parametrize("fate", [Fate.UNKNOWN_LATE, Fate.UNKNOWN_NEVER])
+def test_an_exit_in_doubt_is_waited_for_and_never_doubled(base: Base, fate: Fate) -> None:
+    world = Driving(base)
+    world.fates.extend([Fate.ACKED, fate])
+    world.tick(1)
+    absence_s = world.state.params.execution.absence_ms // 1000
+    for _ in range(absence_s - 2):
+        world.tick(1)
+        world.poll()
+        world.check()
+    assert world.broker.sent_tags == ["G6250829E00001", "G6250829X00002"]
+    world.quiet(10)
+    found_late = fate is Fate.UNKNOWN_LATE
+    assert _only_sale(world).request.tag == ("G6250829X00002" if found_late else "G6250829X00003")
+    assert _only_sale(world).quantity == 225
+
+
 def test_a_second_exit_that_turns_out_to_be_alive_is_taken_back(held: Driving) -> None:
     first = _only_sale(held)
     held.broker.orders.pop(first.order_id)
@@ -274,6 +291,20 @@ def test_selling_more_than_was_bought_is_told_to_a_person(held: Driving) -> None
     held.factor = 0.69
     held.quiet(3)
     assert any("sold 75 units more than it had bought" in one.text for one in held.alerts if one.level == "critical")
+
+
+def test_the_circuit_that_trips_in_the_second_of_a_signal_stops_its_entry(held: Driving) -> None:
+    state = held.state
+    state.per_underlying["NIFTY"].signal_used = False
+    left = 60 - held.now_ms // 1000 % 60
+    held.tick(left + 1)
+    assert state.circuit_tripped_ms == 0
+    state.realised_net_paise -= state.starting_balance_paise
+    commands = held.take(Second(held.now_ms + 1_000))
+    assert state.circuit_tripped_ms > 0
+    assert not any(isinstance(command, PlaceEntry) for command in commands)
+    decisions = [one.record for one in commands if isinstance(one, Persist) and isinstance(one.record, DecisionRecord)]
+    assert any(verdict.rule == "circuit_breaker" and verdict.blocks for verdict in decisions[-1].verdicts)
 
 
 @pytest.mark.parametrize("flat", [True, False])

@@ -126,9 +126,17 @@ def _extra_command(recorded: Recorded) -> tuple[list[JournalRecord], int]:
     return journal, place
 
 
+def _other_checkpoint(recorded: Recorded) -> tuple[list[JournalRecord], int]:
+    place = _place(recorded, lambda record: record.kind is Kind.CHECKPOINT)
+    journal = list(recorded.journal)
+    journal[place] = replace(journal[place], payload=b"0" * 64)
+    return journal, place
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_other_checkpoint, "state differs from the checkpoint"),
         (_other_price, "state differs from the checkpoint|does not give"),
         (_lost_operator, "does not give"),
         (_lost_command, "does not have"),

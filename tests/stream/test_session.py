@@ -22,6 +22,7 @@ from g6_core.domain.records import ExitReason, FillRecord, Purpose, TradeRecord
 from g6_core.engine.state import EngineState
 from g6_core.research.inputs import day_inputs
 from g6_core.research.replay import Replayed, replay
+from g6_core.schema.journal import Kind
 from g6_stream.gateway import KiteGateway
 from tests.stream.world import DAY, Photograph, World
 
@@ -298,6 +299,13 @@ def test_a_trade_book_that_lags_behind_the_exit_is_read_until_it_tells(fresh: Wo
     assert not fresh.ledger.day(DAY).trades
     fresh.advance(flat_ms + 25_000)
     assert _check_whole(fresh).exit_ms >= flat_ms + 20_000
+
+
+def test_what_happened_in_a_second_survives_the_death_of_the_process_after_it(fresh: World) -> None:
+    for seconds in range(1, 10):
+        fresh.advance(fresh.source.session.open_ms + seconds * 1_000)
+        seen = [record for record in read_journal(fresh.paths.journal(DAY)) if record.kind is Kind.SECOND]
+        assert seen[-1].time_ms == fresh.clock.now_ms() - 1_000
 
 
 def test_a_pushed_row_that_makes_no_sense_is_told_and_the_session_goes_on(fresh: World) -> None:
