@@ -98,3 +98,10 @@ class Quote:
         if self.bid_paise > 0 and self.ask_paise > 0:
             return (self.bid_paise + self.ask_paise) / 2
         return float(self.ltp_paise)
+
+    @property
+    def mark_paise(self) -> int:
+        """Last price held inside the touch: an old trade outside of it is no price anybody could get now."""
+        if 0 < self.bid_paise < self.ask_paise:
+            return min(max(self.ltp_paise, self.bid_paise), self.ask_paise)
+        return self.ltp_paise

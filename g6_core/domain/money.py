@@ -28,3 +28,8 @@ def tick_ceil(price_paise: int, tick_paise: int) -> int:
 def ratio_of(amount_paise: int, percent: float) -> int:
     """`percent` of an amount, rounded half up to a whole paisa."""
     return int((Decimal(amount_paise) * Decimal(str(percent)) / 100).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def average_paise(turnover_paise: int, quantity: int) -> int:
+    """Average price of a turnover, rounded half up as the broker shows it; 0 for no quantity."""
+    return (2 * turnover_paise + quantity) // (2 * quantity) if quantity else 0

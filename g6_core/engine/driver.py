@@ -6,7 +6,7 @@ turned into a limit through the bid when a rule says out, and priced again when 
 
 from g6_core.domain.charges import order_charges
 from g6_core.domain.events import Alert, Cancel, Command, Mode, Modify, Persist, PlaceExit
-from g6_core.domain.money import tick_floor
+from g6_core.domain.money import average_paise, tick_floor
 from g6_core.domain.orders import RESTING, OrderRequest, OrderType, Product, Side, Status, Validity
 from g6_core.domain.records import ExitReason, Purpose, TradeRecord
 from g6_core.engine.book import MAX_BACKOFF_DOUBLINGS
@@ -219,9 +219,9 @@ def trade_record(state: EngineState, trade: Trade) -> TradeRecord:
         trade.instrument.token,
         entry.filled_quantity,
         trade.opened_ms,
-        round(state.entry_average(trade)),
+        average_paise(entry.turnover_paise, entry.filled_quantity),
         trade.closed_ms,
-        round(proceeds / sold) if sold else 0,
+        average_paise(proceeds, sold),
         trade.exit_reason or "",
         gross,
         charges,

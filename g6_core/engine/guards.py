@@ -66,7 +66,14 @@ def portfolio_guards(state: EngineState, inputs: UnderlyingInputs, now_ms: int) 
     ]
     cooled = since_exit >= params.cooldown_ms
     verdicts.append(
-        Verdict("cooldown", Outcome.PASS if cooled else Outcome.FAIL, not cooled, since_exit, params.cooldown_ms)
+        Verdict(
+            "cooldown",
+            Outcome.PASS if cooled else Outcome.FAIL,
+            not cooled,
+            since_exit,
+            params.cooldown_ms,
+            "" if cooled else f"{since_exit // 1000} s of {params.cooldown_ms // 1000} s since the last exit",
+        )
     )
     if index_age is None:
         verdicts.append(Verdict("index_age", Outcome.UNKNOWN, True, None, params.index_age_max_ms, "no index price"))

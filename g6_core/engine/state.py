@@ -56,7 +56,6 @@ class UnderlyingState:
     signals: int = 0
     decisions: int = 0
     last_exit_ms: int = 0
-    quote_asked_ms: int = 0
 
 
 @dataclass(slots=True)

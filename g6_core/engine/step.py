@@ -135,7 +135,7 @@ def _check_exits(state: EngineState) -> None:
 def _mark(state: EngineState, trade: Trade) -> None:
     quote = state.board.quote(trade.instrument.token)
     entry = state.entry_average(trade)
-    last = quote.ltp_paise if quote is not None else round(entry)
+    last = quote.mark_paise if quote is not None else round(entry)
     trade.high_water_mark_paise = max(trade.high_water_mark_paise, last, round(entry))
     trade.low_water_mark_paise = min(trade.low_water_mark_paise or last, last)
     if quote is None or trade.exit_reason is not None:

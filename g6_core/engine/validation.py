@@ -24,6 +24,11 @@ def _layer(
     return Verdict(rule, Outcome.PASS if passed else Outcome.FAIL, not passed, round(value, 4), limit, note)
 
 
+def _clock(of_day_ms: int) -> str:
+    minutes = of_day_ms // 60_000
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 def _what_is_missing(figure: str, is_known: bool, days: int) -> str:
     return f"{days} of {MIN_HISTORY_DAYS} days of {figure} history" if is_known else f"no {figure} at the money now"
 
@@ -79,9 +84,10 @@ def validate(
     adx_value = memory.primary.adx_value if memory.primary.adx_value >= 0 else None
     adx_note = "" if adx_value is not None else "not enough bars yet"
     adx_min = signal.adx_min_primary + mode.adx_extra
+    entry_from, cutoff = mode.entry_from_of_day_ms, mode.theta_cutoff_of_day_ms
     verdicts = [
-        _layer("entry_window", float(of_day_ms), float(mode.entry_from_of_day_ms), None, mode.unknown),
-        _layer("theta_cutoff", float(of_day_ms), None, float(mode.theta_cutoff_of_day_ms), mode.unknown),
+        _layer("entry_window", float(of_day_ms), float(entry_from), None, mode.unknown, f"from {_clock(entry_from)}"),
+        _layer("theta_cutoff", float(of_day_ms), None, float(cutoff), mode.unknown, f"until {_clock(cutoff)}"),
         _layer("adx_confirmed", adx_value, adx_min, None, mode.unknown, adx_note),
     ]
     if mode.require_trend_slope:
