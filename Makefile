@@ -8,17 +8,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.g6-ready
 DAY_DIR ?= data/demo-day
 SEED ?= 7
+UI_PORT ?= 3000
 
 .NOTPARALLEL:
-.PHONY: help venv test lint format unit day doctor lock clean
+.PHONY: help venv demo ui test lint format unit day doctor lock clean
 
 help: ## show this page
-	@echo "G6: first  make day   (a whole modelled trading day, no account and no data needed)"
+	@echo "G6: first  make demo  (a whole modelled trading day as separate processes; no account, no data)"
 	@echo "    then   make test  (everything that must hold)"
 	@echo
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number"
+	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number, UI_PORT=number"
 
 venv: $(STAMP) ## make .venv: hash-locked packages, g6 itself, compiled kernels
 
@@ -30,6 +31,13 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m g6_core.warm
 	@touch $@
+
+demo: $(STAMP) ## a modelled day on the wire, in Dagster and in the sidecar; open data/demo/day_report.html
+	$(BIN)/g6 demo --data-dir data/demo
+
+ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others)
+	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
+	DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
 test: lint unit ## lint, types, import contracts, then all tests
 
@@ -60,5 +68,5 @@ lock: ## resolve requirements*.txt anew (with UPGRADE=--upgrade: to the newest v
 	$(BIN)/$(LOCK) -c requirements-dev.txt -o requirements.txt
 
 clean: ## remove .venv, caches and the demo day (never other data)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build data/demo-day
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build data/demo-day data/demo
 	find g6_core g6_pipelines g6_stream tests -name __pycache__ -type d -prune -exec rm -rf {} +

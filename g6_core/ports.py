@@ -21,6 +21,11 @@ class Clock(Protocol):
 class Feed(Protocol):
     """Streamed market data and pushed order rows, as far as they have arrived."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether the stream is up: false from the moment it is known to be lost or silent."""
+        ...
+
     def subscribe(self, tokens: tuple[int, ...]) -> None:
         """Stream these tokens in full mode."""
         ...

@@ -1,7 +1,24 @@
 """Before a session may open positions: what the broker holds must be what the journal says."""
 
+from collections.abc import Collection
+
 from g6_core.domain.events import BrokerSnapshot, Mode
 from g6_core.engine.state import EngineState
+
+
+def position_differences(
+    state: EngineState, positions: tuple[tuple[int, int], ...], tokens: Collection[int] | None = None
+) -> list[str]:
+    """Where the broker's (token, quantity) and the journal's open trades differ; of these tokens, or of all."""
+    held: dict[int, int] = {}
+    for trade in state.open_trades:
+        held[trade.instrument.token] = held.get(trade.instrument.token, 0) + state.open_quantity(trade)
+    broker = {token: quantity for token, quantity in positions if quantity}
+    return [
+        f"position of token {token}: broker has {broker.get(token, 0)}, journal {held.get(token, 0)}"
+        for token in sorted(broker.keys() | held.keys())
+        if broker.get(token, 0) != held.get(token, 0) and (tokens is None or token in tokens)
+    ]
 
 
 def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str]:
@@ -11,15 +28,7 @@ def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str
     """
     if snapshot.positions is None:
         return ["the broker's positions are not known"]
-    held: dict[int, int] = {}
-    for trade in state.open_trades:
-        held[trade.instrument.token] = held.get(trade.instrument.token, 0) + state.open_quantity(trade)
-    broker = {token: quantity for token, quantity in snapshot.positions if quantity}
-    reasons = [
-        f"position of token {token}: broker has {broker.get(token, 0)}, journal {held.get(token, 0)}"
-        for token in sorted(broker.keys() | held.keys())
-        if broker.get(token, 0) != held.get(token, 0)
-    ]
+    reasons = position_differences(state, snapshot.positions)
     reasons += [
         f"order {view.order_id} is open at the broker and not ours"
         for view in snapshot.orders

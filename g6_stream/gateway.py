@@ -10,6 +10,7 @@ Kite's Network- or DataException     UNKNOWN    UNKNOWN
 anything else (5xx, HTML, timeouts)  UNKNOWN    UNKNOWN
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -103,15 +104,34 @@ def fill_of(row: dict[str, Any]) -> Fill:
 
 
 class KiteGateway:
-    """Sends order writes and reads books. One instance a process; holds no state but the client."""
+    """Sends order writes and reads books. One instance a process; holds no state but the client.
 
-    def __init__(self, kite: KiteConnect, clock: Clock, book: InstrumentBook) -> None:
+    Quotes come from `market` where that is another client than the one that takes the orders. `on_write` hears of
+    every write.
+    """
+
+    def __init__(
+        self,
+        kite: KiteConnect,
+        clock: Clock,
+        book: InstrumentBook,
+        *,
+        market: KiteConnect | None = None,
+        on_write: Callable[[WriteResult], None] = lambda _: None,
+    ) -> None:
         self._kite = kite
         self._clock = clock
         self._book = book
+        self._market = market or kite
+        self._on_write = on_write
 
     def write(self, command: OrderWrite) -> WriteResult:
         """Send one command once; never raises for what the broker or the network does."""
+        result = self._written(command)
+        self._on_write(result)
+        return result
+
+    def _written(self, command: OrderWrite) -> WriteResult:
         match command:
             case PlaceEntry():
                 tag, action, known = command.approved.request.tag, WriteAction.PLACE, ""
@@ -181,7 +201,7 @@ class KiteGateway:
         """TICK rows from REST for these tokens; those without data are left out. Kite's errors pass through."""
         keys = {one.kite_key: one for token in tokens if (one := self._book.by_token(token)) is not None}
         ticks = []
-        for key, row in self._kite.quote(*keys).items():
+        for key, row in self._market.quote(*keys).items():
             depth = row.get("depth", {"buy": [], "sell": []})
             bid = depth["buy"][0] if depth["buy"] else {"price": 0, "quantity": 0}
             ask = depth["sell"][0] if depth["sell"] else {"price": 0, "quantity": 0}

@@ -117,14 +117,15 @@ class CsvSink:
             ) from error
 
 
-def clear_day(paths: DataPaths, day: date) -> None:
-    """Remove what an earlier run of a simulated day collected: its lake and its CSV files."""
-    try:
-        paths.lake(day).unlink(missing_ok=True)
-        for path in sorted((paths.root / "csv").glob(f"*/*/*/*/{day}.csv")):
-            path.unlink()
-    except OSError as error:
-        raise unwritable(paths.lake(day), error) from error
+def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
+    """Remove what an earlier run of a simulated day collected of these indices: lakes and CSV files."""
+    for name in underlyings:
+        try:
+            paths.lake(day, name).unlink(missing_ok=True)
+            for path in sorted((paths.root / "csv").glob(f"*/{name}/*/*/{day}.csv")):
+                path.unlink()
+        except OSError as error:
+            raise unwritable(paths.lake(day, name), error) from error
 
 
 def _prepare_file(path: Path, columns: Mapping[str, Kind]) -> tuple[str, int]:

@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from g6_core.domain.errors import DataError
 
+LOCK_TIMEOUT_S = 30.0
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -47,6 +51,19 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Nobody else holds `lock` meanwhile, not even a process elsewhere. DataError when it does not become free."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise DataError(f"{lock} is held by another process; let that one finish") from error
+    except OSError as error:
+        raise unwritable(lock, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> DataError:

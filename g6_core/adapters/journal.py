@@ -217,6 +217,11 @@ class Journal:
             _sync_directory(path.parent)
         return cls(file, chain, healing.records), healing
 
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the last record."""
+        return self._sequence, self._chain.hex()
+
     def append(self, kind: Kind, time_ms: int, payload: bytes) -> None:
         """Add one record; it is on disk after the next `sync`."""
         assert len(payload) <= MAX_PAYLOAD, f"a {kind.name} of {len(payload)} bytes"

@@ -1,4 +1,4 @@
-"""The lake: every collected row of a day in one Arrow stream, one batch and one fsync a cycle. The truth.
+"""The lake: every collected row of an index and day in one Arrow stream, one batch and one fsync a cycle. The truth.
 
 A stream is a schema message and then batch messages, each led by its own lengths; ours has no end mark, so that
 it can be continued, and may end in the middle of a message after a crash. Batches are encoded by polars; the
@@ -52,7 +52,7 @@ class Lake:
 
         Raises DataError when the file is of another schema or version, cannot be written, or has a writer already.
         """
-        lock = _lock_of(path)
+        lock = hold_lake(path)
         try:
             return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns))
         except BaseException:
@@ -105,8 +105,8 @@ class Lake:
         self.close()
 
 
-def _lock_of(path: Path) -> FileLock:
-    """The lock of a lake, held: healing would cut what a living writer is about to finish."""
+def hold_lake(path: Path) -> FileLock:
+    """The lock of a lake, held: healing would cut what a living writer is about to finish. DataError if one lives."""
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +148,8 @@ def read_lake(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame
         raise DataError(f"{path}: not a readable lake file ({error}); collect the day again") from error
 
 
-def lake_cycles(path: Path, index: str | None = None) -> Iterator[list[tuple[object, ...]]]:
-    """The rows of each whole batch as they were appended, of one index if it is given; empty ones are left out.
+def lake_cycles(path: Path) -> Iterator[list[tuple[object, ...]]]:
+    """The rows of each whole batch as they were appended.
 
     Does not hold the day in memory. Errors as `read_lake`.
     """
@@ -161,10 +161,7 @@ def lake_cycles(path: Path, index: str | None = None) -> Iterator[list[tuple[obj
             head = file.read(ends[0]) if ends else b""
             for start, end in pairwise(ends):
                 batch = pl.read_ipc_stream(BytesIO(head + file.read(end - start) + _END_MARK))
-                if index is not None:
-                    batch = batch.filter(pl.col("index") == index)
-                if len(batch):
-                    yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
+                yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no collected rows; run the collect stage first") from error
     except (pl.exceptions.PolarsError, OSError) as error:

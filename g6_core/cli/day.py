@@ -51,14 +51,14 @@ def day(
     started = time.perf_counter()
     request = DayRequest(source, _date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
     today = ist_date(to_ms(datetime.now(UTC)))
-    with _Progress(shown=not as_json) as progress:
+    with Progress(shown=not as_json, command="g6 day") as progress:
         result = run_day(request, today, progress.show)
         progress.show("report", 1.0)
         page = draw_report(request)
     if as_json:
         typer.echo(json.dumps(result.summary, sort_keys=True))
     else:
-        _print(result.summary, page, time.perf_counter() - started)
+        print_summary(result.summary, page, time.perf_counter() - started)
     if not result.checks_passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -72,22 +72,27 @@ def _date_of(text: str) -> date | None:
         raise UserError(f"--date {text}: not a date; write it like 2025-08-29") from None
 
 
-class _Progress:
+class Progress:
     """A bar on a terminal; one line a stage where there is none."""
 
-    def __init__(self, shown: bool) -> None:
+    def __init__(self, shown: bool, command: str) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._console = Console(stderr=True)
         self._live = shown and self._console.is_terminal
         self._lines = shown and not self._console.is_terminal
         self._stage = ""
-        columns = (TextColumn("{task.description:<20}"), BarColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._live)
+        self._command = command
+        columns = (
+            progress.TextColumn("{task.description:<20}"),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+        )
+        self._bar = progress.Progress(*columns, console=self._console, transient=True, disable=not self._live)
         self._task = self._bar.add_task("start", total=1.0)
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> "Progress":
         self._bar.start()
         return self
 
@@ -99,11 +104,11 @@ class _Progress:
         self._bar.update(self._task, description=stage, completed=share)
         name = stage.split()[0]
         if self._lines and name != self._stage:
-            self._console.print(f"g6 day: {stage}", highlight=False)
+            self._console.print(f"{self._command}: {stage}", highlight=False)
         self._stage = name
 
 
-def _print(summary: dict[str, Any], page: Path, seconds: float) -> None:
+def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     """The day for people: what was collected, judged, refused, traded and picked."""
     from rich.console import Console
 
@@ -127,8 +132,8 @@ def _print(summary: dict[str, Any], page: Path, seconds: float) -> None:
     console.print(f"net P&L    [bold]Rs {rupees_text(summary['net_pnl_paise'])}[/]")
     for pick in summary["picks"]:
         console.print(f"pick       {pick['tradingsymbol']}, score {pick['score']:.0f}: {'; '.join(pick['reasons'])}")
-    for alert in summary["alerts"]:
-        console.print(f"[yellow]alert      {alert}[/]")
+    for event in summary["risk_events"]:
+        console.print(f"event      {event}")
     failed = [check for check in summary["checks"] if not check["passed"]]
     console.print(f"checks     {len(summary['checks']) - len(failed)} of {len(summary['checks'])} passed")
     for check in failed:

@@ -1,32 +1,27 @@
 """A whole trading day in one process: the world, the stages in their order, and what came of it."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from g6_core.adapters.files import plain, write_atomic
-from g6_core.adapters.journal import file_sha256
+from g6_core.adapters.files import write_atomic
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.world import MODELLED, Simulated, claim_day, open_world
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError, UserError
-from g6_core.domain.ist import MINUTE_MS, ist_clock, utc_text
+from g6_core.domain.ist import ist_clock
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
-from g6_core.sim.exchange import Exchange
 from g6_core.sim.feed import SimFeed
 from g6_core.sim.source import MarketSource
-from g6_core.sim.transport import connect
 
-BEFORE_OPEN_MS = 30 * MINUTE_MS
-MODELLED = "modelled"
 Progress = Callable[[str, float], None]
 
 
@@ -94,7 +89,7 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
     source = make_source(request, rules, today)
     day, paths = source.trade_date, DataPaths(request.data_dir)
     check_against_rules(settings, rules, day)
-    _claim(paths, day, source.label, request.seed)
+    claim_day(paths, day, Simulated(source.label, request.seed), rules.underlyings)
     with Ledger.open(paths.ledger) as ledger:
         ledger.clear_day(day)
         return _run(request, settings, rules, source, paths, ledger, progress)
@@ -110,17 +105,8 @@ def _run(
     progress: Progress,
 ) -> DayResult:
     day, underlyings = source.trade_date, source.underlyings
-    clock = VirtualClock(source.session.open_ms - BEFORE_OPEN_MS)
-    exchange = Exchange(
-        source,
-        rules,
-        clock,
-        seed=request.seed,
-        cash_paise=settings.capital_paise,
-        order_latency_ms=settings.simulation.order_latency_ms,
-        latency_jitter_ms=settings.simulation.latency_jitter_ms,
-    )
-    kite = connect(exchange)
+    world = open_world(source, rules, settings, request.seed)
+    kite, clock = world.kite, world.clock
     progress("prepare", 0.0)
     pack = stage("prepare")(
         kite, settings, rules, paths, day, underlyings, source_label=source.label, seed=request.seed
@@ -132,19 +118,17 @@ def _run(
         span = source.session.close_ms - source.session.open_ms
         progress(f"session {ist_clock(cycle.time_ms)}", (cycle.time_ms - source.session.open_ms) / span)
 
-    spot_kind = getattr(source, "spot_kind", "index")
     collecting = stage("collect")(
-        kite, clock, settings, rules, paths, day, source.instruments, underlyings, on_cycle, index_kind=spot_kind
+        kite, clock, settings, rules, paths, day, source.instruments, underlyings, on_cycle, index_kind=world.spot_kind
     )
-    trading = stage("trade")(kite, SimFeed(exchange), clock, settings.engine_params(), rules, paths, ledger, day)
-    collected, traded = run_together(clock, [collecting, trading])
+    trading = stage("trade")(kite, SimFeed(world.exchange), clock, settings.engine_params(), rules, paths, ledger, day)
+    run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
     progress("reconcile", 1.0)
     checks = stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings)
     progress("score", 1.0)
-    scored = stage("score")(paths, ledger, settings, rules, day, underlyings)
-    summary = _summary(request, source, collected, traded, checks, scored, paths)
-    write_atomic(paths.summary, (json.dumps(summary, indent=2, sort_keys=True) + "\n").encode())
+    stage("score")(paths, ledger, settings, rules, day, underlyings)
+    summary = stage("summary")(paths, ledger, rules, day, underlyings, source_label=source.label, seed=request.seed)
     return DayResult(summary, all(check.passed for check in checks))
 
 
@@ -163,66 +147,8 @@ def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]
     return results
 
 
-def _claim(paths: DataPaths, day: date, label: str, seed: int) -> None:
-    """Make the data directory ours for a simulated `day`; an earlier simulated run of that day is cleared."""
-    from g6_core.adapters.csv_sink import clear_day
-
-    marker = paths.root / "simulated.json"
-    try:
-        paths.root.mkdir(parents=True, exist_ok=True)
-        known = json.loads(marker.read_text()) if marker.exists() else {}
-        if paths.journal(day).exists() and str(day) not in known:
-            raise DataError(
-                f"{paths.root}: holds a journal of {day} that no simulated day wrote; choose another --data-dir"
-            )
-        known[str(day)] = {"source": label, "seed": seed}
-        write_atomic(marker, (json.dumps(known, indent=2, sort_keys=True) + "\n").encode())
-        paths.journal(day).unlink(missing_ok=True)
-        clear_day(paths, day)
-    except OSError as error:
-        raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error
-    except json.JSONDecodeError as error:
-        raise DataError(f"{marker}: not JSON ({error}); remove it or choose another --data-dir") from error
-
-
 def _use_pack(given: Path, place: Path) -> None:
     try:
         write_atomic(place, given.read_bytes())
     except OSError as error:
         raise DataError(f"{given}: {error.strerror or error}; name a day pack that exists") from error
-
-
-def _summary(
-    request: DayRequest, source: MarketSource, collected: Any, traded: Any, checks: Any, scored: Any, paths: DataPaths
-) -> dict[str, Any]:
-    """The machine-readable summary; nothing in it depends on this machine or on when it ran."""
-    trades = [asdict(trade) for trade in traded.trades if trade.exit_ms]
-    summary = {
-        "date": source.trade_date,
-        "indices": list(source.underlyings),
-        "source": source.label,
-        "seed": request.seed,
-        "cycles": collected.cycles,
-        "rows": collected.rows,
-        "coverage_pct": round(collected.coverage_pct, 4),
-        "coverage": {
-            "live": collected.coverage.live,
-            "stale": collected.coverage.stale,
-            "missing": collected.coverage.missing,
-            "no_contract": collected.coverage.no_contract,
-            "minutes_missing": [utc_text(time_ms) for time_ms in collected.coverage.minutes_missing],
-        },
-        "signals": traded.signals,
-        "decisions": traded.decisions,
-        "refusals": traded.refusals,
-        "no_signal": traded.no_signal,
-        "trades": trades,
-        "charges_paise": sum(trade["charges_paise"] for trade in trades),
-        "net_pnl_paise": sum(trade["net_pnl_paise"] for trade in trades),
-        "picks": [{"underlying": name, **asdict(pick)} for name, found in scored.picks.items() for pick in found.picks],
-        "checks": [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in checks],
-        "alerts": list(traded.alerts),
-        "state_sha256": traded.state_sha256,
-        "journal_sha256": file_sha256(paths.journal(source.trade_date)),
-    }
-    return plain(summary)  # type: ignore[no-any-return]

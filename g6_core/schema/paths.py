@@ -37,9 +37,9 @@ class DataPaths:
         """Strategy scores after the close of `day`."""
         return self.root / "state" / "scores" / f"{day}.json"
 
-    def lake(self, day: date) -> Path:
-        """Every collected option row of the day: an Arrow stream, one batch a cycle."""
-        return self.root / "lake" / "options" / f"{day}.arrows"
+    def lake(self, day: date, underlying: str) -> Path:
+        """Every collected option row of an index and day: an Arrow stream, one batch a cycle."""
+        return self.root / "lake" / "options" / underlying / f"{day}.arrows"
 
     def csv_options(self, underlying: str, expiry_code: str, offset: int, day: date) -> Path:
         """One contract pair by its distance from the money."""
@@ -53,14 +53,28 @@ class DataPaths:
         """Write-ahead journal of the trading side."""
         return self.root / "journal" / f"{day}.g6j"
 
+    def trade_report(self, day: date) -> Path:
+        """What the trading side says it did on `day`, in figures."""
+        return self.root / "state" / "trade_report" / f"{day}.json"
+
+    @property
+    def sidecar_lock(self) -> Path:
+        """Held by the one process that trades in this directory."""
+        return self.root / "state" / "sidecar.lock"
+
+    @property
+    def control_token(self) -> Path:
+        """Bearer token of the running sidecar's control port, for this user only."""
+        return self.root / "state" / "control.token"
+
     @property
     def ledger(self) -> Path:
         """Signals, decisions, orders, fills and trades, in SQL."""
         return self.root / "ledger.sqlite"
 
-    def reconciliation(self, day: date) -> Path:
-        """What the evening's comparison found."""
-        return self.root / "state" / "reconciliation" / f"{day}.json"
+    def reconciliation(self, day: date, part: str) -> Path:
+        """What the evening's comparison found; `part` is an index, or `orders`."""
+        return self.root / "state" / "reconciliation" / part / f"{day}.json"
 
     @property
     def summary(self) -> Path:
@@ -69,5 +83,19 @@ class DataPaths:
 
     @property
     def report(self) -> Path:
-        """What happened, for people."""
+        """What happened on the newest day, for people."""
         return self.root / "day_report.html"
+
+    def report_of(self, day: date) -> Path:
+        """The page of any day."""
+        return self.root / "reports" / f"{day}.html"
+
+    @property
+    def simulated(self) -> Path:
+        """Which days are simulated, and from what."""
+        return self.root / "simulated.json"
+
+    @property
+    def shared_lock(self) -> Path:
+        """Held while a document that several indices share is read, changed and written."""
+        return self.root / "state" / ".shared.lock"

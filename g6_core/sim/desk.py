@@ -8,11 +8,12 @@ from g6_core.domain.instruments import Instrument
 from g6_core.domain.money import rupees_text
 from g6_core.domain.orders import OrderType, Side, Status
 from g6_core.sim.checks import MODIFICATIONS_MAX, check_product, trigger_side_problem
+from g6_core.sim.kite_shapes import Json
 from g6_core.sim.matching import protected_limit
-from g6_core.sim.order_form import AUTOMATIC_PROTECTION, parse_change, parse_order
+from g6_core.sim.order_form import AUTOMATIC_PROTECTION, parse_change, parse_order, parse_slices
 from g6_core.sim.order_log import OrderLog
 from g6_core.sim.order_state import Change, SimOrder
-from g6_core.sim.refusals import kite_error, rejection
+from g6_core.sim.refusals import KiteError, error_json, kite_error, rejection
 from g6_core.sim.source import MarketSource
 from g6_core.sim.venue import Request, Venue
 
@@ -25,9 +26,10 @@ class OrderDesk:
         self._rules = rules
         self._log = log
         self._venue = venue
+        self._parents = 0
         self._sessions: dict[tuple[str, object], Session] = {}
 
-    def place(self, variety: str, params: Mapping[str, str]) -> str:
+    def place(self, variety: str, params: Mapping[str, str], parent_id: str = "") -> str:
         """Order id of an accepted form. Risk checks may have REJECTED the order by the time this returns."""
         now_ms = self._venue.now_ms
         ticket = parse_order(variety, params, self._source.instruments, self._rules, now_ms)
@@ -52,6 +54,7 @@ class OrderDesk:
             open_ms=session.open_ms,
             close_ms=session.close_ms,
             protection_pct=protection_pct,
+            parent_id=parent_id,
         )
         problem, raw_problem = self._risk_problem(order)
         self._log.add(order)
@@ -62,6 +65,34 @@ class OrderDesk:
         self._log.step(order, Status.OPEN_PENDING)
         self._venue.send(Request.NEW, order)
         return order.order_id
+
+    def place_sliced(self, variety: str, params: Mapping[str, str]) -> Json:
+        """Place an order in slices of at most the freeze quantity: the parent's id and what became of each child.
+
+        An order that needs no slicing is placed as it is. What is wrong with the first slice is wrong with the order.
+        """
+        form = {**params, "autoslice": "false"}
+        quantities = parse_slices(form, self._source.instruments, self._rules, self._venue.now_ms)
+        if len(quantities) == 1:
+            return {"order_id": self.place(variety, form)}
+        self._parents += 1
+        parent_id = f"{self._source.trade_date:%y%m%d}9{self._parents:08d}"
+        children: list[Json] = []
+        for quantity in quantities:
+            try:
+                order_id = self.place(variety, form | {"quantity": str(quantity)}, parent_id)
+            except KiteError as error:
+                if not children:
+                    raise
+                children.append({"error": error_json(error)})
+                continue
+            child = self._log.orders[order_id]
+            if child.status is Status.REJECTED:
+                refused = KiteError(400, "MarginException", child.message)
+                children.append({"error": error_json(refused)})
+            else:
+                children.append({"order_id": order_id})
+        return {"order_id": parent_id, "children": children}
 
     def modify(self, order_id: str, params: Mapping[str, str]) -> str:
         """Send a modification on its way; `quantity` is the new total. The outcome shows in the order book."""

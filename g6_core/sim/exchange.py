@@ -17,8 +17,10 @@ from g6_core.sim import kite_quotes
 from g6_core.sim import kite_shapes as shapes
 from g6_core.sim.account import Account
 from g6_core.sim.desk import OrderDesk
+from g6_core.sim.historical import Candle, Window, candles
 from g6_core.sim.kite_shapes import Json
 from g6_core.sim.limits import RateLimiter
+from g6_core.sim.margins import Calculator
 from g6_core.sim.order_log import OrderLog
 from g6_core.sim.order_state import SimTrade
 from g6_core.sim.refusals import kite_error
@@ -49,6 +51,7 @@ class Exchange:
     ) -> None:
         day = source.trade_date
         self.source = source
+        self.seed = seed
         self.clock = clock
         self.limits = RateLimiter()
         self._log = OrderLog(Account(cash_paise), lambda exchange: rules.charge_rates(exchange, day))
@@ -86,6 +89,10 @@ class Exchange:
         self._logged_in = False
         return True
 
+    def expire_session(self) -> None:
+        """Let the access token end now, as at 06:00 or after a login elsewhere; the next login revives it."""
+        self._logged_in = False
+
     def authorise(self, header: str) -> None:
         """Check an Authorization header."""
         if not self._logged_in or header != f"token {shapes.API_KEY}:{self._access_token}":
@@ -120,6 +127,13 @@ class Exchange:
         tokens = np.array([instrument.token for instrument in known], np.int64)
         return known, self.source.quotes(tokens, self._now())
 
+    def candles(self, token: int, window: Window) -> dict[str, list[Candle]]:
+        """Historical candles of today; other days are not simulated and have none."""
+        instrument = self.source.instruments.by_token(token)
+        if instrument is None:
+            raise kite_error("bad_field", field="instrument_token")
+        return {"candles": candles(self.source, instrument, window, self._now())}
+
     def ticks(self, tokens: NDArray[np.int64]) -> NDArray[np.void]:
         """TICK rows of the tokens that have data now: stands in for the streaming feed."""
         return ticks_of(self.source.quotes(tokens, self._now()))
@@ -130,6 +144,11 @@ class Exchange:
         """Order id; the outcome shows in the order book."""
         self._now()
         return self._desk.place(variety, params)
+
+    def place_sliced(self, params: Mapping[str, str], variety: str = "regular") -> Json:
+        """Parent order id and children of an order that is sliced at the freeze quantity."""
+        self._now()
+        return self._desk.place_sliced(variety, params)
 
     def modify(self, order_id: str, params: Mapping[str, str]) -> str:
         """Order id; the outcome shows in the order book."""
@@ -196,6 +215,17 @@ class Exchange:
             "commodity": shapes.margins(Account(0), 0, enabled=False),
         }
         return funds if segment is None else funds[segment]
+
+    def calculator(self) -> Calculator:
+        """Margins and charges as things stand now."""
+        now_ms = self._now()
+        held = {token: position.quantity for (token, _), position in self._log.account.positions.items()}
+        return Calculator(
+            self.source.instruments,
+            held,
+            lambda instrument: int(self._venue.row(instrument, now_ms)["ltp_paise"]),
+            self._log.rates_of,
+        )
 
     def profile(self) -> Json:
         """The client."""

@@ -12,6 +12,8 @@ from g6_core.sim.exchange import Exchange
 class SimFeed:
     """What a ticker connection would deliver, read straight from the exchange at the current virtual time."""
 
+    connected = True
+
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._tokens = np.zeros(0, np.int64)

@@ -133,7 +133,7 @@ def order_row(order: SimOrder) -> Json:
         "placed_by": USER_ID,
         "order_id": order.order_id,
         "exchange_order_id": order.exchange_order_id or None,
-        "parent_order_id": None,
+        "parent_order_id": order.parent_id or None,
         "status": str(order.status),
         "status_message": order.message or None,
         "status_message_raw": order.raw_message or order.message or None,

@@ -10,6 +10,7 @@ class Bucket(StrEnum):
     """Requests that share a limit."""
 
     QUOTE = "quote"
+    HISTORICAL = "historical"
     ORDER = "order"
     OTHER = "other"
 
@@ -17,6 +18,7 @@ class Bucket(StrEnum):
 DAY_MS = 24 * 60 * MINUTE_MS
 LIMITS: Mapping[Bucket, tuple[tuple[int, int], ...]] = {
     Bucket.QUOTE: ((1, SECOND_MS),),
+    Bucket.HISTORICAL: ((3, SECOND_MS),),
     Bucket.ORDER: ((10, SECOND_MS),),
     Bucket.OTHER: ((10, SECOND_MS),),
 }

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.ist import ist_date
 from g6_core.domain.money import paise, rupees_text
 from g6_core.domain.orders import OrderType, Product, Side, Validity
 from g6_core.sim.checks import check_prices, check_quantity, check_validity
@@ -13,6 +14,7 @@ from g6_core.sim.order_state import Change, SimOrder, Ticket
 from g6_core.sim.refusals import kite_error
 
 TAG_LENGTH_MAX = 20
+SLICES_MAX = 10
 PRICE_MAX_RUPEES = 1_000_000.0
 PAISA_TOLERANCE = 1e-6
 AUTOMATIC_PROTECTION = -1.0
@@ -54,6 +56,22 @@ def parse_order(
     return Ticket(
         instrument, side, quantity, product, order_type, validity, price, trigger, protection, params.get("tag", "")
     )
+
+
+def parse_slices(params: Mapping[str, str], book: InstrumentBook, rules: MarketRules, now_ms: int) -> tuple[int, ...]:
+    """Quantities that an order is sliced into: whole lots, none above the freeze quantity. Raises KiteError."""
+    instrument = book.by_key(f"{_text(params, 'exchange')}:{_text(params, 'tradingsymbol')}")
+    quantity = _whole(params, "quantity")
+    if instrument is None or not instrument.is_option or quantity <= 0:
+        return (quantity,)
+    if quantity % instrument.lot_size:
+        raise kite_error("lot_multiple", lot=instrument.lot_size)
+    freeze = rules.freeze_quantity(instrument.underlying, ist_date(now_ms))
+    largest = freeze // instrument.lot_size * instrument.lot_size
+    if quantity > largest * SLICES_MAX:
+        raise kite_error("slices", quantity=quantity, most=SLICES_MAX)
+    whole, rest = divmod(quantity, largest)
+    return (largest,) * whole + ((rest,) if rest or not whole else ())
 
 
 def parse_change(

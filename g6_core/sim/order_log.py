@@ -29,7 +29,7 @@ class OrderLog:
         self.live: dict[str, SimOrder] = {}
         self.trades: list[SimTrade] = []
         self._updates: deque[Json] = deque(maxlen=UPDATES_MAX)
-        self._rates_of = rates_of
+        self.rates_of = rates_of
 
     def add(self, order: SimOrder) -> None:
         """Enter a new order with its first history row."""
@@ -56,7 +56,7 @@ class OrderLog:
         order.filled_quantity += quantity
         order.filled_value_paise += price_paise * quantity
         order.updated_ms = time_ms
-        self.account.apply_fill(order, quantity, price_paise, self._rates_of(order.instrument.exchange))
+        self.account.apply_fill(order, quantity, price_paise, self.rates_of(order.instrument.exchange))
         self.trades.append(
             SimTrade(
                 trade_id=f"{len(self.trades) + 1:08d}",

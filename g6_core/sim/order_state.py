@@ -59,6 +59,7 @@ class SimOrder:
     open_ms: int
     close_ms: int
     protection_pct: float = 0.0
+    parent_id: str = ""
     status: Status = Status.PUT_ORDER_REQ_RECEIVED
     message: str = ""
     raw_message: str = ""

@@ -90,6 +90,10 @@ REFUSALS: Mapping[str, Refusal] = {
     "limit_to_sl": Refusal(API, "A {old} order cannot be changed to {new}."),
     "below_filled": Refusal(API, "Quantity {quantity} is not above the filled quantity {filled}."),
     "too_many_instruments": Refusal(API, "Too many instruments: {count}; at most {most} per request."),
+    "window": Refusal(API, "interval exceeds max limit: {days} days"),
+    "window_order": Refusal(API, "`from` cannot be after `to`."),
+    "slices": Refusal(API, "Quantity {quantity} needs more than {most} slices."),
+    "no_json": Refusal(API, "The body is not JSON."),
     "no_route": Refusal(API, "Route not found", 404, "GeneralException"),
     "no_method": Refusal(API, "Method not allowed", 405, "GeneralException"),
     "closed_on_arrival": Refusal(EXCHANGE, "The market is closed for this contract."),
@@ -113,3 +117,8 @@ def rejection(row: str, **values: object) -> str:
     refusal = REFUSALS[row]
     assert refusal.where is not Where.API, row
     return refusal.message.format(**values)
+
+
+def error_json(error: KiteError) -> dict[str, object]:
+    """An error inside of a reply that is no error itself: one slice of an order."""
+    return {"code": error.http_status, "error_type": error.error_type, "message": error.message, "data": None}

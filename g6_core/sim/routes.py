@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from g6_core.sim.exchange import Exchange
+from g6_core.sim.historical import Window
 from g6_core.sim.limits import Bucket
 from g6_core.sim.refusals import KiteError, kite_error
 
@@ -29,16 +30,24 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A matched request: the exchange, the parts of the path, the query (lists) and the form (last value wins)."""
+    """A matched request: the exchange, parts of the path, query (lists), form (last value wins), raw body."""
 
     exchange: Exchange
     path: Mapping[str, str]
     query: Query
     form: Form
+    body: bytes
 
     def first(self, name: str) -> str:
         """First value of a query parameter, or ""."""
         return next(iter(self.query.get(name, ())), "")
+
+    def json(self) -> Any:
+        """The body of the few routes that take JSON."""
+        try:
+            return msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            raise kite_error("no_json") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,27 @@ class Route:
 
 def _route(method: str, path: str, answer: Callable[[Call], Any], bucket: Bucket = Bucket.OTHER, **more: bool) -> Route:
     return Route(method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), answer, bucket, **more)
+
+
+def _place(call: Call) -> dict[str, Any]:
+    if call.form.get("autoslice") == "true":
+        return call.exchange.place_sliced(call.form, call.path["variety"])
+    return _order_id(call.exchange.place(call.form, call.path["variety"]))
+
+
+def _candles(call: Call) -> dict[str, Any]:
+    texts = [call.first(name) for name in ("from", "to", "continuous", "oi")]
+    token = call.path["token"]
+    if not token.isdecimal():
+        raise kite_error("bad_field", field="instrument_token")
+    return call.exchange.candles(int(token), Window.of(call.path["interval"], *texts))
+
+
+def _basket(call: Call) -> dict[str, Any]:
+    # The client writes Python's True into the query.
+    consider = call.first("consider_positions").lower() != "false"
+    compact = call.first("mode") == "compact"
+    return call.exchange.calculator().basket_margins(call.json(), consider_positions=consider, compact=compact)
 
 
 def _order_id(order_id: str) -> dict[str, str]:
@@ -83,7 +113,7 @@ ROUTES: tuple[Route, ...] = (
     _route(
         "POST",
         "/orders/{variety}",
-        lambda c: _order_id(c.exchange.place(c.form, c.path["variety"])),
+        _place,
         Bucket.ORDER,
         places_order=True,
     ),
@@ -103,13 +133,27 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/orders/{order_id}/trades", lambda c: c.exchange.order_trades(c.path["order_id"])),
     _route("GET", "/trades", lambda c: c.exchange.trades()),
     _route("GET", "/portfolio/positions", lambda c: c.exchange.positions()),
+    _route("GET", "/instruments/historical/{token}/{interval}", _candles, Bucket.HISTORICAL),
+    _route("POST", "/margins/orders", lambda c: c.exchange.calculator().order_margins(c.json())),
+    _route("POST", "/margins/basket", _basket),
+    _route("POST", "/charges/orders", lambda c: c.exchange.calculator().contract_note(c.json())),
 )
 
 
 def handle(
-    exchange: Exchange, method: str, path: str, query: Query, form: Form, headers: Mapping[str, str]
+    exchange: Exchange,
+    method: str,
+    path: str,
+    query: Query,
+    form: Form,
+    headers: Mapping[str, str],
+    body: bytes = b"",
+    *,
+    limits_ms: int | None = None,
 ) -> Response:
     """Answer one request at the clock's time. `headers` has the Authorization header under that name.
+
+    `body` is what a JSON route reads; `limits_ms` is the time that rate limits are counted in, the clock's by default.
 
     Errors become Kite's error bodies: 400 bad parameters, 403 session, 404 path, 405 method, 429 rate.
     """
@@ -117,17 +161,23 @@ def handle(
     exchange.advance(now_ms)
     try:
         route, parts = _find(method, path)
-        if not exchange.limits.admit(route.bucket, now_ms, places_order=route.places_order):
+        counted_ms = now_ms if limits_ms is None else limits_ms
+        if not exchange.limits.admit(route.bucket, counted_ms, places_order=route.places_order):
             raise kite_error("too_many_requests")
         if not route.public:
             exchange.authorise(headers.get("Authorization", ""))
-        data = route.answer(Call(exchange, parts, query, form))
+        data = route.answer(Call(exchange, parts, query, form, body))
     except KiteError as error:
-        body = {"status": "error", "message": error.message, "error_type": error.error_type}
-        return Response(error.http_status, JSON, msgspec.json.encode(body))
+        return refusal(error)
     if isinstance(data, bytes):
         return Response(200, CSV, data)
     return Response(200, JSON, msgspec.json.encode({"status": "success", "data": data}))
+
+
+def refusal(error: KiteError) -> Response:
+    """Kite's error body."""
+    body = {"status": "error", "message": error.message, "error_type": error.error_type}
+    return Response(error.http_status, JSON, msgspec.json.encode(body))
 
 
 def _find(method: str, path: str) -> tuple[Route, dict[str, str]]:

@@ -38,14 +38,15 @@ class SimTransport(BaseAdapter):
         """Answer one prepared request."""
         url = urlsplit(request.url or "")
         body = request.body or ""
-        form = body.decode() if isinstance(body, bytes) else str(body)
+        text = body.decode() if isinstance(body, bytes) else str(body)
         answer = handle(
             self._exchange,
             request.method or "",
             str(url.path),
             parse_qs(str(url.query), keep_blank_values=True),
-            dict(parse_qsl(form, keep_blank_values=True)),
+            dict(parse_qsl(text, keep_blank_values=True)),
             request.headers,
+            text.encode(),
         )
         response = requests.Response()
         response.status_code = answer.status

@@ -40,6 +40,10 @@ class IndexPlan:
         """Distinct expiries, nearest first."""
         return tuple(sorted({expiry for expiry in self.codes.values() if expiry is not None}))
 
+    def is_open(self, time_ms: int) -> bool:
+        """Whether the index trades at that time."""
+        return self.session.open_ms <= time_ms < self.session.close_ms
+
     def wanted_keys(self, asked: Mapping[str, object] | set[str]) -> list[str]:
         """Keys of the index and its universe; of the whole nearest chain when the index alone gave no money."""
         keys = [self.index_row.kite_key]

@@ -70,11 +70,10 @@ def gather(
     day: date,
     summary: Mapping[str, object],
 ) -> DayFacts:
-    """Read the day's ledger, lake, reconciliation, scores and picks; each of the files may be missing or damaged."""
+    """Read the day's ledger, lakes, reconciliation, scores and picks; each of the files may be missing or damaged."""
     notes: list[str] = []
     kept = ledger.day(day)
-    chain = _chain(paths.lake(day), notes)
-    reconciliation = _document(paths.reconciliation(day), Reconciliation, "the reconciliation", notes)
+    chain = _chain(paths, rules, day, notes)
     names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions)}
     underlyings = tuple(name for name in rules.underlyings if name in names)
     exchange = rules.index(underlyings[0] if underlyings else rules.underlyings[0]).option_exchange
@@ -87,7 +86,7 @@ def gather(
         exits=settings.engine_params().exits,
         ledger=kept,
         chain=chain,
-        checks=reconciliation.checks if reconciliation is not None else (),
+        checks=_checks(paths, rules, day, notes),
         scores=_document(paths.scores(day), Scores, "the scores", notes),
         picks=_document(paths.picks(rules.next_trading_day(day)), Picks, "the picks", notes),
         notes=tuple(notes),
@@ -130,11 +129,28 @@ def number_text(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.4f}".rstrip("0")
 
 
-def _chain(path: Path, notes: list[str]) -> pl.DataFrame:
-    try:
-        rows = read_lake(path, CHAIN_COLUMNS)
-    except DataError as error:
-        notes.append(str(error))
+def _checks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> tuple[Check, ...]:
+    """The kept checks of every index and of the orders, in this order."""
+    found = [paths.reconciliation(day, part) for part in (*rules.underlyings, "orders")]
+    # Without any document the last one stands for all of them, so that the page says it once.
+    documents = [
+        _document(path, Reconciliation, "the reconciliation", notes)
+        for path in [path for path in found if path.exists()] or found[-1:]
+    ]
+    return tuple(check for one in documents if one is not None for check in one.checks)
+
+
+def _chain(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> pl.DataFrame:
+    known = [paths.lake(day, name) for name in rules.underlyings]
+    rows_of = []
+    for path in [path for path in known if path.exists()] or known[:1]:
+        try:
+            rows_of.append(read_lake(path, CHAIN_COLUMNS))
+        except DataError as error:
+            notes.append(str(error))
+    if rows_of:
+        rows = pl.concat(rows_of)
+    else:
         columns: dict[str, pl.DataType] = {name: pl.Float64() for name in CHAIN_COLUMNS}
         text = ("index", "expiry_code", "spot_kind", "call_status", "put_status", "call_symbol", "put_symbol")
         columns |= {name: pl.String() for name in text}

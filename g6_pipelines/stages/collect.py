@@ -1,10 +1,10 @@
-"""The collect stage: one cycle per interval through the session, into the lake first, then into the CSV files."""
+"""The collect stage: one cycle per interval through the session, into the lakes first, then into the CSV files."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 from kiteconnect import KiteConnect
 
@@ -90,8 +90,8 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day; yields the next time (ms) at which it wants to be resumed.
 
-    Cycles already in the lake are not collected again: the CSV files are caught up from it and the cycles
-    between are written as missing. `index_kind` is what the broker's index row stands for (`SpotKind`): a
+    Cycles already in the lake of an index are not collected again: the CSV files are caught up from it and the
+    cycles between are written as missing. `index_kind` is what the broker's index row stands for (`SpotKind`): a
     recorded chain has no index, its source serves the parity forward in that place.
     Raises DataError when the data directory cannot be written or holds another schema.
     """
@@ -105,24 +105,25 @@ def collect(
     spacing = CallSpacing(clock)
     tally, reasons = CoverageTally(), Counter[str]()
     row_count = calls = keys_missing = 0
-    with Lake.open(paths.lake(day), OPTION_COLUMNS) as lake:
+    with _lakes(paths, day, underlyings) as lakes:
         sink = CsvSink(paths, day)
-        done = _catch_up(lake.path, sink, tally)
+        done = {name: _catch_up(lake, sink, tally) for name, lake in lakes.items()}
         for time_ms in cycle_times(plans, interval_ms):
-            if time_ms in done:
+            active = [plan for plan in plans if plan.is_open(time_ms) and time_ms not in done[plan.underlying]]
+            if not active:
                 continue
             moment = Moment(time_ms, interval_ms)
-            active = [plan for plan in plans if plan.session.open_ms <= time_ms < plan.session.close_ms]
             if clock.now_ms() < time_ms:
                 yield time_ms
             if clock.now_ms() < time_ms + interval_ms:
                 fetched = yield from _fetch_cycle(kite, clock, spacing, active, moment)
             else:
                 fetched = _Fetched(reasons=[NOT_RUNNING])
-            rows = [
-                row for plan in active for row in plan.rows(plan.locate(fetched.quotes, moment), fetched.quotes, moment)
-            ]
-            lake.append([row.cells() for row in rows])
+            rows: list[OptionRow] = []
+            for plan in active:
+                own = plan.rows(plan.locate(fetched.quotes, moment), fetched.quotes, moment)
+                lakes[plan.underlying].append([row.cells() for row in own])
+                rows += own
             sink.append(rows, overviews_of(rows))
             report = _cycle_report(rows, fetched, moment, tally)
             row_count += report.rows
@@ -133,14 +134,14 @@ def collect(
                 on_cycle(report)
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
-            rows=row_count + sum(done.values()),
+            rows=row_count + sum(rows_at for times in done.values() for rows_at in times.values()),
             calls=calls,
             coverage=tally.total(),
             coverage_by_code=tally.by_code(),
             keys_missing=keys_missing,
             reasons=dict(reasons),
-            resumed_cycles=len(done),
-            dropped_bytes=lake.healed.dropped_bytes,
+            resumed_cycles=len({time_ms for times in done.values() for time_ms in times}),
+            dropped_bytes=sum(lake.healed.dropped_bytes for lake in lakes.values()),
             healed_files=sink.healed_files,
         )
 
@@ -151,10 +152,20 @@ def cycle_times(plans: Sequence[IndexPlan], interval_ms: int) -> range:
     return range(opens, max(plan.session.close_ms for plan in plans), interval_ms)
 
 
-def _catch_up(path: Path, sink: CsvSink, tally: CoverageTally) -> dict[int, int]:
-    """Rows by time of the cycles in the lake, after the CSV files have been given whatever they lack of them."""
+@contextmanager
+def _lakes(paths: DataPaths, day: date, underlyings: Sequence[str]) -> Iterator[Mapping[str, Lake]]:
+    """The lake of each index, open for writing."""
+    with ExitStack() as opened:
+        yield {
+            name: opened.enter_context(Lake.open(paths.lake(day, name), OPTION_COLUMNS))
+            for name in dict.fromkeys(underlyings)
+        }
+
+
+def _catch_up(lake: Lake, sink: CsvSink, tally: CoverageTally) -> dict[int, int]:
+    """Rows by time of the cycles in a lake, after the CSV files have been given whatever they lack of them."""
     done: dict[int, int] = {}
-    for cells in lake_cycles(path):
+    for cells in lake_cycles(lake.path):
         rows = [OptionRow.of_cells(row) for row in cells]
         tally.add(rows)
         sink.append(rows, overviews_of(rows))

@@ -57,7 +57,7 @@ def closing_trend(decisions: Sequence[DecisionRecord], underlying: str) -> str:
 
 
 def pick_index(
-    chain: pl.DataFrame,
+    rows: pl.DataFrame,
     book: InstrumentBook,
     rules: MarketRules,
     params: EngineParams,
@@ -67,8 +67,6 @@ def pick_index(
     day: date,
 ) -> IndexPicks:
     """Picks of one underlying from the collected rows of `day` (`CHAIN_COLUMNS`), or the reason for having none."""
-    of_index = pl.col("index") == underlying
-    rows = chain.filter(of_index) if chain["index"].n_unique() > 1 else chain
     none = IndexPicks(
         underlying=underlying,
         reason="",

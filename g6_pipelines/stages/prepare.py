@@ -1,21 +1,30 @@
 """The prepare stage: the dump before the open, checked against the dated rules, to expiries.json and the day pack."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any
 
 from kiteconnect import KiteConnect
 
-from g6_core.adapters.day_pack_store import load_picks, save_day_pack, save_expiries, sealed
-from g6_core.adapters.files import canonical_json, sha256_hex
-from g6_core.adapters.instrument_store import save_dump
+from g6_core.adapters.day_pack_store import (
+    load_day_pack,
+    load_expiries,
+    load_picks,
+    save_day_pack,
+    save_expiries,
+    sealed,
+)
+from g6_core.adapters.files import held
+from g6_core.adapters.instrument_store import load_book, save_dump
 from g6_core.adapters.iv_history import load_iv_history
+from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.kite_market import fetch_instruments, instruments_from_kite
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
-from g6_core.domain.errors import ConfigError, DataError
+from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.schema.day_pack import DAY_PACK_VERSION, PACKED_EXPIRIES, DayPack, IndexPack, IvPoint, PackedExpiry
@@ -23,6 +32,22 @@ from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries, IndexExpiries
 from g6_core.schema.paths import DataPaths
 
 EXAMPLES_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDump:
+    """The dump of a day as it lies on disk: its wanted underlyings, and the hash of the file."""
+
+    book: InstrumentBook
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a day's quotes come from: kind of source (`kite`, `modelled`, `recorded`) and seed."""
+
+    label: str
+    seed: int
 
 
 def prepare(
@@ -45,37 +70,113 @@ def prepare(
     rules.require_trading_day(day)
     for name in underlyings:
         rules.index(name)
-        if name not in settings.indices:
-            raise ConfigError(f"config/g6.yaml: indices.{name}: missing; add it, or choose another index")
+        settings.index(name)
+    dump = store_dump(kite, rules, paths, day, underlyings)
+    origin = Origin(source_label, seed)
+    publish_expiries(dump, rules, paths, day, underlyings, origin, keep_others=False)
+    return publish_day_pack(dump, settings, rules, paths, day, underlyings, origin, keep_others=False)
+
+
+def store_dump(
+    kite: KiteConnect, rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str]
+) -> StoredDump:
+    """Fetch the dump of every exchange that the underlyings need and keep it as it came, right or wrong."""
     rows = fetch_dump(kite, rules, underlyings)
     book = instruments_from_kite(rows, rules, underlyings)
-    problems = failed(check_dump(book, rules, day, underlyings))
-    if problems:
-        raise DataError("; ".join(f"{check.name}: {check.detail}" for check in problems))
-    dump_sha256 = sha256_hex(canonical_json(rows))
     save_dump(paths.instruments(day), rows)
-    expiries = resolve_expiries(book, rules, day, underlyings, source_label, dump_sha256)
-    save_expiries(paths.expiries, expiries)
-    history = load_iv_history(paths.iv_history, before=day)
-    pack = sealed(
-        DayPack(
+    return StoredDump(book, file_sha256(paths.instruments(day)))
+
+
+def stored_dump(rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str]) -> StoredDump:
+    """The dump that was kept for `day`. DataError when there is none."""
+    return StoredDump(load_book(paths.instruments(day), rules, underlyings), file_sha256(paths.instruments(day)))
+
+
+def publish_expiries(
+    dump: StoredDump,
+    rules: MarketRules,
+    paths: DataPaths,
+    day: date,
+    underlyings: Sequence[str],
+    origin: Origin,
+    *,
+    keep_others: bool,
+) -> Expiries:
+    """Resolve the expiry codes and write expiries.json, unless a newer day stands there already.
+
+    `keep_others` keeps what the same dump gave for other underlyings. DataError when the dump is not sound.
+    """
+    _require_sound(dump.book, rules, day, underlyings)
+    found = resolve_expiries(dump.book, rules, day, underlyings, origin.label, dump.sha256)
+    with held(paths.shared_lock):
+        known = _readable_expiries(paths)
+        if keep_others and known is not None and replace(known, indices={}) == replace(found, indices={}):
+            found = replace(found, indices=known.indices | found.indices)
+        if known is None or known.trade_date <= day:
+            save_expiries(paths.expiries, found)
+    return found
+
+
+def publish_day_pack(
+    dump: StoredDump,
+    settings: Settings,
+    rules: MarketRules,
+    paths: DataPaths,
+    day: date,
+    underlyings: Sequence[str],
+    origin: Origin,
+    *,
+    keep_others: bool,
+) -> DayPack:
+    """Write the day pack. `keep_others` keeps the underlyings that a pack of the same day, dump, source and
+    configuration already holds. DataError when the dump is not sound."""
+    _require_sound(dump.book, rules, day, underlyings)
+    codes = resolve_expiries(dump.book, rules, day, underlyings, origin.label, dump.sha256).indices
+    with held(paths.shared_lock):
+        history = load_iv_history(paths.iv_history, before=day)
+        pack = DayPack(
             version=DAY_PACK_VERSION,
             trade_date=day,
-            source_label=source_label,
-            seed=seed,
+            source_label=origin.label,
+            seed=origin.seed,
             config_sha256=settings.config_sha256,
-            dump_sha256=dump_sha256,
+            dump_sha256=dump.sha256,
             underlyings=tuple(underlyings),
             indices={
-                name: _index_pack(book, rules, day, name, expiries.indices[name], history.get(name, ()))
+                name: _index_pack(dump.book, rules, day, name, codes[name], history.get(name, ()))
                 for name in underlyings
             },
             picks=load_picks(paths.picks(day), day),
             sha256="",
         )
-    )
-    save_day_pack(paths.day_pack(day), pack)
+        pack = sealed(_with_others(pack, paths, rules) if keep_others else pack)
+        save_day_pack(paths.day_pack(day), pack)
     return pack
+
+
+def _with_others(pack: DayPack, paths: DataPaths, rules: MarketRules) -> DayPack:
+    """The pack with the underlyings of its predecessor that it does not bring itself; all in the rules' order."""
+    try:
+        known = load_day_pack(paths.day_pack(pack.trade_date), day=pack.trade_date, config_sha256=pack.config_sha256)
+    except DataError:
+        return pack
+    if (known.source_label, known.seed, known.dump_sha256) != (pack.source_label, pack.seed, pack.dump_sha256):
+        return pack
+    indices = known.indices | pack.indices
+    return replace(pack, underlyings=tuple(name for name in rules.underlyings if name in indices), indices=indices)
+
+
+def _readable_expiries(paths: DataPaths) -> Expiries | None:
+    try:
+        return load_expiries(paths.expiries)
+    except DataError:
+        return None
+
+
+def _require_sound(book: InstrumentBook, rules: MarketRules, day: date, underlyings: Sequence[str]) -> None:
+    problems = failed(check_dump(book, rules, day, underlyings))
+    if problems:
+        raise DataError("; ".join(f"{check.name}: {check.detail}" for check in problems))
 
 
 def fetch_dump(kite: KiteConnect, rules: MarketRules, underlyings: Sequence[str]) -> list[dict[str, Any]]:

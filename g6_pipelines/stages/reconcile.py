@@ -1,24 +1,28 @@
-"""The evening's comparison: collected data with itself, the ledger with the broker; kept as one document."""
+"""The evening's comparison: collected data with itself, the ledger with the broker; each kept as a document."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
+from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from g6_pipelines.stages.reconcile_orders import OrderBook, reconcile_orders
 
 RECONCILIATION_VERSION = 1
+ORDERS = "orders"
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What is kept in `paths.reconciliation(day)`."""
+    """What is kept in `paths.reconciliation(day, part)`."""
 
     version: int
     trade_date: date
@@ -37,19 +41,49 @@ def reconcile(
 ) -> tuple[Check, ...]:
     """All checks of the day, data first; also written as JSON and noted in the ledger's audit log.
 
-    A disagreement is a failed check, never an error. Raises DataError when the document cannot be written and
+    A disagreement is a failed check, never an error. Raises DataError when a document cannot be written and
     lets broker errors through.
     """
     checks = (
-        *reconcile_data(paths, settings, rules, day, underlyings),
-        *reconcile_orders(kite, ledger, rules, day),
+        *(check for name in underlyings for check in reconcile_index(paths, settings, rules, day, name)),
+        *reconcile_broker(kite, ledger, rules, paths, day),
     )
     bad = failed(checks)
-    document = Reconciliation(RECONCILIATION_VERSION, day, not bad, checks)
-    write_atomic(paths.reconciliation(day), canonical_json(document) + b"\n")
     close_ms = max(rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings)
     said = f"{len(checks) - len(bad)} of {len(checks)} checks passed"
     if bad:
         said += ": failed " + ", ".join(check.name for check in bad)
     ledger.audit(AuditEntry(day, close_ms, "reconcile", "checked", said))
     return checks
+
+
+def reconcile_index(
+    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
+) -> tuple[Check, ...]:
+    """The collected data of one index with itself; kept in its own document."""
+    return keep_checks(paths, day, underlying, reconcile_data(paths, settings, rules, day, (underlying,)))
+
+
+def reconcile_broker(
+    kite: OrderBook, ledger: Ledger, rules: MarketRules, paths: DataPaths, day: date
+) -> tuple[Check, ...]:
+    """The ledger with the broker's books; kept in its own document."""
+    return keep_checks(paths, day, ORDERS, reconcile_orders(kite, ledger, rules, day))
+
+
+def keep_checks(paths: DataPaths, day: date, part: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """Write the checks of a part of the day and return them."""
+    document = Reconciliation(RECONCILIATION_VERSION, day, not failed(checks), checks)
+    write_atomic(paths.reconciliation(day, part), canonical_json(document) + b"\n")
+    return checks
+
+
+def kept_checks(paths: DataPaths, day: date, part: str) -> tuple[Check, ...] | None:
+    """What was kept of a part of the day; None when nothing was. DataError when the document is damaged."""
+    path = paths.reconciliation(day, part)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Reconciliation).checks
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: not a reconciliation ({error}); run the reconcile stage again") from error

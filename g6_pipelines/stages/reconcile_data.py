@@ -46,7 +46,7 @@ def reconcile_data(
         with ExitStack() as opened:
             options, overviews = _files_of(name, settings, paths, day, expected, opened)
             try:
-                lake_rows += _compare(name, paths.lake(day), options, overviews)
+                lake_rows += _compare(paths.lake(day, name), options, overviews)
             except DataError as error:
                 return (Check("lake_readable", False, str(error), {"rows": lake_rows}),)
             for file in (*options.values(), *overviews.values()):
@@ -82,12 +82,10 @@ def _files_of(
     return options, overviews
 
 
-def _compare(
-    index: str, lake: Path, options: Mapping[tuple[str, int], "_CsvFile"], overviews: Mapping[str, "_CsvFile"]
-) -> int:
-    """Walk the lake and the files side by side; returns the lake's rows of the index."""
+def _compare(lake: Path, options: Mapping[tuple[str, int], "_CsvFile"], overviews: Mapping[str, "_CsvFile"]) -> int:
+    """Walk the lake and the files side by side; returns the lake's rows."""
     count = 0
-    for cells in lake_cycles(lake, index):
+    for cells in lake_cycles(lake):
         rows = [OptionRow.of_cells(row) for row in cells]
         count += len(rows)
         for row in rows:

@@ -21,11 +21,15 @@ def report(
     day: date,
     summary: Mapping[str, object],
 ) -> Path:
-    """Write `paths.report` from what the day left behind and return its path.
+    """Write the page of the day, and `paths.report` too when no newer day has one; return the newest written path.
 
     `summary` is that of the day command; `source`, `source_label` and `seed` are shown when they are in it. Missing
     or damaged inputs are named on the page. Raises DataError when the ledger is unusable or the page cannot be written.
     """
-    page = render(gather(paths, ledger, settings, rules, day, summary))
-    write_atomic(paths.report, page.encode("utf-8"))
+    page = render(gather(paths, ledger, settings, rules, day, summary)).encode("utf-8")
+    own = paths.report_of(day)
+    write_atomic(own, page)
+    if any(other.stem > own.stem for other in own.parent.glob("*.html")):
+        return own
+    write_atomic(paths.report, page)
     return paths.report

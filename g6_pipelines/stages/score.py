@@ -1,16 +1,19 @@
 """After the close: what the strategies have earned so far, next-day picks, and one point of volatility history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from g6_core.adapters.day_pack_store import load_day_pack
-from g6_core.adapters.files import canonical_json, write_atomic
+import msgspec
+
+from g6_core.adapters.day_pack_store import load_day_pack, load_picks
+from g6_core.adapters.files import canonical_json, held, write_atomic
 from g6_core.adapters.iv_history import record_iv
 from g6_core.adapters.lake import read_lake
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
 from g6_core.domain.records import TradeRecord
 from g6_core.domain.scoring import ScoreGates, StrategyScore, score_strategy, with_z_scores
 from g6_core.schema.paths import DataPaths
@@ -45,23 +48,77 @@ def score(
 ) -> ScoreReport:
     """Judge every strategy on all days up to `day` and pick strikes for the next trading day.
 
-    Reads the ledger, the lake and the day pack of `day`; writes scores, picks and the day's at-the-money IV, each
+    Reads the ledger, the lakes and the day pack of `day`; writes scores, picks and the day's at-the-money IV, each
     file as a whole. Running it again changes nothing. Raises DataError when the lake or the day pack is unusable.
     """
-    gates = gates or ScoreGates()
+    scores = score_strategies(paths, ledger, settings, day, underlyings, gates=gates)
+    picks = pick_next_day(paths, ledger, settings, rules, day, underlyings, keep_others=False)
     next_day = rules.next_trading_day(day)
-    scores = _scores(ledger, settings, day, underlyings, gates)
-    picks = _picks(paths, ledger, settings, rules, day, underlyings)
-    sha256 = settings.config_sha256
-    write_atomic(paths.scores(day), canonical_json(Scores(SCORES_VERSION, day, sha256, gates, scores)) + b"\n")
-    write_atomic(paths.picks(next_day), canonical_json(Picks(PICKS_VERSION, next_day, day, sha256, picks)) + b"\n")
-    known = {name: index.atm_iv_pct for name, index in picks.items() if index.atm_iv_pct is not None}
-    if known:
-        record_iv(paths.iv_history, day, known)
     report = ScoreReport(day, next_day, scores, picks)
     closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings]
     ledger.audit(AuditEntry(day, max(closes), "score", "published", f"{report.pick_count} picks for {next_day}"))
     return report
+
+
+def score_strategies(
+    paths: DataPaths,
+    ledger: Ledger,
+    settings: Settings,
+    day: date,
+    underlyings: Sequence[str],
+    *,
+    gates: ScoreGates | None = None,
+) -> tuple[StrategyScore, ...]:
+    """Judge every strategy that the ledger knows, and the configured one on these underlyings; write the scores."""
+    gates = gates or ScoreGates()
+    scores = _scores(ledger, settings, day, underlyings, gates)
+    document = Scores(SCORES_VERSION, day, settings.config_sha256, gates, scores)
+    write_atomic(paths.scores(day), canonical_json(document) + b"\n")
+    return scores
+
+
+def pick_next_day(
+    paths: DataPaths,
+    ledger: Ledger,
+    settings: Settings,
+    rules: MarketRules,
+    day: date,
+    underlyings: Sequence[str],
+    *,
+    keep_others: bool,
+) -> dict[str, IndexPicks]:
+    """Pick strikes for the next trading day; write picks and the day's at-the-money IV.
+
+    `keep_others` keeps the picks that the same day and configuration made for other underlyings.
+    """
+    next_day = rules.next_trading_day(day)
+    picks = _picks(paths, ledger, settings, rules, day, underlyings)
+    known = {name: index.atm_iv_pct for name, index in picks.items() if index.atm_iv_pct is not None}
+    with held(paths.shared_lock):
+        others = _other_picks(paths, settings, day, next_day) if keep_others else {}
+        document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
+        write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
+        if known:
+            record_iv(paths.iv_history, day, known)
+    return picks
+
+
+def load_scores(paths: DataPaths, day: date) -> Scores:
+    """The scores made after the close of `day`. DataError when there are none or they are damaged."""
+    path = paths.scores(day)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Scores)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: no readable scores ({error}); run the score stage of {day}") from error
+
+
+def _other_picks(paths: DataPaths, settings: Settings, day: date, next_day: date) -> Mapping[str, IndexPicks]:
+    try:
+        known = load_picks(paths.picks(next_day), next_day)
+    except DataError:
+        return {}
+    same = known is not None and (known.made_on, known.config_sha256) == (day, settings.config_sha256)
+    return known.indices if known is not None and same else {}
 
 
 def _scores(
@@ -98,11 +155,12 @@ def _picks(
     day: date,
     underlyings: Sequence[str],
 ) -> dict[str, IndexPicks]:
-    chain = read_lake(paths.lake(day), CHAIN_COLUMNS)
     book = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256).book()
     decisions = ledger.day(day).decisions
     params = settings.engine_params()
     return {
-        underlying: pick_index(chain, book, rules, params, decisions, underlying=underlying, day=day)
-        for underlying in underlyings
+        name: pick_index(
+            read_lake(paths.lake(day, name), CHAIN_COLUMNS), book, rules, params, decisions, underlying=name, day=day
+        )
+        for name in underlyings
     }

@@ -123,5 +123,5 @@ def test_clearing_a_day_leaves_other_days(paths) -> None:
     write(paths, 0)
     other = CsvSink(paths, date(2025, 9, 1))
     other.append([ROW], [])
-    clear_day(paths, DAY)
+    clear_day(paths, DAY, ["NIFTY"])
     assert [path.name for path in (paths.root / "csv").rglob("*.csv")] == ["2025-09-01.csv"]

@@ -48,10 +48,8 @@ def test_rows_come_back_as_they_were_appended_over_two_openings(path) -> None:
     assert frame["oi"].to_list() == [value for number in range(5) for value in (75 * number, None)]
 
 
-def test_one_index_can_be_read_alone_and_single_columns_too(path) -> None:
+def test_single_columns_can_be_read(path) -> None:
     fill(path, range(2))
-    assert list(lake_cycles(path, "NIFTY")) == [cycle(0)[:1], cycle(1)[:1]]
-    assert list(lake_cycles(path, "BANKNIFTY")) == []
     assert read_lake(path, ["oi"]).columns == ["oi"]
 
 

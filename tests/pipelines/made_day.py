@@ -72,7 +72,7 @@ class MadeDay:
             for code in self.codes
             for offset in OFFSETS
         ]
-        with Lake.open(self.paths.lake(self.day), OPTION_COLUMNS) as lake:
+        with Lake.open(self.paths.lake(self.day, self.underlying), OPTION_COLUMNS) as lake:
             lake.append(rows)
 
     def _row(

@@ -219,7 +219,7 @@ def test_a_crashed_collector_resumes_and_says_what_it_lost(rules, small, tmp_pat
     world = collecting(rules, small, tmp_path)
     assert world.run(until_ms=OPEN + 10 * STEP) is None
     # Power fails in the middle of the tenth lake batch: no CSV file has that cycle, one has not even the ninth whole.
-    lake = world.paths.lake(DAY)
+    lake = world.paths.lake(DAY, "NIFTY")
     lake.write_bytes(lake.read_bytes()[:-100])
     for path in (world.paths.root / "csv").rglob(f"{DAY}.csv"):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
@@ -263,7 +263,7 @@ def test_a_recorded_session_is_collected_as_its_source_quotes_it(rules, settings
     missing = {OPEN, OPEN + MINUTES_5} | {at(DAY, time(10, minute)) for minute in (25, 30, 35)}
     assert missing <= set(report.coverage.minutes_missing)
     assert len(report.coverage.minutes_missing) < 10
-    lake = read_lake(world.paths.lake(DAY))
+    lake = read_lake(world.paths.lake(DAY, "NIFTY"))
     live = lake.filter(lake["call_status"] == "live").sample(60, seed=1)
     for row in live.iter_rows(named=True):
         contract = world.book.by_key(f"NFO:{row['call_symbol']}")

@@ -100,14 +100,14 @@ def test_a_lost_file_is_named(world) -> None:
 
 
 def test_a_lost_lake_is_a_failed_check_with_the_fix(world) -> None:
-    world.paths.lake(DAY).unlink()
+    world.paths.lake(DAY, "NIFTY").unlink()
     found = checks(world)
     assert list(found) == ["lake_readable"]
     assert "run the collect stage first" in found["lake_readable"].detail
 
 
 def test_a_cleared_day_leaves_nothing_of_the_day_and_is_collected_anew(world) -> None:
-    clear_day(world.paths, DAY)
+    clear_day(world.paths, DAY, ["NIFTY"])
     assert list(world.paths.root.rglob(f"{DAY}.*")) == []
     again = collecting(world.rules, world.settings, world.paths.root)
     assert again.finish().resumed_cycles == 0

@@ -109,7 +109,7 @@ def a_full_day(made: MadeDay, ledger: Ledger) -> None:
     made.collect(range(330, 375), status=lambda minute, _: RowStatus.STALE if 350 <= minute < 356 else RowStatus.LIVE)
     ledger.write(traded(made))
     checks = (Check("orders_equal", True, "fine", {}), Check("charges_equal", False, "one paisa off", {}))
-    write_atomic(made.paths.reconciliation(DAY), canonical_json(Reconciliation(1, DAY, False, checks)))
+    write_atomic(made.paths.reconciliation(DAY, "orders"), canonical_json(Reconciliation(1, DAY, False, checks)))
     score(made.paths, ledger, made.settings, made.rules, DAY, ("NIFTY",))
 
 
@@ -199,7 +199,7 @@ def test_a_day_that_left_nothing_still_gets_a_page_that_says_so(made: MadeDay, l
 
 def test_damaged_documents_are_named_and_the_rest_is_shown(made: MadeDay, ledger: Ledger) -> None:
     a_full_day(made, ledger)
-    made.paths.reconciliation(DAY).write_text("{")
+    made.paths.reconciliation(DAY, "orders").write_text("{")
     made.paths.scores(DAY).write_text('{"scores": 3}')
     page = Page(rendered(made, ledger))
     assert "the reconciliation could not be read" in page.said

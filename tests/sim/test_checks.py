@@ -92,14 +92,6 @@ def test_other_varieties_are_refused_by_name(rules: MarketRules, variety: str) -
         desk.kite.place_order(variety, "NFO", desk.contract.tradingsymbol, "BUY", LOT, "MIS", "LIMIT", price=100)
 
 
-def test_slicing_by_the_broker_is_refused_rather_than_ignored(rules: MarketRules) -> None:
-    desk = bench(rules)
-    with pytest.raises(kite_exceptions.InputException, match="`autoslice` true is not offered"):
-        desk.kite.place_autoslice_order(
-            "regular", "NFO", desk.contract.tradingsymbol, "BUY", LOT, "MIS", "LIMIT", price=100
-        )
-
-
 def test_a_market_order_without_a_last_price_is_refused(rules: MarketRules) -> None:
     desk = bench(rules, ((NOON + 60_000, 99_00, 100_00),))
     with pytest.raises(kite_exceptions.InputException, match="there is no last price"):

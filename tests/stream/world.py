@@ -25,7 +25,8 @@ from g6_core.sim.feed import SimFeed
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.transport import connect
 from g6_pipelines.stages.prepare import prepare
-from g6_stream.session import TradeReport, trade
+from g6_stream.kept import TradeReport
+from g6_stream.session import trade
 
 DAY = date(2025, 8, 29)
 SPOT = 24_500_00

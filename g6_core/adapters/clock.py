@@ -1,0 +1,164 @@
+"""The clocks of separate processes: the machine's, or the simulated exchange's over one WebSocket."""
+
+import json
+import time
+from collections.abc import Generator
+from contextlib import closing
+from typing import TypeVar
+from urllib.parse import quote
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection, connect
+
+from g6_core.domain.errors import G6Error, UserError
+from g6_core.ports import Clock
+
+SLICE_S = 0.1
+CONNECT_TIMEOUT_S = 5.0
+RETRY_S_MAX = 1.0
+
+Result = TypeVar("Result")
+
+
+class SleepInterrupted(G6Error):
+    """A sleep was ended by `interrupt`: somebody wants this process to stop."""
+
+    exit_code = 130
+
+
+class RealClock:
+    """The machine's clock. Sleeps in slices, so that `interrupt` (from any thread, or a signal) ends them soon."""
+
+    def __init__(self) -> None:
+        self._interrupted = False
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+    def sleep_until(self, time_ms: int) -> None:
+        """Return at `time_ms` or at once if that has passed. Raises SleepInterrupted."""
+        while True:
+            if self._interrupted:
+                raise SleepInterrupted("interrupted")
+            left_s = (time_ms - self.now_ms()) / 1000
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, SLICE_S))
+
+    def interrupt(self) -> None:
+        """End the running sleep and every later one. Safe in a signal handler."""
+        self._interrupted = True
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class SimClock:
+    """A participant of the simulated exchange's time (`g6_core.sim.server.lockstep`).
+
+    In lockstep time stands still from the end of `sleep_until` to its next call, so every participant must keep
+    sleeping or `close`. Otherwise time flows on between answers and is counted on here. It never goes back: an
+    exchange that was started again is brought to where this process was. One thread sleeps; any may ask the time.
+    """
+
+    def __init__(self, url: str, name: str, *, patience_s: float = 60.0) -> None:
+        """Register with the exchange at `url` (``http://host:port``).
+
+        While connected once, a lost exchange is waited for during `patience_s`. Raises UserError when nobody answers
+        or the name is taken.
+        """
+        self._url = url
+        self._address = f"ws{url.removeprefix('http')}/sim/clock?name={quote(name)}"
+        self._patience_s = patience_s
+        self._interrupted = False
+        # (time of the exchange, the machine's seconds when it was told, virtual ms a second; 0 in lockstep)
+        self._told: tuple[int, float, float] = (0, 0.0, 0.0)
+        self._socket = self._connect()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC, of the exchange."""
+        now_ms, told_s, ms_per_s = self._told
+        return now_ms + int((time.monotonic() - told_s) * ms_per_s) if ms_per_s else now_ms
+
+    def sleep_until(self, time_ms: int) -> None:
+        """Say that nothing is left to do before `time_ms` and return when time has come there.
+
+        A time that has passed still lets others who wait for an earlier one go first. Raises SleepInterrupted, and
+        UserError when the exchange went away and did not come back.
+        """
+        while True:
+            try:
+                self._socket.send(json.dumps({"done_until": max(time_ms, self.now_ms())}))
+                self._hear()
+                return
+            except ConnectionClosed:
+                self._reconnect()
+
+    def interrupt(self) -> None:
+        """End the running sleep and every later one. Safe in a signal handler."""
+        self._interrupted = True
+
+    def close(self) -> None:
+        """Leave: time goes on without this participant."""
+        self._socket.close()
+
+    def _connect(self) -> ClientConnection:
+        try:
+            self._socket = connect(
+                self._address,
+                open_timeout=CONNECT_TIMEOUT_S,
+                close_timeout=1.0,
+                ping_interval=None,
+                compression=None,
+                proxy=None,
+                legacy=True,
+            )
+            self._hear()
+        except (OSError, InvalidHandshake) as error:
+            raise UserError(
+                f"no simulated exchange at {self._url} ({error}); start one with `g6 sim serve` or set G6_SIM_URL"
+            ) from error
+        except ConnectionClosed as error:
+            reason = error.rcvd.reason if error.rcvd else "connection lost"
+            raise UserError(f"the simulated exchange at {self._url} refused its clock: {reason}") from error
+        return self._socket
+
+    def _reconnect(self) -> None:
+        give_up_s = time.monotonic() + self._patience_s
+        pause_s = SLICE_S
+        while True:
+            if self._interrupted:
+                raise SleepInterrupted("interrupted")
+            try:
+                self._connect()
+                return
+            except UserError:
+                if time.monotonic() + pause_s > give_up_s:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_S_MAX)
+
+    def _hear(self) -> None:
+        """Wait for the exchange to tell the time."""
+        while True:
+            if self._interrupted:
+                raise SleepInterrupted("interrupted")
+            try:
+                message = json.loads(self._socket.recv(timeout=SLICE_S))
+            except TimeoutError:
+                continue
+            now_ms = max(int(message["now"]), self._told[0])
+            self._told = (now_ms, time.monotonic(), float(message.get("speed", 0)) * 1000)
+            return
+
+
+def drive(clock: Clock, stage: Generator[int, None, Result]) -> Result:
+    """Run a stage to its end: sleep until each wake time it yields; returns what it returns."""
+    with closing(stage):
+        while True:
+            try:
+                wake_ms = next(stage)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            clock.sleep_until(wake_ms)

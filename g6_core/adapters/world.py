@@ -1,0 +1,108 @@
+"""A simulated trading day in this process: the exchange behind the real client, and the data directory it may fill."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from kiteconnect import KiteConnect
+
+from g6_core.adapters.csv_sink import clear_day
+from g6_core.adapters.files import held, write_atomic
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import MINUTE_MS
+from g6_core.schema.paths import DataPaths
+from g6_core.sim.clock import VirtualClock
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.source import MarketSource
+from g6_core.sim.transport import connect
+
+BEFORE_OPEN_MS = 30 * MINUTE_MS
+MODELLED = "modelled"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A market to trade in, its exchange, and the one clock they share with everybody in the process."""
+
+    source: MarketSource
+    clock: VirtualClock
+    exchange: Exchange
+    kite: KiteConnect
+    spot_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a simulated day was made from."""
+
+    source: str
+    seed: int
+
+
+def open_world(source: MarketSource, rules: MarketRules, settings: Settings, seed: int) -> World:
+    """The world half an hour before the open."""
+    clock = VirtualClock(source.session.open_ms - BEFORE_OPEN_MS)
+    exchange = Exchange(
+        source,
+        rules,
+        clock,
+        seed=seed,
+        cash_paise=settings.capital_paise,
+        order_latency_ms=settings.simulation.order_latency_ms,
+        latency_jitter_ms=settings.simulation.latency_jitter_ms,
+    )
+    return World(source, clock, exchange, connect(exchange), getattr(source, "spot_kind", "index"))
+
+
+def simulated_days(paths: DataPaths) -> dict[date, Simulated]:
+    """The days of a data directory that are simulated. DataError when the marker is damaged."""
+    marker = paths.simulated
+    try:
+        known = json.loads(marker.read_text())
+        return {date.fromisoformat(day): Simulated(**made) for day, made in known.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{marker}: not a list of simulated days ({error}); remove it or choose another directory"
+        ) from error
+
+
+def mark_simulated(paths: DataPaths, day: date, made: Simulated) -> None:
+    """Note that `day` is simulated: only such a day may be cleared and made anew."""
+    with held(paths.shared_lock):
+        known = simulated_days(paths) | {day: made}
+        document = {str(day): {"source": one.source, "seed": one.seed} for day, one in known.items()}
+        write_atomic(paths.simulated, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode())
+
+
+def clear_collected(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated) -> None:
+    """Make room for a simulated collection of these indices. DataError when what lies there was not simulated."""
+    names = tuple(underlyings)
+    real = [paths.lake(day, name) for name in names if paths.lake(day, name).exists()]
+    if real and day not in simulated_days(paths):
+        raise DataError(
+            f"{real[0]}: collected from a real market, a simulated day must not replace it; use another data directory"
+        )
+    mark_simulated(paths, day, made)
+    clear_day(paths, day, names)
+
+
+def claim_day(paths: DataPaths, day: date, made: Simulated, underlyings: Iterable[str]) -> None:
+    """Make the whole of a simulated `day` ours: an earlier simulated run's journal and rows are removed.
+
+    DataError when a real day lies there or the directory cannot be written.
+    """
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        if paths.journal(day).exists() and day not in simulated_days(paths):
+            raise DataError(
+                f"{paths.root}: holds a journal of {day} that no simulated day wrote; choose another --data-dir"
+            )
+        clear_collected(paths, day, underlyings, made)
+        paths.journal(day).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error

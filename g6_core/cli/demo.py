@@ -1,0 +1,146 @@
+"""`g6 demo`: a whole modelled day on the wire, in Dagster and in the sidecar, as separate processes in lockstep."""
+
+import json
+import shutil
+import signal
+import sys
+import time
+import urllib.request
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from g6_core.cli.day import Progress, print_summary
+from g6_core.cli.errors import ExitCode
+from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import ist_clock
+from g6_core.schema.paths import DataPaths
+
+DEMO_DATE = date(2026, 11, 19)
+DEMO_SEED = 7
+INDEX = "NIFTY"
+SERVER_PATIENCE_S = 60.0
+POLL_S = 0.25
+REMAKE = ("csv", "journal", "lake", "ledger.sqlite", "logs", "state", "reports", "simulated.json", "dagster")
+
+
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Everything is made anew below this folder.")] = Path("data/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the modelled market.")] = DEMO_SEED,
+    date_text: Annotated[str, typer.Option("--date", help="Trading day, YYYY-MM-DD.")] = str(DEMO_DATE),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
+) -> None:
+    """Run a whole day as separate processes over real sockets: exchange, Dagster jobs, trading sidecar.
+
+    The simulated exchange serves Kite's protocol in lockstep: time moves as fast as the collector and the sidecar can
+    follow. Nothing of it keeps running afterwards; killed half way, it can simply be started again.
+    """
+    die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.INTERRUPTED))
+    started = time.perf_counter()
+    _clear(data_dir)
+    day = date.fromisoformat(date_text)
+    paths = DataPaths(data_dir)
+    with Progress(shown=not as_json, command="g6 demo") as progress:
+        _run(paths, day, seed, progress)
+    summary = json.loads(paths.summary.read_text())
+    if as_json:
+        typer.echo(json.dumps(summary, sort_keys=True))
+    else:
+        print_summary(summary, paths.report, time.perf_counter() - started)
+        typer.echo(f"logs       {data_dir / 'logs'}")
+        typer.echo("look       open the report, then `make ui` for assets, checks and pictures in Dagster")
+    if not all(check["passed"] for check in summary["checks"]):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _clear(data_dir: Path) -> None:
+    """Remove what an earlier demo left, and only that."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        for name in REMAKE:
+            path = data_dir / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{data_dir}: {error.strerror or error}; choose a --data-dir you can write to") from error
+
+
+def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
+    port, control = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}"
+    home = (paths.root / "dagster").resolve()
+    home.mkdir(parents=True)
+    shutil.copyfile("dagster.yaml", home / "dagster.yaml")
+    environment = {
+        "G6_BROKER": "sim",
+        "G6_SIM_URL": url,
+        "G6_DATA_DIR": str(paths.root.resolve()),
+        "G6_CONTROL_PORT": str(control),
+        "DAGSTER_HOME": str(home),
+    }
+    g6 = [sys.executable, "-m", "g6_core.cli.main"]
+    serve = [*g6, "sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
+    with Processes(paths.root / "logs", environment) as group:
+        progress.show("exchange", 0.0)
+        server = group.start(
+            "exchange", [*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar"]
+        )
+        _await_server(group, server, url)
+        progress.show("pre-open job", 0.0)
+        group.run("pre_open", _job("pre_open", day))
+        sidecar = group.start("sidecar", [*g6, "stream", "run", "--data-dir", str(paths.root), "--date", str(day)])
+        session = group.start("session", _job("session", day))
+        _follow(group, server, sidecar, session, url, progress)
+        progress.show("evening job", 1.0)
+        group.run("evening", _job("evening", day))
+
+
+def _job(name: str, day: date) -> list[str]:
+    """The command that runs one phase of a day as a Dagster job."""
+    key = f"{day}|{INDEX}"
+    tags = {"dagster/partition": key, "dagster/partition/date": str(day), "dagster/partition/index": INDEX}
+    return [
+        *(sys.executable, "-m", "dagster", "job", "execute", "-m", "g6_pipelines.definitions"),
+        *("-j", name, "--tags", json.dumps(tags)),
+    ]
+
+
+def _status(url: str) -> dict[str, Any] | None:
+    try:
+        with urllib.request.urlopen(f"{url}/sim/status", timeout=5) as answer:
+            return dict(json.load(answer))
+    except OSError:
+        return None
+
+
+def _await_server(group: Processes, server: Child, url: str) -> None:
+    deadline = time.monotonic() + SERVER_PATIENCE_S
+    while _status(url) is None:
+        group.watch(server)
+        if time.monotonic() > deadline:
+            raise DataError(f"the exchange did not answer in {SERVER_PATIENCE_S:.0f} s: {server.last_words()}")
+        time.sleep(POLL_S)
+
+
+def _follow(group: Processes, server: Child, sidecar: Child, session: Child, url: str, progress: Progress) -> None:
+    """Show the session's time until collector and sidecar have both ended well."""
+    first = None
+    while sidecar.running or session.running:
+        group.watch(server)
+        for child in (sidecar, session):
+            if not child.running:
+                group.expect(child, child.process.returncode)
+        known = _status(url)
+        if known is not None:
+            first = first or int(known["now_ms"])
+            share = (int(known["now_ms"]) - first) / (6.5 * 3_600_000)
+            progress.show(f"session {ist_clock(int(known['now_ms']))}", min(share, 1.0))
+        time.sleep(POLL_S)
+    for child in (sidecar, session):
+        group.expect(child, child.process.returncode)

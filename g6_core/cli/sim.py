@@ -1,0 +1,147 @@
+"""`g6 sim`: the simulated exchange as a server that speaks Kite's wire protocol."""
+
+import time
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from g6_core.domain.errors import UserError
+from g6_core.domain.ist import MINUTE_MS, at, ist_date, to_ms
+
+if TYPE_CHECKING:
+    from g6_core.domain.calendar import MarketRules
+    from g6_core.sim.source import MarketSource
+
+MODELLED = "modelled"
+SPEED_MAX = 100.0
+BEFORE_OPEN_MS = MINUTE_MS
+# In lockstep nobody waits for it: the same half hour as in `g6 day`.
+BEFORE_OPEN_LOCKSTEP_MS = 30 * MINUTE_MS
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """A simulated exchange behind Kite's HTTP and WebSocket, on this machine only."""
+
+
+@app.command()
+def serve(
+    source: Annotated[
+        str, typer.Option(help="`modelled`, or the path of a Parquet file with a recorded NSE option chain.")
+    ] = MODELLED,
+    date_text: Annotated[
+        str,
+        typer.Option(
+            "--date", help="Trading day, YYYY-MM-DD. Default: the only one in the file; modelled: the last one."
+        ),
+    ] = "",
+    index: Annotated[
+        list[str] | None, typer.Option(help="Index to quote; modelled: may be repeated, default NIFTY.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the modelled market, of bridges and latencies.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65_535)] = 8765,
+    lockstep: Annotated[bool, typer.Option("--lockstep", help="Time moves only with the participants.")] = False,
+    participants: Annotated[
+        str, typer.Option(help="Names, by commas: with --lockstep, time waits until all of these have come.")
+    ] = "",
+    speed: Annotated[float | None, typer.Option(help="How many times faster than real time. Default: 1.")] = None,
+    start: Annotated[str, typer.Option(help="Time of day to start at, HH:MM in India. Default: before the open.")] = "",
+    redirect_url: Annotated[
+        str, typer.Option(help="Where the login page sends the browser back to.")
+    ] = "http://127.0.0.1:8766/",
+    config_dir: Annotated[Path, typer.Option(help="Settings and market rules.")] = Path("config"),
+) -> None:
+    """Serve one simulated trading day as Kite would: `KiteConnect(root=...)` and `KiteTicker(root=...)` work unchanged.
+
+    Key, secret and request token are all `g6sim`. Ends clean on Ctrl+C, SIGTERM or `POST /sim/stop`; `GET /sim/status`
+    tells the time and who is connected; `POST /sim/faults` orders faults.
+
+    \b
+    Examples:
+      g6 sim serve --seed 7 --speed 5
+      g6 sim serve --date 2026-11-18 --seed 7 --lockstep --participants collector,sidecar
+    """
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.config import check_against_rules, load_settings
+    from g6_core.sim.clock import VirtualClock
+    from g6_core.sim.exchange import Exchange
+    from g6_core.sim.server.serve import Serving
+    from g6_core.sim.server.serve import serve as run
+
+    names = tuple(name.strip() for name in participants.split(",") if name.strip())
+    chosen_speed = _pace(lockstep, speed, names)
+    if urlsplit(redirect_url).scheme not in ("http", "https"):
+        raise UserError(f"--redirect-url {redirect_url}: not an address; write it like http://127.0.0.1:8766/")
+    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
+    market = _source(source, _date_of(date_text), tuple(index or ()), seed, rules)
+    check_against_rules(settings, rules, market.trade_date)
+    before_ms = BEFORE_OPEN_LOCKSTEP_MS if lockstep else BEFORE_OPEN_MS
+    clock = VirtualClock(_start_ms(start, market.trade_date) if start else market.session.open_ms - before_ms)
+    exchange = Exchange(
+        market,
+        rules,
+        clock,
+        seed=seed,
+        cash_paise=settings.capital_paise,
+        order_latency_ms=settings.simulation.order_latency_ms,
+        latency_jitter_ms=settings.simulation.latency_jitter_ms,
+    )
+    pace = "lockstep" if chosen_speed is None else f"speed {chosen_speed:g}"
+    day = f"{', '.join(market.underlyings)} {market.trade_date} ({market.label}, seed {seed}, {pace})"
+    run(
+        exchange,
+        clock,
+        Serving(port, chosen_speed, names, redirect_url, time.monotonic),
+        lambda url: typer.echo(f"g6 sim: {day} at {url}"),
+    )
+
+
+def _pace(lockstep: bool, speed: float | None, names: tuple[str, ...]) -> float | None:
+    """The speed, None for lockstep."""
+    if lockstep and speed is not None:
+        raise UserError("--lockstep and --speed exclude each other; choose one")
+    if names and not lockstep:
+        raise UserError("--participants only means something with --lockstep; add it")
+    if len(set(names)) != len(names):
+        raise UserError("--participants: a name comes twice; name everybody once")
+    if speed is not None and not 0 < speed <= SPEED_MAX:
+        raise UserError(f"--speed {speed:g}: choose more than 0 and at most {SPEED_MAX:g}; --lockstep is faster still")
+    return None if lockstep else speed or 1.0
+
+
+def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, rules: "MarketRules") -> "MarketSource":
+    for name in indices:
+        rules.index(name)
+    if source == MODELLED:
+        from g6_core.sim.modelled import ModelledSource
+
+        today = ist_date(to_ms(datetime.now(UTC)))
+        last = today if rules.is_trading_day(today) else rules.previous_trading_day(today)
+        return ModelledSource(indices or ("NIFTY",), day or last, rules, seed)
+    from g6_core.sim.recorded import RecordedSource
+
+    if len(indices) > 1:
+        raise UserError(f"--index {' '.join(indices)}: a recorded chain has one index; name one")
+    return RecordedSource(Path(source), rules, day, next(iter(indices), None), seed)
+
+
+def _date_of(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--date {text}: not a date; write it like 2025-08-29") from None
+
+
+def _start_ms(text: str, day: date) -> int:
+    try:
+        return at(day, clock_time.fromisoformat(text))
+    except ValueError:
+        raise UserError(f"--start {text}: not a time of day; write it like 09:14") from None

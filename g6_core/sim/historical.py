@@ -1,0 +1,106 @@
+"""Kite's historical candles of the simulated day, read off the same quotes that were served live, second by second.
+
+A candle starts at its interval's place from the open and holds the trades of its seconds: volumes add up to the
+volume of the quote, the close and the open interest are those of its last second. An interval without a trade has no
+candle; an index has one whenever it is known. Nothing beyond the time of the call is ever told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from g6_core.domain.instruments import Instrument
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, to_ist, to_ms
+from g6_core.sim.refusals import kite_error
+from g6_core.sim.source import MarketSource
+
+DAY = "day"
+DAY_MINUTES = 24 * 60
+# Minutes of an interval and the longest window of one call in days.
+INTERVALS: Mapping[str, tuple[int, int]] = {
+    "minute": (1, 60),
+    "3minute": (3, 100),
+    "5minute": (5, 100),
+    "10minute": (10, 100),
+    "15minute": (15, 200),
+    "30minute": (30, 200),
+    "60minute": (60, 400),
+    DAY: (DAY_MINUTES, 2_000),
+}
+
+Candle = list[str | float | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a call asks for: candles that start in `from_ms`..`to_ms`."""
+
+    interval: str
+    from_ms: int
+    to_ms: int
+    with_oi: bool
+
+    @classmethod
+    def of(cls, interval: str, from_text: str, to_text: str, continuous: str, oi: str) -> "Window":
+        """Read the parameters of a call. Raises KiteError."""
+        if interval not in INTERVALS:
+            raise kite_error("bad_field", field="interval")
+        if continuous not in ("", "0"):
+            raise kite_error("not_offered", field="continuous", value=continuous)
+        from_ms, to_ms_ = _moment("from", from_text), _moment("to", to_text)
+        days_max = INTERVALS[interval][1]
+        if from_ms > to_ms_:
+            raise kite_error("window_order")
+        if to_ms_ - from_ms > days_max * DAY_MINUTES * MINUTE_MS:
+            raise kite_error("window", days=days_max)
+        return cls(interval, from_ms, to_ms_, oi == "1")
+
+
+def _moment(name: str, text: str) -> int:
+    try:
+        return to_ms(datetime.fromisoformat(text))
+    except ValueError:
+        raise kite_error("bad_field", field=name) from None
+
+
+def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms: int) -> list[Candle]:
+    """Candles of one instrument up to now, oldest first: [time, open, high, low, close, volume(, open interest)]."""
+    session = source.session
+    end_ms = min(now_ms // SECOND_MS * SECOND_MS + SECOND_MS, session.close_ms)
+    if window.interval == DAY:
+        midnight_ms = at(source.trade_date, datetime.min.time())
+        spans = [(midnight_ms, session.open_ms, end_ms)]
+    else:
+        length_ms = INTERVALS[window.interval][0] * MINUTE_MS
+        spans = [
+            (start_ms, start_ms, min(start_ms + length_ms, end_ms))
+            for start_ms in range(session.open_ms, end_ms, length_ms)
+        ]
+    found: list[Candle] = []
+    for label_ms, start_ms, stop_ms in spans:
+        if window.from_ms <= label_ms <= window.to_ms and start_ms < stop_ms:
+            candle = _candle(source, instrument, label_ms, range(start_ms, stop_ms, SECOND_MS), with_oi=window.with_oi)
+            found += [candle] if candle else []
+    return found
+
+
+def _candle(
+    source: MarketSource, instrument: Instrument, label_ms: int, seconds: range, *, with_oi: bool
+) -> Candle | None:
+    token = np.array([instrument.token], np.int64)
+    before = source.quotes(token, seconds.start - SECOND_MS)
+    rows = np.concatenate([before, *(source.quotes(token, moment) for moment in seconds)])
+    traded = rows["volume"][1:] > rows["volume"][:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
+    prices = rows["ltp_paise"][1:][traded]
+    if not len(prices):
+        return None
+    volume = max(0, int(rows["volume"][-1] - rows["volume"][0]))
+    levels = [int(level) / 100 for level in (prices[0], prices.max(), prices.min(), prices[-1])]
+    candle: Candle = [_stamp(label_ms), *levels, volume]
+    return [*candle, int(rows["oi"][-1])] if with_oi else candle
+
+
+def _stamp(time_ms: int) -> str:
+    return to_ist(time_ms).strftime("%Y-%m-%dT%H:%M:%S%z")

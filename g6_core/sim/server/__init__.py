@@ -1,0 +1,1 @@
+"""The simulated exchange behind Kite's HTTP and WebSocket on one loopback port."""

@@ -1,0 +1,1 @@
+"""Assets by phase of the day: thin shells over the stages."""

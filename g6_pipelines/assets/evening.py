@@ -1,0 +1,192 @@
+"""After the close: what was collected and traded is compared, judged, and turned into picks and a page."""
+
+from typing import Any
+
+import dagster as dg
+
+from g6_core.domain.checks import Check, failed
+from g6_core.domain.money import rupees_text
+from g6_pipelines.assets.before_open import day_pack
+from g6_pipelines.assets.publish import checks_table, picture, publish, table
+from g6_pipelines.assets.session import index_overview, option_chain
+from g6_pipelines.partitions import DAY_INDEX, selected
+from g6_pipelines.resources import G6Resource, Place, one_line
+
+GROUP = "evening"
+BOOKS_GONE = "broker_books_available"
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[option_chain, index_overview], kinds={"json"})
+def data_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """Lake and CSV files of the day, line by line: the same rows, every cycle once, in order."""
+    from g6_pipelines.stages.reconcile import reconcile_index
+
+    for day, names in selected(context).items():
+        for name in names:
+            with one_line():
+                checks = reconcile_index(g6.paths, g6.settings, g6.rules, day, name)
+            publish(context, day, name, _checks(checks))
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[day_pack], kinds={"json", "sqlite"})
+def order_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """The ledger with the broker's orders, trades and positions, to the paisa; one comparison for all indices.
+
+    A broker keeps the books of a day on that day only: later the comparison that was kept stands.
+    """
+    for day, names in selected(context).items():
+        with one_line():
+            checks = _compare_orders(g6, g6.locate(day))
+        for name in names:
+            publish(context, day, name, _checks(checks))
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[order_reconciliation], kinds={"json", "sqlite"})
+def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """Every strategy judged on all its days so far, and what its history does not say yet."""
+    from g6_pipelines.stages.score import score_strategies
+
+    for day, names in selected(context).items():
+        with one_line(), g6.ledger() as ledger:
+            scores = score_strategies(g6.paths, ledger, g6.settings, day, g6.pack(day).underlyings)
+        for name in names:
+            own = [one for one in scores if one.underlying == name]
+            publish(
+                context,
+                day,
+                name,
+                {
+                    "strategies": len(own),
+                    "trades": sum(one.trades for one in own),
+                    "scores": table(
+                        ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs", "reasons"),
+                        (
+                            (
+                                one.strategy,
+                                one.status,
+                                one.days,
+                                one.signals,
+                                one.trades,
+                                one.wins,
+                                rupees_text(one.net_pnl_paise),
+                                "; ".join(one.reasons),
+                            )
+                            for one in own
+                        ),
+                    ),
+                },
+            )
+
+
+@dg.asset(
+    partitions_def=DAY_INDEX,
+    group_name=GROUP,
+    deps=[data_reconciliation, strategy_scores, day_pack],
+    kinds={"json"},
+)
+def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """The strikes near the money that the strategy's own filters would prefer on the next trading day."""
+    from g6_pipelines.stages.score import pick_next_day
+
+    for day, names in selected(context).items():
+        with one_line(), g6.ledger() as ledger:
+            picks = pick_next_day(g6.paths, ledger, g6.settings, g6.rules, day, names, keep_others=True)
+        for name, found in picks.items():
+            columns = ("strike", "side", "price", "score", "delta", "IV %", "spread %", "open interest", "with trend")
+            publish(
+                context,
+                day,
+                name,
+                {
+                    "picks": len(found.picks),
+                    "for_day": str(g6.rules.next_trading_day(day)),
+                    "trend": found.trend,
+                    "reason_for_none": found.reason or "there are picks",
+                    **({"atm_iv_pct": found.atm_iv_pct} if found.atm_iv_pct is not None else {}),
+                    "table": table(
+                        columns,
+                        (
+                            (
+                                one.strike_paise // 100,
+                                one.side,
+                                one.price_paise / 100,
+                                one.score,
+                                one.delta,
+                                one.iv_pct,
+                                one.spread_pct,
+                                one.oi,
+                                {True: "yes", False: "no", None: "unknown"}[one.with_trend],
+                            )
+                            for one in found.picks
+                        ),
+                    ),
+                },
+            )
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[next_day_picks], kinds={"html"})
+def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """The day as one self-contained page, for all indices together."""
+    from g6_pipelines.report.figures import pnl_picture
+    from g6_pipelines.stages.report import report
+    from g6_pipelines.stages.summary import summarise
+
+    for day, names in selected(context).items():
+        with one_line(), g6.ledger() as ledger:
+            place = g6.locate(day)
+            indices = [name for name in g6.rules.underlyings if g6.paths.lake(day, name).exists()]
+            summary = summarise(g6.paths, ledger, g6.rules, day, indices, source_label=place.label, seed=place.seed)
+            report(g6.paths, ledger, g6.settings, g6.rules, day, summary)
+            kept = ledger.day(day)
+        page = g6.paths.report_of(day)
+        facts = g6.facts(day)
+        for name in names:
+            own = [trade for trade in kept.trades if trade.underlying == name]
+            publish(
+                context,
+                day,
+                name,
+                {
+                    "page": str(page),
+                    "bytes": page.stat().st_size,
+                    "trades": len(own),
+                    "decisions": sum(one.underlying == name for one in kept.decisions),
+                    "net_pnl_rupees": sum(trade.net_pnl_paise for trade in own) / 100,
+                    "charges_rupees": sum(trade.charges_paise for trade in own) / 100,
+                    "trades_table": table(
+                        ("contract", "quantity", "exit", "net Rs"),
+                        (
+                            (one.tradingsymbol, one.quantity, one.exit_reason, rupees_text(one.net_pnl_paise))
+                            for one in own
+                        ),
+                    ),
+                    **picture(pnl_picture(facts), "profit_and_loss"),
+                },
+            )
+
+
+def _compare_orders(g6: G6Resource, place: Place) -> tuple[Check, ...]:
+    """Against the broker's books while it has them, else what was kept, else whether there was anything to compare."""
+    from g6_pipelines.stages.reconcile import ORDERS, keep_checks, kept_checks, reconcile_broker
+
+    day = place.day
+    with g6.ledger() as ledger:
+        if place.has_books:
+            packed = g6.pack(day).indices.values()
+            ledger.write_instruments(day, (row for one in packed for row in one.instruments))
+            return reconcile_broker(g6.client(place), ledger, g6.rules, g6.paths, day)
+        orders = len(ledger.day(day).orders)
+    kept = kept_checks(g6.paths, day, ORDERS)
+    if kept is not None and not any(check.name == BOOKS_GONE for check in kept):
+        return kept
+    said = f"the ledger has {orders} orders of {day}, whose books the broker no longer keeps" if orders else "no order"
+    return keep_checks(g6.paths, day, ORDERS, (Check(BOOKS_GONE, not orders, said, {"ledger_orders": orders}),))
+
+
+def _checks(checks: tuple[Check, ...]) -> dict[str, Any]:
+    bad = failed(checks)
+    return {
+        "checks": len(checks),
+        "failed": len(bad),
+        "compared": checks_table(checks),
+    }

@@ -1,0 +1,147 @@
+"""During the session: the option chain, cycle by cycle, and the overview that follows from it."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from g6_core.domain.ist import MINUTE_MS, ist_clock
+from g6_pipelines.assets.before_open import day_pack, instruments
+from g6_pipelines.assets.publish import picture, publish, table
+from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
+from g6_pipelines.resources import G6Resource, Place, Where, one_line
+
+if TYPE_CHECKING:
+    from g6_core.schema.options import OverviewRow
+    from g6_pipelines.stages.collect import CollectReport, CycleReport
+
+GROUP = "session"
+REPORT_EVERY_MS = 15 * MINUTE_MS
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[instruments, day_pack], kinds={"kite", "arrow", "csv"})
+def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """Every configured strike and expiry, once an interval through the session: the lake, then the CSV files.
+
+    A day that is under way is continued; a day that is modelled in this process is made anew.
+    """
+    from g6_pipelines.report.figures import coverage_picture
+
+    for day, names in selected(context).items():
+        with one_line():
+            place = g6.locate(day)
+            report = _collect(context, g6, place, names)
+        facts = g6.facts(day)
+        for name in names:
+            publish(
+                context,
+                day,
+                name,
+                {
+                    **_coverage(report, name),
+                    "source": f"{place.label} ({place.where})",
+                    "seed": place.seed,
+                    "calls": report.calls,
+                    "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
+                    **picture(coverage_picture(facts, name), "coverage_picture"),
+                },
+            )
+
+
+@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[option_chain], kinds={"csv"})
+def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+    """Put-call ratio, max pain, support, resistance and at-the-money volatility by cycle, rebuilt from the lake."""
+    from g6_pipelines.report.figures import index_picture, open_interest_picture, smile_picture
+    from g6_pipelines.stages.overview import rebuild_overviews
+
+    for day, names in selected(context).items():
+        with one_line():
+            last = {name: rebuild_overviews(g6.paths, day, name) for name in names}
+        facts = g6.facts(day)
+        for name, rows in last.items():
+            columns = ("code", "spot", "atm_iv", "pcr_oi", "max_pain", "support", "resistance")
+            closing = [[row.expiry_code, *(getattr(row, column) for column in columns[1:])] for row in rows]
+            publish(
+                context,
+                day,
+                name,
+                {
+                    **_nearest(rows[0]),
+                    "at_the_close": table(columns, closing),
+                    **picture(index_picture(facts, name), "index_picture"),
+                    **picture(smile_picture(facts, name), "volatility_smile"),
+                    **picture(open_interest_picture(facts, name), "open_interest"),
+                },
+            )
+
+
+def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, names: Sequence[str]) -> "CollectReport":
+    """Run the collection where the market of the day is."""
+    from g6_core.adapters.clock import drive
+    from g6_core.adapters.world import Simulated, clear_collected, mark_simulated
+    from g6_pipelines.stages.collect import collect
+    from g6_pipelines.stages.prepare import stored_dump
+
+    made = Simulated(place.label, place.seed)
+    book = stored_dump(g6.rules, g6.paths, place.day, names).book
+    if place.where is Where.IN_PROCESS:
+        clear_collected(g6.paths, place.day, names, made)
+    elif place.where is Where.SERVER:
+        mark_simulated(g6.paths, place.day, made)
+    with g6.market(place) as market:
+        stage = collect(
+            market.kite,
+            market.clock,
+            g6.settings,
+            g6.rules,
+            g6.paths,
+            place.day,
+            book,
+            names,
+            _progress(context, place, names),
+            index_kind=place.spot_kind,
+        )
+        return drive(market.clock, stage)
+
+
+def _progress(context: dg.AssetExecutionContext, place: Place, names: Sequence[str]) -> Callable[["CycleReport"], None]:
+    """Say every quarter of an hour how far the session is; a run of hours must not be silent."""
+
+    def tell(cycle: "CycleReport") -> None:
+        if cycle.time_ms % REPORT_EVERY_MS:
+            return
+        clock = ist_clock(cycle.time_ms)[:5]
+        figures: dict[str, str | int] = {"time": clock, "live": cycle.live, "expected": cycle.expected}
+        context.log.info(f"{clock}: {cycle.live} of {cycle.expected} contracts live")
+        for name in names:
+            context.log_event(
+                dg.AssetObservation("option_chain", partition=partition_key(place.day, name), metadata=figures)
+            )
+
+    return tell
+
+
+def _coverage(report: "CollectReport", name: str) -> dict[str, Any]:
+    """Coverage of one index, in all and by expiry code; identical expiries count under each of their codes."""
+    codes = {
+        code.partition("/")[2]: one for code, one in report.coverage_by_code.items() if code.startswith(f"{name}/")
+    }
+    live, expected = (sum(getattr(one, what) for one in codes.values()) for what in ("live", "expected"))
+    missing = sorted(set.intersection(*(set(one.minutes_missing) for one in codes.values())))
+    columns = ("pct", "live", "stale", "missing", "no_contract", "closed")
+    return {
+        "coverage_pct": round(100 * live / expected, 2) if expected else 0.0,
+        "cycles": report.cycles,
+        "resumed_cycles": report.resumed_cycles,
+        "minutes_missing": len(missing),
+        "minutes_missing_at": ", ".join(ist_clock(time_ms)[:5] for time_ms in missing) or "none",
+        "coverage_by_code": table(
+            ("code", *columns), ((code, *(getattr(one, column) for column in columns)) for code, one in codes.items())
+        ),
+    }
+
+
+def _nearest(row: "OverviewRow") -> dict[str, float]:
+    """Closing figures of the first code. Only what is known: an unknown figure must not be drawn as a zero."""
+    figures = {"spot": row.spot, "atm_iv_pct": row.atm_iv, "pcr_oi": row.pcr_oi, "max_pain": row.max_pain}
+    return {name: value for name, value in figures.items() if value is not None}

@@ -1,0 +1,119 @@
+"""After the close: does everything agree, is everything flat, and does the next day get picks or a reason?"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from g6_core.domain.checks import Check
+from g6_core.domain.errors import DataError
+from g6_pipelines.assets.evening import (
+    data_reconciliation,
+    day_report,
+    next_day_picks,
+    order_reconciliation,
+    strategy_scores,
+)
+from g6_pipelines.checks.judge import judged
+from g6_pipelines.resources import G6Resource
+
+FLAT = "positions_flat"
+PAGE_BYTES_MAX = 20_000_000
+
+
+def _kept(g6: G6Resource, day: date, part: str) -> tuple[Check, ...]:
+    from g6_pipelines.stages.reconcile import kept_checks
+
+    found = kept_checks(g6.paths, day, part)
+    if found is None:
+        raise DataError(f"{g6.paths.reconciliation(day, part)}: not there; materialise the reconciliation of {day}")
+    return found
+
+
+@dg.asset_check(asset=data_reconciliation, blocking=True)
+def lake_equals_csv(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Lake and CSV files hold the same rows, every cycle once and in order."""
+    return judged(context, lambda day, name: _kept(g6, day, name))
+
+
+@dg.asset_check(asset=order_reconciliation, blocking=True)
+def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
+    from g6_pipelines.stages.reconcile import ORDERS
+
+    return judged(context, lambda day, _: [one for one in _kept(g6, day, ORDERS) if one.name != FLAT])
+
+
+@dg.asset_check(asset=order_reconciliation, blocking=True)
+def flat_after_the_close(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Nothing is held over night: no open trade in the ledger, no position at the broker as far as it was read."""
+    from g6_pipelines.stages.reconcile import ORDERS
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        with g6.ledger() as ledger:
+            open_trades = [one.trade_id for one in ledger.day(day).trades if one.underlying == name and not one.exit_ms]
+        said = f"open in the ledger: {', '.join(open_trades)}" if open_trades else "no open trade in the ledger"
+        ours = Check("trades_closed", not open_trades, said, {"open": len(open_trades)})
+        return [ours, *(one for one in _kept(g6, day, ORDERS) if one.name == FLAT)]
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=strategy_scores)
+def every_index_is_judged(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The configured strategy has a score on the index, or the reason why history does not say yet."""
+    from g6_pipelines.stages.score import load_scores
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        own = [one for one in load_scores(g6.paths, day).scores if one.underlying == name]
+        said = "; ".join(f"{one.strategy}: {one.status}" for one in own) or f"no strategy was judged on {name}"
+        return (Check("judged", bool(own), said, {"strategies": len(own)}),)
+
+    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+
+
+@dg.asset_check(asset=next_day_picks)
+def picks_or_a_reason(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """There are picks for the next trading day, or the document says why there are none."""
+    from g6_core.adapters.day_pack_store import load_picks
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        picks = load_picks(g6.paths.picks(g6.rules.next_trading_day(day)), g6.rules.next_trading_day(day))
+        found = picks.indices.get(name) if picks is not None and picks.made_on == day else None
+        if found is None:
+            return (Check("picks", False, f"nothing was picked for {name} on {day}", {"picks": 0}),)
+        said = f"{len(found.picks)} picks" if found.picks else found.reason or "no picks and no reason"
+        return (Check("picks", bool(found.picks or found.reason), said, {"picks": len(found.picks)}),)
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=day_report)
+def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The page names the index, is whole, of a sensible size, and loads nothing from elsewhere."""
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        path = g6.paths.report_of(day)
+        if not path.exists():
+            return (Check("page", False, f"{path}: not there; materialise day_report", {}),)
+        page = path.read_text(encoding="utf-8")
+        faults = {
+            f"does not name {name}": name not in page,
+            "does not end": not page.rstrip().endswith("</html>"),
+            "loads from elsewhere": 'src="http' in page or "<link" in page,
+            f"is larger than {PAGE_BYTES_MAX:,} bytes": len(page) > PAGE_BYTES_MAX,
+        }
+        said = "; ".join(fault for fault, there in faults.items() if there)
+        return (Check("page", not said, said or f"{len(page):,} characters", {"characters": len(page)}),)
+
+    return judged(context, judge)
+
+
+CHECKS = (
+    lake_equals_csv,
+    orders_reconcile,
+    flat_after_the_close,
+    every_index_is_judged,
+    picks_or_a_reason,
+    page_is_self_contained,
+)

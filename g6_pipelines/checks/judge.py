@@ -1,0 +1,58 @@
+"""Turns the checks of the stages into results that Dagster shows: one answer a run, every partition named."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import dagster as dg
+
+from g6_core.domain.checks import Check, failed
+from g6_core.domain.errors import G6Error
+from g6_pipelines.assets.publish import table
+from g6_pipelines.partitions import by_day
+
+Judge = Callable[[date, str], Sequence[Check]]
+
+
+def judged(
+    context: dg.AssetCheckExecutionContext,
+    judge: Judge,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckResult:
+    """Ask `judge` about every selected partition; what cannot be read has not passed."""
+    found: list[tuple[str, Check]] = []
+    for day, names in by_day(_partitions(context)).items():
+        for name in names:
+            found += [(f"{day} {name}", check) for check in _asked(judge, day, name)]
+    bad = failed(check for _, check in found)
+    worst = f"{bad[0].name}: {bad[0].detail}" if bad else f"{len(found)} compared, all agree"
+    return dg.AssetCheckResult(
+        passed=not bad,
+        severity=severity,
+        description=worst if len(bad) < 2 else f"{len(bad)} failed, first {worst}",
+        metadata={
+            "compared": len(found),
+            "failed": len(bad),
+            "found": table(
+                ("partition", "check", "passed", "found"),
+                ((where, one.name, "yes" if one.passed else "NO", one.detail) for where, one in found),
+            ),
+        },
+    )
+
+
+def _partitions(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The partitions of the run; a check that is run alone looks at the newest materialisation."""
+    run = context.op_execution_context
+    if run.has_partition_key_range or run.has_partition_key:
+        return run.partition_keys
+    (key,) = context.op_execution_context.assets_def.check_keys
+    event = context.instance.get_latest_materialization_event(key.asset_key)
+    newest = event.asset_materialization.partition if event is not None and event.asset_materialization else None
+    return [newest] if newest else []
+
+
+def _asked(judge: Judge, day: date, name: str) -> Sequence[Check]:
+    try:
+        return judge(day, name)
+    except G6Error as error:
+        return (Check("readable", False, str(error), {}),)

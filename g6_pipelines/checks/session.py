@@ -1,0 +1,68 @@
+"""During the session: was enough seen, and does what was seen make sense?"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from g6_core.domain.checks import Check
+from g6_pipelines.assets.session import index_overview, option_chain
+from g6_pipelines.checks.judge import judged
+from g6_pipelines.resources import G6Resource
+
+# Below this share of live contract-minutes somebody has to look; picks refuse a chain below half.
+COVERAGE_MIN_PCT = 80.0
+# More than this within one cycle has not happened outside of a halt; a misread figure is far above it.
+SPOT_MOVE_MAX_PCT = 3.0
+SPOT_FORWARD_MAX_PCT = 2.0
+
+
+@dg.asset_check(asset=option_chain)
+def coverage_is_enough(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Live contract-minutes as a share of those expected."""
+    from g6_core.adapters.lake import read_lake
+    from g6_pipelines.stages.picks import CHAIN_COLUMNS, coverage_pct
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        live_pct = coverage_pct(read_lake(g6.paths.lake(day, name), CHAIN_COLUMNS))
+        said = f"{live_pct:.2f} % live, {COVERAGE_MIN_PCT:.0f} % wanted"
+        return (Check("coverage", live_pct >= COVERAGE_MIN_PCT, said, {"coverage_pct": live_pct}),)
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=option_chain)
+def spot_is_sane(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The spot neither jumps between cycles nor strays from the forward of the options."""
+    from g6_pipelines.stages.sanity import spot_checks
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        return spot_checks(g6.paths.lake(day, name), SPOT_MOVE_MAX_PCT, SPOT_FORWARD_MAX_PCT)
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=index_overview)
+def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """One line a cycle of the session in every overview file."""
+    from g6_core.domain.ist import SECOND_MS
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        session = g6.rules.session(day, g6.rules.index(name).option_exchange)
+        wanted = len(range(session.open_ms, session.close_ms, g6.settings.collection.interval_s * SECOND_MS))
+        found = {str(code): _lines(g6, name, str(code), day) for code in g6.settings.index(name).expiry_codes}
+        return [
+            Check(code, lines == wanted, f"{lines} of {wanted} cycles", {"lines": lines})
+            for code, lines in found.items()
+        ]
+
+    return judged(context, judge)
+
+
+def _lines(g6: G6Resource, name: str, code: str, day: date) -> int:
+    """Rows of an overview file, its header not counted."""
+    path = g6.paths.csv_overview(name, code, day)
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
+
+
+CHECKS = (coverage_is_enough, spot_is_sane, overview_has_every_cycle)

@@ -1,0 +1,26 @@
+"""One job a phase of the day; their assets share one set of partitions."""
+
+import dagster as dg
+
+from g6_pipelines.assets import before_open, evening, session
+
+# A session that hangs ends the same day; a collection is continued by a new run, never by a blind retry.
+SESSION_TAGS = {"dagster/max_runtime": str(12 * 3600), "dagster/max_retries": "0"}
+
+pre_open_job = dg.define_asset_job(
+    "pre_open",
+    dg.AssetSelection.groups(before_open.GROUP),
+    description="Before the open: the dump, the expiry codes, the day pack.",
+)
+session_job = dg.define_asset_job(
+    "session",
+    dg.AssetSelection.groups(session.GROUP),
+    tags=SESSION_TAGS,
+    description="The whole session in one run: a cycle an interval over all its indices, one limiter for the broker.",
+)
+evening_job = dg.define_asset_job(
+    "evening",
+    dg.AssetSelection.groups(evening.GROUP),
+    description="After the close: reconcile, score, pick for the next day, draw the page.",
+)
+JOBS = (pre_open_job, session_job, evening_job)

@@ -1,0 +1,68 @@
+"""Partitions by trading day (India) and index: holidays and weekends are none, special sessions are."""
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import date, time, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.config import load_settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.ist import IST, at, to_ist
+
+DATE, INDEX = "date", "index"
+FIRST_DAY = date(2025, 1, 1)
+TIMEZONE = str(IST)
+CONFIG_DIR = Path(os.environ.get("G6_CONFIG_DIR") or "config")
+
+
+def closed_days(rules: MarketRules) -> Iterator[date]:
+    """Days without a session, from the first partition to the end of the known holidays."""
+    day = FIRST_DAY
+    while day <= rules.days.last:
+        if not rules.is_trading_day(day):
+            yield day
+        day += timedelta(days=1)
+
+
+def trading_days(rules: MarketRules) -> dg.DailyPartitionsDefinition:
+    """A partition a trading day, today's from midnight on. Days beyond the known holidays are none."""
+    return dg.DailyPartitionsDefinition(
+        start_date=str(FIRST_DAY),
+        end_date=str(rules.days.last + timedelta(days=1)),
+        timezone=TIMEZONE,
+        # Without it today's partition would not exist before midnight.
+        end_offset=1,
+        # Days, not a cron of weekends: a special session on a Saturday has to stay.
+        exclusions=[to_ist(at(day, time())) for day in closed_days(rules)],
+    )
+
+
+RULES = load_market_rules(CONFIG_DIR)
+SETTINGS = load_settings(CONFIG_DIR)
+INDICES = tuple(SETTINGS.indices)
+DAY_INDEX = dg.MultiPartitionsDefinition(
+    {DATE: trading_days(RULES), INDEX: dg.StaticPartitionsDefinition(list(INDICES))}
+)
+
+
+def partition_key(day: date, index: str) -> dg.MultiPartitionKey:
+    """``2026-11-20|NIFTY``."""
+    return dg.MultiPartitionKey({DATE: str(day), INDEX: index})
+
+
+def selected(context: dg.AssetExecutionContext) -> dict[date, tuple[str, ...]]:
+    """The indices of each day that a run is about: one partition, or the range of a session over all indices."""
+    return by_day(context.partition_keys)
+
+
+def by_day(keys: Iterable[str]) -> dict[date, tuple[str, ...]]:
+    """The indices of each day in partition keys, in their order."""
+    found: dict[date, tuple[str, ...]] = {}
+    for text in keys:
+        parts = DAY_INDEX.get_partition_key_from_str(text).keys_by_dimension
+        day = date.fromisoformat(parts[DATE])
+        found[day] = (*found.get(day, ()), parts[INDEX])
+    return found

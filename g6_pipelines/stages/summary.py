@@ -1,0 +1,126 @@
+"""The summary stage: what happened on a day, from what the day left behind; the same for one process and for many."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from g6_core.adapters.day_pack_store import load_picks
+from g6_core.adapters.files import plain, write_atomic
+from g6_core.adapters.journal import file_sha256, read_journal
+from g6_core.adapters.lake import lake_cycles
+from g6_core.adapters.ledger import DayLedger, Ledger
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check
+from g6_core.domain.ist import utc_text
+from g6_core.schema.journal import Kind
+from g6_core.schema.options import OptionRow
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.collection.coverage import Coverage, CoverageTally
+from g6_pipelines.stages.reconcile import ORDERS, kept_checks
+
+
+def summarise(
+    paths: DataPaths,
+    ledger: Ledger,
+    rules: MarketRules,
+    day: date,
+    underlyings: Sequence[str],
+    *,
+    source_label: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Write `paths.summary` and return it; nothing in it depends on this machine or on when it ran.
+
+    `refusals` counts, for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the
+    rules that kept a signal from standing in the others. What was not made on that day (a lake, a journal, picks) is
+    left out of the counts or null. Raises DataError when lake, ledger or journal are unusable.
+    """
+    kept = ledger.day(day)
+    closed = [trade for trade in kept.trades if trade.exit_ms]
+    cycles, rows, coverage = _collected(paths, day, underlyings)
+    picks = load_picks(paths.picks(rules.next_trading_day(day)), rules.next_trading_day(day))
+    journal = paths.journal(day)
+    summary = plain(
+        {
+            "date": day,
+            "indices": list(underlyings),
+            "source": source_label,
+            "seed": seed,
+            "cycles": cycles,
+            "rows": rows,
+            "coverage_pct": coverage.pct,
+            "coverage": {
+                "live": coverage.live,
+                "stale": coverage.stale,
+                "missing": coverage.missing,
+                "no_contract": coverage.no_contract,
+                "minutes_missing": [utc_text(time_ms) for time_ms in coverage.minutes_missing],
+            },
+            "signals": len(kept.signals),
+            "decisions": len(kept.decisions),
+            "refusals": _blocked(kept, with_signal=True),
+            "no_signal": _blocked(kept, with_signal=False),
+            "trades": [asdict(trade) for trade in closed],
+            "charges_paise": sum(trade.charges_paise for trade in closed),
+            "net_pnl_paise": sum(trade.net_pnl_paise for trade in closed),
+            "picks": [
+                {"underlying": name, **asdict(pick)}
+                for name, found in (picks.indices.items() if picks is not None else ())
+                for pick in found.picks
+            ],
+            "checks": [
+                {"name": check.name, "passed": check.passed, "detail": check.detail}
+                for check in _checks(paths, rules, day)
+            ],
+            "risk_events": [event.detail for event in kept.risk_events],
+            "state_sha256": _last_state(paths, day),
+            "journal_sha256": file_sha256(journal) if journal.exists() else None,
+        }
+    )
+    write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
+    return dict(summary)
+
+
+def _checks(paths: DataPaths, rules: MarketRules, day: date) -> list[Check]:
+    """The evening's checks as they were kept: every index's, then the orders'."""
+    kept = [kept_checks(paths, day, part) for part in (*rules.underlyings, ORDERS)]
+    return [check for part in kept if part is not None for check in part]
+
+
+def _blocked(kept: DayLedger, *, with_signal: bool) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for decision in kept.decisions:
+        if not decision.approved and bool(decision.signal_id) == with_signal:
+            counted.update({verdict.rule for verdict in decision.verdicts if verdict.blocks})
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _collected(paths: DataPaths, day: date, underlyings: Sequence[str]) -> tuple[int, int, Coverage]:
+    """(cycles, rows, coverage) of the lakes of these indices."""
+    times: set[int] = set()
+    rows = 0
+    tally = CoverageTally()
+    for name in underlyings:
+        if not paths.lake(day, name).exists():
+            continue
+        for batch in lake_cycles(paths.lake(day, name)):
+            found = [OptionRow.of_cells(cells) for cells in batch]
+            tally.add(found)
+            rows += len(found)
+            times.update(row.time_ms for row in found)
+    return len(times), rows, tally.total()
+
+
+def _last_state(paths: DataPaths, day: date) -> str | None:
+    """Fingerprint of the engine at the last checkpoint of the journal; None when nobody traded."""
+    if not paths.journal(day).exists():
+        return None
+    last = b""
+    for record in read_journal(paths.journal(day)):
+        if record.kind is Kind.CHECKPOINT:
+            last = record.payload
+    return last.decode()

@@ -1,0 +1,216 @@
+"""The sidecar put together: one day's session on the broker that the environment names, its feed and its control port.
+
+The only module of G6 that may give a live broker's client to the order gateway.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType
+from urllib.parse import urlencode
+
+from kiteconnect import KiteConnect
+from kiteconnect.exceptions import KiteException
+from requests import RequestException
+
+from g6_core.adapters.broker import SIM_LOGIN, Broker, BrokerSettings, open_clock, open_kite
+from g6_core.adapters.clock import RealClock, SimClock
+from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.ledger.ledger import Ledger
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.config import Settings, check_against_rules, load_settings
+from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.errors import CalendarError, ConfigError, DataError
+from g6_core.domain.events import Alert
+from g6_core.domain.ist import ist_date
+from g6_core.engine.inputs import DayInputs
+from g6_core.ports import Feed
+from g6_core.research.inputs import day_inputs
+from g6_core.schema.day_pack import DayPack
+from g6_core.schema.paths import DataPaths
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.transport import connect
+from g6_stream.control import ControlServer, control_app, control_port, control_token, listen
+from g6_stream.feed import KiteFeed
+from g6_stream.gateway import KiteGateway
+from g6_stream.kept import TradeReport
+from g6_stream.lease import sidecar_lease
+from g6_stream.loop import Loop, StatusBoard
+from g6_stream.paper import BoardSource, PaperFeed
+from g6_stream.session import open_session
+from g6_stream.status import farewell
+from g6_stream.telemetry import Telemetry
+from g6_stream.timers import Arrived, Inbox, Stopped, Timer
+
+PARTICIPANT = "sidecar"
+LIVE_CONFIRMATION = "yes-with-real-money"
+ALERT_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
+log = logging.getLogger("g6.stream")
+
+
+class Execution(StrEnum):
+    """Where orders go: to the broker, or to paper money matched against the live prices."""
+
+    BROKER = "broker"
+    PAPER = "paper"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asked for. Without `day` the clock's; without `execution` broker only on the simulation."""
+
+    data_dir: Path
+    config_dir: Path
+    day: date | None
+    execution: Execution | None
+
+
+def run_sidecar(request: Request) -> TradeReport:
+    """Trade until a little after the close, or until SIGTERM or Ctrl+C. Raises UserError kinds for wrong inputs."""
+    broker = BrokerSettings.from_env()
+    execution = _allowed(request.execution, broker)
+    paths = DataPaths(request.data_dir)
+    settings, rules = load_settings(request.config_dir), load_market_rules(request.config_dir)
+    with ExitStack() as stack:
+        stack.enter_context(sidecar_lease(paths.sidecar_lock))
+        listener = stack.enter_context(listen(control_port()))
+        kite = open_kite(broker)
+        clock = open_clock(broker, PARTICIPANT)
+        stack.callback(clock.close)
+        day = _day(request.day, clock, rules)
+        check_against_rules(settings, rules, day)
+        params = settings.engine_params()
+        pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
+        inputs = day_inputs(pack, rules, params)
+        inbox: Inbox = SimpleQueue()
+        lockstep = broker.broker is Broker.SIM and _is_lockstep(kite, broker)
+        arrivals = (lambda: None) if lockstep else (lambda: inbox.put(Arrived()))
+        feed = KiteFeed(lambda: _feed_url(broker, kite), clock, lockstep=lockstep, on_arrival=arrivals)
+        stack.callback(feed.close)
+        relogin = _relogin_of(kite, broker)
+        board = StatusBoard()
+        telemetry = Telemetry(lambda: board.newest)
+        gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote)
+        session_feed: Feed = feed
+        if execution is Execution.PAPER:
+            exchange, session_feed = _paper(feed, pack, inputs, settings, rules, clock)
+            paper = connect(exchange)
+            gateway = KiteGateway(paper, clock, inputs.book, market=kite, on_write=telemetry.wrote)
+        ledger = stack.enter_context(Ledger.open(paths.ledger))
+        session, healing = stack.enter_context(
+            open_session(
+                gateway, session_feed, pack, inputs, params, paths, ledger, clock.now_ms(), _tell, telemetry.timed_step
+            )
+        )
+        app = control_app(board, telemetry, inbox, control_token(paths.control_token))
+        stack.callback(ControlServer(app, listener).close)
+        timer = Timer(clock, inbox, inline=lockstep)
+        stack.callback(timer.close)
+        _end_on_signals(inbox, timer)
+        log.info("%s, %s money, day pack %s, control port %d", day, execution, pack.sha256[:12], control_port())
+        loop = Loop(
+            session, feed, clock, timer, inbox, inputs.open_ms, inputs.close_ms, execution, board, relogin, log.info,
+            lockstep,
+        )  # fmt: skip
+        stopped = loop.run()
+        session.finish(clock.now_ms())
+        report = session.report(healing)
+        write_atomic(paths.trade_report(day), canonical_json(report) + b"\n")
+        if board.newest is not None:
+            log.info("%s%s", f"{stopped}: " if stopped else "", farewell(board.newest))
+    return report
+
+
+def _allowed(asked: Execution | None, broker: BrokerSettings) -> Execution:
+    """Where orders may go. Raises ConfigError for real money without the typed confirmation."""
+    if broker.broker is Broker.SIM:
+        return asked or Execution.BROKER
+    if asked is Execution.BROKER and os.environ.get("G6_LIVE") != LIVE_CONFIRMATION:
+        raise ConfigError(
+            f"G6_LIVE: orders would go to Kite with real money; set it to {LIVE_CONFIRMATION} or use --mode paper"
+        )
+    return asked or Execution.PAPER
+
+
+def _day(asked: date | None, clock: SimClock | RealClock, rules: MarketRules) -> date:
+    today = ist_date(clock.now_ms())
+    if asked is not None and asked != today:
+        raise DataError(f"--date {asked}: the clock says {today}; leave --date away, or serve that day")
+    if not rules.is_trading_day(today):
+        raise CalendarError(f"{today} is no trading day; start again on the next one")
+    return today
+
+
+def _feed_url(broker: BrokerSettings, kite: KiteConnect) -> str:
+    return f"{broker.feed_url}?{urlencode({'api_key': kite.api_key, 'access_token': kite.access_token})}"
+
+
+def _is_lockstep(kite: KiteConnect, broker: BrokerSettings) -> bool:
+    answer = kite.reqsession.get(f"{broker.sim_url}/sim/status", timeout=5)
+    return bool(answer.json()["mode"] == "lockstep")
+
+
+def _relogin_of(kite: KiteConnect, broker: BrokerSettings) -> Callable[[], None]:
+    """What to do about a refused token: the simulated exchange gives a new one, Kite only to a person."""
+
+    def nothing() -> None:
+        """A person has to log in at Kite; the feed's alert says so."""
+
+    if broker.broker is Broker.KITE:
+        return nothing
+
+    def relogin() -> None:
+        kite.session_expiry_hook = None
+        try:
+            kite.generate_session(SIM_LOGIN, SIM_LOGIN)
+            log.warning("logged in to the simulated exchange again")
+        except (KiteException, RequestException) as error:
+            log.warning("no new login at the simulated exchange: %s", error)
+        kite.set_session_expiry_hook(relogin)
+
+    kite.set_session_expiry_hook(relogin)
+    return relogin
+
+
+def _paper(
+    feed: KiteFeed,
+    pack: DayPack,
+    inputs: DayInputs,
+    settings: Settings,
+    rules: MarketRules,
+    clock: SimClock | RealClock,
+) -> tuple[Exchange, Feed]:
+    """A paper broker over the live board, and the feed that keeps both informed."""
+    hours = Session(inputs.open_ms, inputs.close_ms)
+    source = BoardSource(inputs.trade_date, pack.underlyings, inputs.book, hours)
+    exchange = Exchange(
+        source,
+        rules,
+        clock,
+        seed=pack.seed,
+        cash_paise=settings.capital_paise,
+        order_latency_ms=settings.simulation.order_latency_ms,
+        latency_jitter_ms=settings.simulation.latency_jitter_ms,
+    )
+    return exchange, PaperFeed(feed, source, exchange)
+
+
+def _tell(alert: Alert) -> None:
+    log.log(ALERT_LEVELS.get(alert.level, logging.WARNING), "%s", alert.text)
+
+
+def _end_on_signals(inbox: Inbox, timer: Timer) -> None:
+    def end(number: int, _: FrameType | None) -> None:
+        inbox.put(Stopped(signal.Signals(number).name))
+        timer.interrupt()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)

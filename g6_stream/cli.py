@@ -1,0 +1,133 @@
+"""`g6 stream`: run the trading sidecar, look at a running one, pause, resume and flatten it."""
+
+import json
+import logging
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from g6_core.domain.errors import ConfigError, DataError, UserError
+from g6_core.schema.paths import DataPaths
+
+if TYPE_CHECKING:
+    from requests import Response
+
+app = typer.Typer(help="The trading sidecar: run it, look at it, pause, resume or flatten it.", no_args_is_help=True)
+
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", help="Data directory with the day pack; the journal goes there.", envvar="G6_DATA_DIR"),
+]
+ANSWER_S = 10
+
+
+@app.command("run")
+def run(
+    data_dir: DataDir = Path("data"),
+    day: Annotated[
+        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day. Default: the clock's.")
+    ] = None,
+    config_dir: Annotated[
+        Path, typer.Option(help="Settings, strategies and market rules.", envvar="G6_CONFIG_DIR")
+    ] = Path("config"),
+    mode: Annotated[
+        str, typer.Option(help="`broker` or `paper`. Default: broker on the simulated exchange, paper on Kite.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the day's figures as JSON at the end.")] = False,
+) -> None:
+    """Trade the day: signals, orders and exits on the broker that G6_BROKER names (sim by default).
+
+    Needs the day pack of the day and refuses to trade without a good one. Ends a little after the close, or on
+    SIGTERM and Ctrl+C; a position keeps its resting stop at the broker, and a new start adopts it.
+
+    \b
+    Environment: G6_BROKER, G6_SIM_URL, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIVE,
+                 G6_CONTROL_PORT, G6_CONTROL_TOKEN, G6_DATA_DIR, G6_CONFIG_DIR
+    """
+    from g6_core.adapters.files import plain
+    from g6_stream.app import Execution, Request, run_sidecar
+
+    if mode and mode not in set(Execution):
+        raise UserError(f"--mode {mode}: unknown; write broker or paper")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="g6 stream: %(message)s")
+    logging.getLogger("g6").setLevel(logging.INFO)
+    report = run_sidecar(Request(data_dir, config_dir, day.date() if day else None, Execution(mode) if mode else None))
+    if as_json:
+        typer.echo(json.dumps(plain(report), sort_keys=True))
+
+
+@app.command("status")
+def status(data_dir: DataDir = Path("data")) -> None:
+    """What the running sidecar does: mode, positions, orders, result, feed and journal, as JSON."""
+    typer.echo(json.dumps(_call("GET", "/status", data_dir), indent=2))
+
+
+@app.command("pause")
+def pause(data_dir: DataDir = Path("data")) -> None:
+    """No new entries; exits go on."""
+    _order("pause", data_dir)
+
+
+@app.command("resume")
+def resume(data_dir: DataDir = Path("data")) -> None:
+    """Arm again, if broker and journal agree."""
+    _order("resume", data_dir)
+
+
+@app.command("flatten")
+def flatten(data_dir: DataDir = Path("data")) -> None:
+    """Sell everything that is held now, and enter nothing until resumed."""
+    _order("flatten", data_dir)
+
+
+def _order(action: str, data_dir: Path) -> None:
+    answer = _call("POST", f"/{action}", data_dir)
+    when = "" if answer["in_force"] else " (asked for, not in force yet)"
+    typer.echo(f"{action}: mode is {answer['mode']}{when}")
+
+
+def _call(method: str, path: str, data_dir: Path) -> dict[str, Any]:
+    """The JSON of the control port. UserError when nobody answers there."""
+    import requests
+
+    from g6_stream.control import HOST, control_port
+
+    url = f"http://{HOST}:{control_port()}{path}"
+    headers = {"Authorization": f"Bearer {_token(data_dir)}"} if method == "POST" else {}
+    with requests.Session() as session:
+        # A proxy of the machine is for the world outside of it.
+        session.trust_env = False
+        try:
+            response = session.request(method, url, headers=headers, timeout=ANSWER_S)
+        except requests.RequestException as error:
+            raise UserError(
+                f"no sidecar answers at {url} ({type(error).__name__}); start it with `g6 stream run` "
+                "or set G6_CONTROL_PORT"
+            ) from error
+    return _body(response)
+
+
+def _body(response: "Response") -> dict[str, Any]:
+    if response.status_code == 401:
+        raise ConfigError("the sidecar refused the token; set G6_CONTROL_TOKEN to its own, or name its --data-dir")
+    if not response.ok:
+        raise UserError(f"the sidecar answered {response.status_code}: {response.text[:200]}")
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def _token(data_dir: Path) -> str:
+    given = os.environ.get("G6_CONTROL_TOKEN", "")
+    if given:
+        return given
+    path = DataPaths(data_dir).control_token
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise DataError(
+            f"{path}: {error.strerror}; set G6_CONTROL_TOKEN or name the --data-dir of the running sidecar"
+        ) from error

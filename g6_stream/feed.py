@@ -1,0 +1,367 @@
+"""The streamed feed: one WebSocket to Kite's ticker, kept alive and subscribed by a thread of its own.
+
+The thread receives and decodes; everything else is called from the thread of the trading loop. Silence, retries and
+back-off count in the time of the clock, so that they mean the same under real and under virtual time.
+"""
+
+import json
+import socket
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Condition, Thread
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from g6_core.domain.errors import Bug
+from g6_core.domain.market import TICK, ticks_of
+from g6_core.domain.packets import INDEX_SEGMENT, decode_frame
+from g6_core.ports import Clock
+
+# Kite sends a heartbeat every second when nothing else comes.
+SILENCE_MS = 5_000
+RETRY_MS, RETRY_MS_MAX = 1_000, 30_000
+# A refused token gets no better by asking often.
+REFUSED_RETRY_MS = 60_000
+BATCH = 100
+# A full frame of 3,000 instruments has 558 kB.
+MESSAGE_BYTES_MAX = 1 << 20
+FRAMES_MAX = 1_000
+ORDERS_MAX = 10_000
+PROBLEMS_MAX = 100
+HANDSHAKE_S = 5.0
+LOCKSTEP_WAIT_S = 5.0
+
+
+@dataclass(slots=True)
+class FeedCounters:
+    """What has come in since the start, for the metrics."""
+
+    frames: int = 0
+    ticks: int = 0
+    garbage: int = 0
+    connects: int = 0
+    losses: int = 0
+
+
+class KiteFeed:
+    """A `Feed` over one connection; every reconnect subscribes everything again.
+
+    `url` is asked before each attempt, because a new login makes a new one. In `lockstep` the exchange says when all
+    of a second was sent (`await_second`), and a lost connection is dealt with while virtual time stands still.
+    """
+
+    def __init__(
+        self,
+        url: Callable[[], str],
+        clock: Clock,
+        *,
+        lockstep: bool = False,
+        on_arrival: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.counters = FeedCounters()
+        self._url = url
+        self._clock = clock
+        self._lockstep = lockstep
+        self._on_arrival = on_arrival
+        self._changed = Condition()
+        self._ticks: deque[NDArray[np.void]] = deque(maxlen=FRAMES_MAX)
+        self._orders: deque[dict[str, Any]] = deque(maxlen=ORDERS_MAX)
+        self._problems: deque[str] = deque(maxlen=PROBLEMS_MAX)
+        self._wanted: set[int] = set()
+        self._socket: ClientConnection | None = None
+        self._connected = self._refused = self._closing = self._missed = False
+        self._attempting = False
+        # Lockstep only: something came since the last marker; requests of this connection sent and confirmed.
+        self._heard_some = False
+        self._asked = self._confirmed = 0
+        self._attempt_ms = self._heard_ms = self._marker_ms = 0
+        self._retry_ms = RETRY_MS
+        self._thread = Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    # the loop's side
+
+    @property
+    def connected(self) -> bool:
+        """True from the last subscription after the handshake until the connection is lost or silent."""
+        return self._connected
+
+    @property
+    def heard_ms(self) -> int:
+        """When the last message came, heartbeats included; 0 before the first."""
+        return self._heard_ms
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """Every token that is or will be subscribed."""
+        return frozenset(self._wanted)
+
+    def subscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stream these tokens in full mode, now or when the connection is back."""
+        with self._changed:
+            self._wanted.update(tokens)
+            link = self._socket
+        self._say(link, "subscribe", tokens)
+        with self._changed:
+            self._await_confirmation()
+
+    def unsubscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stop streaming these tokens."""
+        with self._changed:
+            self._wanted.difference_update(tokens)
+            link = self._socket
+        self._say(link, "unsubscribe", tokens)
+        with self._changed:
+            self._await_confirmation()
+
+    def poll(self) -> NDArray[np.void]:
+        """TICK rows that arrived since the last call, in their order; in lockstep the newest of each token."""
+        with self._changed:
+            frames, self._ticks = list(self._ticks), deque(maxlen=FRAMES_MAX)
+        if not frames:
+            return np.zeros(0, TICK)
+        ticks = np.concatenate(frames)
+        if not self._lockstep:
+            return ticks
+        newest = {int(token): place for place, token in enumerate(ticks["token"])}
+        return ticks[[newest[token] for token in sorted(newest)]]
+
+    def order_updates(self) -> list[dict[str, Any]]:
+        """Order rows pushed since the last call, in Kite's postback shape."""
+        with self._changed:
+            rows, self._orders = list(self._orders), deque(maxlen=ORDERS_MAX)
+        return rows
+
+    def problems(self) -> list[str]:
+        """What went wrong since the last call, in words for people."""
+        with self._changed:
+            texts, self._problems = list(self._problems), deque(maxlen=PROBLEMS_MAX)
+        return texts
+
+    def take_refusal(self) -> bool:
+        """Whether the token was refused since the last call: a new login may help."""
+        with self._changed:
+            refused, self._refused = self._refused, False
+        return refused
+
+    def watch(self, now_ms: int) -> None:
+        """Drop a silent connection, and have a lost one made again when its time has come. Called every second."""
+        with self._changed:
+            if self._connected and now_ms - self._heard_ms > SILENCE_MS:
+                self._lost(f"feed silent for {(now_ms - self._heard_ms) / 1000:.0f} s: connection dropped")
+            if not self._connected and not self._attempting and now_ms >= self._attempt_ms:
+                if not self._thread.is_alive():
+                    raise Bug("the feed's thread has ended")
+                self._attempting = True
+                self._changed.notify_all()
+            if self._lockstep:
+                self._changed.wait_for(lambda: not self._attempting, LOCKSTEP_WAIT_S)
+                self._await_confirmation()
+
+    def await_second(self, now_ms: int) -> None:
+        """In lockstep: return when everything of this second has arrived, or is not going to."""
+        with self._changed:
+            if not self._lockstep or not self._connected or self._missed:
+                return
+            arrived = self._changed.wait_for(lambda: self._marker_ms >= now_ms or not self._connected, LOCKSTEP_WAIT_S)
+            # A silent connection is waited for once; the watchdog ends it when it is late in virtual time.
+            self._missed = not arrived
+
+    def _await_confirmation(self) -> None:
+        """In lockstep: return when the exchange knows what was asked, before time moves on; with the lock held."""
+        if self._lockstep:
+            done = self._changed.wait_for(
+                lambda: self._confirmed >= self._asked or self._socket is None, LOCKSTEP_WAIT_S
+            )
+            self._asked = self._asked if done else self._confirmed
+
+    def close(self) -> None:
+        """End the connection and the thread."""
+        with self._changed:
+            self._closing = True
+            self._hang_up()
+            self._changed.notify_all()
+        self._thread.join(2 * HANDSHAKE_S)
+
+    # the thread's side
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._attempting or self._closing)
+                if self._closing:
+                    return
+            try:
+                link = self._open()
+            except InvalidStatus as error:
+                self._not_connected(f"the broker answered {error.response.status_code}", error.response.status_code)
+                continue
+            except (OSError, InvalidHandshake, ConnectionClosed) as error:
+                self._not_connected(_words(error))
+                continue
+            try:
+                with link:
+                    self._serve(link)
+            except (OSError, ConnectionClosed, UnicodeDecodeError) as error:
+                # What a WebSocket does not allow (text that is none, say) ends the connection like any loss.
+                self._ended(link, _words(error))
+
+    def _open(self) -> ClientConnection:
+        url = self._url()
+        link = connect(
+            url,
+            # A proxy of the machine is for the world outside of it: plain ws is the exchange on loopback.
+            proxy=None if url.startswith("ws:") else True,
+            additional_headers={"X-Kite-Version": "3"},
+            open_timeout=HANDSHAKE_S,
+            close_timeout=1.0,
+            ping_interval=None,
+            compression=None,
+            max_size=MESSAGE_BYTES_MAX,
+            legacy=True,
+        )
+        assert isinstance(link, ClientConnection)
+        return link
+
+    def _serve(self, link: ClientConnection) -> None:
+        with self._changed:
+            self._socket = link
+            self._asked = self._confirmed = 0
+            wanted = tuple(self._wanted)
+        self._say(link, "subscribe", wanted)
+        with self._changed:
+            self._connected, self._attempting, self._missed = True, False, False
+            self._heard_ms = self._clock.now_ms()
+            self._retry_ms = RETRY_MS
+            self.counters.connects += 1
+            self._changed.notify_all()
+        self._on_arrival()
+        while True:
+            self._take(link.recv())
+
+    def _say(self, link: ClientConnection | None, action: str, tokens: Collection[int]) -> None:
+        """(Un)subscribe in batches. A connection that is lost meanwhile subscribes everything when it is back."""
+        if link is None:
+            return
+        ordered = sorted(tokens)
+        requests: list[dict[str, Any]] = []
+        for start in range(0, len(ordered), BATCH):
+            batch = ordered[start : start + BATCH]
+            requests.append({"a": action, "v": batch})
+            if action == "subscribe":
+                requests.append({"a": "mode", "v": ["full", batch]})
+        with suppress(ConnectionClosed):
+            for request in requests:
+                with self._changed:
+                    self._asked += 1
+                link.send(json.dumps(request))
+
+    def _take(self, message: str | bytes) -> None:
+        now_ms = self._clock.now_ms()
+        if isinstance(message, str):
+            self._take_text(message, now_ms)
+            return
+        rows = decode_frame(message, now_ms)
+        is_index = rows["token"] & 0xFF == INDEX_SEGMENT
+        # Before its mode takes effect a contract is sent without depth and open interest: nothing to judge by.
+        ticks = ticks_of(rows[is_index | (rows["last_trade_ms"] > 0)])
+        with self._changed:
+            self._heard(now_ms)
+            self.counters.ticks += len(ticks)
+            self.counters.garbage += len(message) > 1 and not len(rows)
+            if len(ticks):
+                self._ticks.append(ticks)
+        if len(ticks):
+            self._on_arrival()
+
+    def _take_text(self, message: str, now_ms: int) -> None:
+        kind, data = _text(message)
+        with self._changed:
+            if self._lockstep and kind == "message":
+                self._take_marker(str(data))
+                return
+            self._heard(now_ms)
+            if kind == "order" and isinstance(data, dict):
+                self._orders.append(data)
+            elif kind == "error":
+                self._problems.append(f"feed: {str(data)[:200]}")
+            elif kind != "message":
+                self.counters.garbage += 1
+        if kind in ("order", "error"):
+            self._on_arrival()
+
+    def _heard(self, now_ms: int) -> None:
+        self._heard_ms = max(self._heard_ms, now_ms)
+        self._heard_some = True
+        self.counters.frames += 1
+
+    def _take_marker(self, data: str) -> None:
+        """What the exchange says in lockstep: ``now <ms>`` (all of that second was sent) or ``ok <requests>``."""
+        word, _, text = data.partition(" ")
+        if not (text.isascii() and text.isdigit() and len(text) < 16):
+            return
+        if word == "ok":
+            self._confirmed = int(text)
+        elif word == "now":
+            self._marker_ms = max(self._marker_ms, int(text))
+            if self._heard_some:
+                self._heard_ms = max(self._heard_ms, self._marker_ms)
+            self._heard_some = self._missed = False
+        self._changed.notify_all()
+
+    def _not_connected(self, why: str, status: int = 0) -> None:
+        refused = status == 403
+        token = "; the access token is not valid (any more): log in again" if refused else ""
+        with self._changed:
+            self._problems.append(f"feed not connected: {why}{token}")
+            self._refused = self._refused or refused
+            self._attempt_ms = self._clock.now_ms() + (REFUSED_RETRY_MS if refused else self._retry_ms)
+            self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
+            self._attempting = False
+            self._changed.notify_all()
+        self._on_arrival()
+
+    def _ended(self, link: ClientConnection, why: str) -> None:
+        with self._changed:
+            if self._closing or self._socket is not link:
+                return  # the watchdog dropped it
+            self._lost(f"feed lost: {why}")
+            self._changed.notify_all()
+        self._on_arrival()
+
+    def _lost(self, text: str) -> None:
+        """The connection is no more; called with the lock held."""
+        self._problems.append(text)
+        self.counters.losses += 1
+        self._connected = self._attempting = False
+        self._attempt_ms = self._clock.now_ms() + self._retry_ms
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End the socket without a word: a silent peer would not answer a closing handshake."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.socket.shutdown(socket.SHUT_RDWR)
+            self._socket = None
+
+
+def _words(error: Exception) -> str:
+    """What happened, without the address: that one carries the access token."""
+    if isinstance(error, ConnectionClosed):
+        return f"closed by the broker ({error.rcvd.code})" if error.rcvd else "connection broken"
+    return type(error).__name__ if not isinstance(error, OSError) else (error.strerror or type(error).__name__)
+
+
+def _text(message: str) -> tuple[str, Any]:
+    """Type and data of a text frame; an empty type for what is none of Kite's."""
+    try:
+        body = json.loads(message)
+    except ValueError:
+        return "", None
+    return (str(body.get("type", "")), body.get("data")) if isinstance(body, dict) else ("", None)

@@ -1,0 +1,87 @@
+"""Paper money on the live market: the simulated broker, matching against the touch that the real feed shows.
+
+Checks, statuses, latency and charges are those of the simulated exchange (`g6_core.sim`). Only the first level of the
+book is known, so nothing fills beyond its quantity in one second.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g6_core.domain.calendar import Session
+from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.market import QUOTE
+from g6_core.ports import Feed
+from g6_core.sim.exchange import Exchange
+
+
+class BoardSource:
+    """A market source made of the newest ticks. It has no past: every question is answered with what is known now."""
+
+    label = "live board"
+
+    def __init__(
+        self, trade_date: date, underlyings: Sequence[str], instruments: InstrumentBook, session: Session
+    ) -> None:
+        self.trade_date = trade_date
+        self.underlyings = tuple(underlyings)
+        self.instruments = instruments
+        self.session = session
+        self._rows: dict[int, NDArray[np.void]] = {}
+
+    def apply(self, ticks: NDArray[np.void]) -> None:
+        """Take TICK rows, newest last."""
+        for tick in ticks:
+            row = np.zeros(1, QUOTE)
+            for name in ("token", "exchange_ms", "ltp_paise", "volume", "oi"):
+                row[name] = tick[name]
+            for name in ("bid_paise", "ask_paise", "bid_qty", "ask_qty"):
+                row[name][:, 0] = tick[name]
+            row["last_trade_ms"] = tick["exchange_ms"]
+            self._rows[int(tick["token"])] = row
+
+    def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """QUOTE rows, one per token in the same order; `exchange_ms` 0 where nothing has come yet."""
+        rows = np.zeros(len(tokens), QUOTE)
+        rows["token"] = tokens
+        for place, token in enumerate(tokens):
+            known = self._rows.get(int(token))
+            if known is not None:
+                rows[place] = known[0]
+        return rows
+
+
+class PaperFeed:
+    """The real feed's ticks, and the order rows of the paper broker in place of the account's."""
+
+    def __init__(self, feed: Feed, source: BoardSource, exchange: Exchange) -> None:
+        self._feed = feed
+        self._source = source
+        self._exchange = exchange
+
+    @property
+    def connected(self) -> bool:
+        """Whether the real stream is up."""
+        return self._feed.connected
+
+    def subscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stream these tokens in full mode."""
+        self._feed.subscribe(tokens)
+
+    def unsubscribe(self, tokens: tuple[int, ...]) -> None:
+        """Stop streaming these tokens."""
+        self._feed.unsubscribe(tokens)
+
+    def poll(self) -> NDArray[np.void]:
+        """TICK rows that arrived since the last call; the paper broker sees them first."""
+        ticks = self._feed.poll()
+        self._source.apply(ticks)
+        return ticks
+
+    def order_updates(self) -> list[dict[str, Any]]:
+        """Order rows of the paper broker. The real account's are its own business."""
+        self._feed.order_updates()
+        return self._exchange.take_order_updates()

@@ -1,0 +1,188 @@
+"""What the sidecar says about itself: one immutable picture a second, and what changed between two of them."""
+
+from dataclasses import dataclass
+
+from g6_core.domain.events import Mode
+from g6_core.domain.ist import ist_clock
+from g6_core.domain.money import rupees_text
+from g6_core.domain.orders import RESTING
+from g6_core.engine.guards import marked_pnl_paise
+from g6_core.engine.state import EngineState, Phase
+from g6_stream.feed import FeedCounters, KiteFeed
+from g6_stream.kept import most_first
+from g6_stream.trading import TradingSession
+
+FEED_AGE_MAX_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class PositionStatus:
+    """One open trade. Prices in paise; `cover` is the resting exit order at the broker, "" when there is none."""
+
+    trade_id: str
+    tradingsymbol: str
+    quantity: int
+    entry_paise: int
+    last_paise: int
+    stop_paise: int
+    cover: str
+    exit_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatus:
+    """One order that is not done."""
+
+    tag: str
+    order_id: str
+    tradingsymbol: str
+    side: str
+    phase: str
+    status: str
+    quantity: int
+    filled_quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The sidecar at `time_ms`. `reasons` say why it would not enter now; empty is ready."""
+
+    time_ms: int
+    execution: str
+    mode: str
+    armed: bool
+    reasons: tuple[str, ...]
+    positions: tuple[PositionStatus, ...]
+    orders: tuple[OrderStatus, ...]
+    closed_trades: tuple[str, ...]
+    day_pnl_paise: int
+    cash_paise: int
+    feed_connected: bool
+    feed_age_ms: int
+    subscribed: int
+    feed: FeedCounters
+    decisions: int
+    refusals: dict[str, int]
+    journal_records: int
+    journal_sha256: str
+
+
+def status_of(session: TradingSession, feed: KiteFeed, execution: str, now_ms: int) -> Status:
+    """The picture of this moment."""
+    state = session.state
+    records, chain = session.journal_head
+    counters = feed.counters
+    return Status(
+        time_ms=now_ms,
+        execution=execution,
+        mode=state.mode,
+        armed=session.armed,
+        reasons=tuple(_reasons(session, feed, now_ms)),
+        positions=_positions(state),
+        orders=_orders(state),
+        closed_trades=tuple(trade_id for trade_id, trade in session.kept.trades.items() if trade.exit_ms),
+        day_pnl_paise=round(marked_pnl_paise(state)),
+        cash_paise=state.cash_paise,
+        feed_connected=feed.connected,
+        feed_age_ms=_feed_age_ms(feed, now_ms),
+        subscribed=len(feed.wanted),
+        feed=FeedCounters(counters.frames, counters.ticks, counters.garbage, counters.connects, counters.losses),
+        decisions=session.kept.decisions,
+        refusals=most_first(session.kept.refusals),
+        journal_records=records,
+        journal_sha256=chain,
+    )
+
+
+def _feed_age_ms(feed: KiteFeed, now_ms: int) -> int:
+    return max(now_ms - feed.heard_ms, 0) if feed.heard_ms else -1
+
+
+def _reasons(session: TradingSession, feed: KiteFeed, now_ms: int) -> list[str]:
+    reasons = []
+    if not session.armed:
+        reasons.append("not armed")
+    if session.state.mode is not Mode.ACTIVE:
+        reasons.append(f"mode is {session.state.mode}")
+    if not feed.connected:
+        reasons.append("the feed is not connected")
+    elif _feed_age_ms(feed, now_ms) > FEED_AGE_MAX_MS:
+        reasons.append("the feed is silent")
+    if session.book_problem:
+        reasons.append(f"order book: {session.book_problem}")
+    if session.state.circuit_tripped_ms:
+        reasons.append("the daily loss limit was reached")
+    return reasons
+
+
+def _positions(state: EngineState) -> tuple[PositionStatus, ...]:
+    found = []
+    for trade in state.open_trades:
+        quote = state.board.quote(trade.instrument.token)
+        resting = [
+            order
+            for tag in trade.exit_tags
+            if (order := state.orders[tag]).phase is not Phase.DONE and order.status in RESTING
+        ]
+        cover = f"{resting[0].order_type} {resting[0].order_id}" if resting else ""
+        found.append(
+            PositionStatus(
+                trade.trade_id,
+                trade.instrument.tradingsymbol,
+                state.open_quantity(trade),
+                round(state.entry_average(trade)),
+                quote.ltp_paise if quote is not None else 0,
+                trade.stop_paise,
+                cover,
+                trade.exit_reason or "",
+            )
+        )
+    return tuple(found)
+
+
+def _orders(state: EngineState) -> tuple[OrderStatus, ...]:
+    return tuple(
+        OrderStatus(
+            tag,
+            order.order_id,
+            order.request.tradingsymbol,
+            order.request.side,
+            order.phase,
+            order.status,
+            order.quantity or order.request.quantity,
+            order.filled_quantity,
+        )
+        for tag, order in state.orders.items()
+        if order.phase is not Phase.DONE
+    )
+
+
+def changes(before: Status | None, after: Status) -> list[str]:
+    """What a person wants to read in the log: mode, feed, positions opened and closed."""
+    clock = ist_clock(after.time_ms)
+    lines = []
+    if before is None or before.mode != after.mode:
+        lines.append(f"{clock} mode {after.mode}")
+    if before is not None and before.feed_connected != after.feed_connected:
+        up = f"connected, {after.subscribed} instruments subscribed"
+        lines.append(f"{clock} feed {up if after.feed_connected else 'lost'}")
+    known = {one.trade_id for one in before.positions if one.quantity} if before is not None else set()
+    for one in after.positions:
+        if one.quantity and one.trade_id not in known:
+            lines.append(f"{clock} holds {one.quantity} {one.tradingsymbol} at {rupees_text(one.entry_paise)}")
+    done = set(before.closed_trades) if before is not None else set()
+    lines += [f"{clock} closed {trade_id}" for trade_id in after.closed_trades if trade_id not in done]
+    return lines
+
+
+def farewell(status: Status) -> str:
+    """The last line of the log: what is left at the broker when this process has gone."""
+    held = [one for one in status.positions if one.quantity]
+    if not held:
+        return f"{ist_clock(status.time_ms)} ended flat, day's result Rs {rupees_text(status.day_pnl_paise)}"
+    said = "; ".join(
+        f"{one.quantity} {one.tradingsymbol} "
+        + (f"covered by the resting order {one.cover}" if one.cover else "WITHOUT a resting exit order")
+        for one in held
+    )
+    return f"{ist_clock(status.time_ms)} ended while holding {said}; start again to go on"

@@ -1,0 +1,216 @@
+"""Every asset check fails when what it guards is damaged, and a failed blocking check stops what comes after it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date, time
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from g6_core.adapters.lake import Lake, read_lake
+from g6_core.domain.ist import at
+from g6_core.domain.orders import Side
+from g6_core.domain.records import OrderRecord, Purpose, TradeRecord
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.definitions import defs
+from g6_pipelines.resources import G6Resource
+from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
+
+NAME = "BANKNIFTY"
+"""The last of the day's run, so that a check run alone looks at it."""
+
+
+@pytest.fixture
+def copy(made: Made, tmp_path: Path) -> Installation:
+    sound = made.installation
+    shutil.copytree(sound.paths.root, tmp_path / "data")
+    g6 = G6Resource(data_dir=str(tmp_path / "data"), config_dir=sound.g6.config_dir)
+    return Installation(g6, sound.instance)
+
+
+def check_alone(installation: Installation, asset: str, check: str) -> dg.AssetCheckEvaluation:
+    """Run a check as the button in the UI does: without its asset, on the newest materialisation."""
+    result = dg.materialize(
+        [*defs.assets, *defs.asset_checks],
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(asset), check)),
+        instance=installation.instance,
+        resources={"g6": installation.g6},
+        raise_on_error=False,
+    )
+    (evaluation,) = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def edit_dump(paths: DataPaths, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    path = paths.instruments(DAY)
+    change(pl.read_parquet(path)).write_parquet(path)
+
+
+def edit_lake(paths: DataPaths, *columns: pl.Expr) -> None:
+    path = paths.lake(DAY, NAME)
+    frame = read_lake(path).with_columns(*columns).with_columns(pl.col(pl.Datetime).dt.timestamp("ms"))
+    path.unlink()
+    with Lake.open(path, OPTION_COLUMNS) as lake:
+        lake.append(frame.rows())
+
+
+def edit_json(path: Path, change: Callable[[dict], object]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+AT_MS = at(DAY, time(10, 0))
+
+
+def order() -> OrderRecord:
+    return OrderRecord(
+        "g6tag1", "", "T1", "D1", Purpose.ENTRY, "250829000001", "BANKNIFTY25SEP54000CE", 256, Side.BUY, "LIMIT",
+        75, 75, 100_00, 0, 100_00, "COMPLETE", "", AT_MS, AT_MS,
+    )  # fmt: skip
+
+
+def open_trade() -> TradeRecord:
+    return TradeRecord(
+        "T1", "D1", NAME, "BANKNIFTY25SEP54000CE", 256, 75, AT_MS, 100_00, 0, 0, "", 0, 0, 0, 100_00, 100_00
+    )  # fmt: skip
+
+
+def wrong_lot(paths: DataPaths) -> None:
+    options = pl.col("name") == NAME
+    edit_dump(paths, lambda dump: dump.with_columns(lot_size=pl.when(options).then(50).otherwise("lot_size")))
+
+
+def only_one_expiry(paths: DataPaths) -> None:
+    edit_dump(paths, lambda dump: dump.filter(pl.col("expiry").is_null() | (pl.col("expiry") == date(2025, 9, 30))))
+
+
+def most_is_missing(paths: DataPaths) -> None:
+    edit_lake(
+        paths, pl.when(pl.col("offset") > -3).then(pl.lit("missing")).otherwise("call_status").alias("call_status")
+    )
+
+
+def spot_jumps(paths: DataPaths) -> None:
+    late = pl.col("timestamp").dt.hour() >= 8
+    edit_lake(
+        paths, *((pl.when(late).then(pl.col(one) * 1.04).otherwise(one)).alias(one) for one in ("spot", "forward"))
+    )
+
+
+def forward_strays(paths: DataPaths) -> None:
+    edit_lake(paths, pl.col("forward") * 1.03)
+
+
+def overview_ends_early(paths: DataPaths) -> None:
+    path = paths.csv_overview(NAME, "this_month", DAY)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def pack_is_changed(paths: DataPaths) -> None:
+    edit_json(paths.day_pack(DAY), lambda pack: pack.update(seed=8))
+
+
+def kept_check_fails(part: str, name: str) -> Callable[[DataPaths], None]:
+    def damage(paths: DataPaths) -> None:
+        checks = [{"name": name, "passed": False, "detail": "one paisa off", "figures": {}}]
+        edit_json(paths.reconciliation(DAY, part), lambda document: document.update(checks=checks))
+
+    return damage
+
+
+def nothing_was_compared(paths: DataPaths) -> None:
+    paths.reconciliation(DAY, "orders").unlink()
+
+
+def nothing_was_judged(paths: DataPaths) -> None:
+    edit_json(paths.scores(DAY), lambda document: document.update(scores=[]))
+
+
+def no_reason_for_no_picks(paths: DataPaths) -> None:
+    path = paths.picks(date(2025, 9, 1))
+    edit_json(path, lambda document: document["indices"][NAME].update(picks=[], reason=""))
+
+
+def picks_are_gone(paths: DataPaths) -> None:
+    paths.picks(date(2025, 9, 1)).unlink()
+
+
+def page_loads_from_elsewhere(paths: DataPaths) -> None:
+    path = paths.report_of(DAY)
+    path.write_text(path.read_text().replace("</main>", '<img src="https://example.org/x.png"></main>'))
+
+
+DAMAGES = [
+    ("instruments", "dump_agrees_with_rules", wrong_lot, "has 50, the rule says 35"),
+    ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
+    ("day_pack", "day_pack_sealed", pack_is_changed, "does not match its sha256"),
+    ("option_chain", "coverage_is_enough", most_is_missing, "80 % wanted"),
+    ("option_chain", "spot_is_sane", spot_jumps, "spot_moves"),
+    ("option_chain", "spot_is_sane", forward_strays, "spot_near_forward"),
+    ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
+    ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
+    ("order_reconciliation", "orders_reconcile", kept_check_fails("orders", "charges_equal"), "one paisa off"),
+    ("order_reconciliation", "orders_reconcile", nothing_was_compared, "not there"),
+    ("order_reconciliation", "flat_after_the_close", kept_check_fails("orders", "positions_flat"), "one paisa off"),
+    ("strategy_scores", "every_index_is_judged", nothing_was_judged, "no strategy was judged"),
+    ("next_day_picks", "picks_or_a_reason", no_reason_for_no_picks, "no picks and no reason"),
+    ("next_day_picks", "picks_or_a_reason", picks_are_gone, "nothing was picked"),
+    ("day_report", "page_is_self_contained", page_loads_from_elsewhere, "loads from elsewhere"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asset", "check", "damage", "said"), DAMAGES, ids=[one[2].__name__ + one[1] for one in DAMAGES]
+)
+def test_damage_fails_the_check_and_is_named(copy: Installation, asset, check, damage, said) -> None:
+    damage(copy.paths)
+    evaluation = check_alone(copy, asset, check)
+    assert not evaluation.passed
+    assert said in str(evaluation.description) + str(evaluation.metadata["found"].value)
+
+
+def test_every_check_can_fail() -> None:
+    assert {check for _, check, _, _ in DAMAGES} == {
+        key.name for definition in defs.asset_checks or () for key in definition.check_keys
+    }
+
+
+def test_a_check_run_alone_looks_at_the_newest_partition(made: Made) -> None:
+    assert check_alone(made.installation, "day_pack", "day_pack_sealed").passed
+
+
+def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) -> None:
+    path = copy.paths.csv_options(NAME, "this_month", 0, DAY)
+    path.write_text(path.read_text().replace(",live,", ",stale,", 1))
+    result = copy.phase("evening", BANKNIFTY)
+    assert not result.success
+    assert checks_of(result)["lake_equals_csv"] is False
+    made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
+    assert "data_reconciliation" in made
+    assert not made & {"next_day_picks", "day_report"}
+
+
+def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installation) -> None:
+    copy.paths.reconciliation(DAY, "orders").unlink()
+    with copy.g6.ledger() as ledger:
+        ledger.write([order(), open_trade()])
+    result = copy.phase("evening", BANKNIFTY)
+    found = checks_of(result)
+    assert (found["orders_reconcile"], found["flat_after_the_close"]) == (False, False)
+
+
+def test_a_comparison_that_was_kept_stands_when_the_books_are_gone(copy: Installation) -> None:
+    path = copy.paths.reconciliation(DAY, "orders")
+    edit_json(
+        path, lambda one: one.update(checks=[{"name": "orders_equal", "passed": True, "detail": "", "figures": {}}])
+    )
+    kept = path.read_bytes()
+    with copy.g6.ledger() as ledger:
+        ledger.write([order()])
+    assert checks_of(copy.phase("evening", BANKNIFTY))["orders_reconcile"] is True
+    assert path.read_bytes() == kept

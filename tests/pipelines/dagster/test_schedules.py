@@ -1,0 +1,84 @@
+"""When the phases start on ordinary days, holidays, special sessions, and after a missed tick."""
+
+from collections.abc import Iterator
+from datetime import date, time
+from tempfile import TemporaryDirectory
+
+import dagster as dg
+import pytest
+
+from g6_core.domain.ist import at, to_ist
+from g6_pipelines.definitions import defs
+from g6_pipelines.schedules import (
+    DAY_TAG,
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    evening_schedule,
+    pre_open_schedule,
+    session_schedule,
+)
+
+BUDGET_SATURDAY = date(2025, 2, 1)
+MUHURAT = date(2025, 10, 21)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """One with a reference: a schedule opens the instance itself."""
+    with TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as opened:
+        yield opened
+
+
+def asked(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, day: date, clock: time):
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=to_ist(at(day, clock)))
+    return schedule(context)
+
+
+@pytest.mark.parametrize("schedule", [pre_open_schedule, session_schedule], ids=lambda one: one.name)
+@pytest.mark.parametrize("day", [date(2025, 8, 29), BUDGET_SATURDAY, MUHURAT])
+def test_trading_days_and_special_sessions_start_one_run_over_all_indices(schedule, day, instance) -> None:
+    request = asked(schedule, instance, day, time(9, 0))
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == str(day)
+    assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == (f"{day}|NIFTY", f"{day}|SENSEX")
+
+
+@pytest.mark.parametrize("schedule", [pre_open_schedule, session_schedule, evening_schedule], ids=lambda one: one.name)
+@pytest.mark.parametrize(("day", "why"), [(date(2025, 8, 27), "Ganesh Chaturthi"), (date(2025, 8, 30), "a Saturday")])
+def test_closed_days_are_skipped_with_the_reason(schedule, day, why, instance) -> None:
+    answer = asked(schedule, instance, day, time(18, 0))
+    assert isinstance(answer, dg.SkipReason)
+    assert why in str(answer.skip_message)
+
+
+# The last close of all indices, by the dated rules: 15:30 until August 2026, 15:40 since, 15:45 from 7 December 2026.
+@pytest.mark.parametrize(
+    ("day", "waits", "starts"),
+    [
+        (date(2025, 8, 29), time(15, 30), time(15, 45)),
+        (date(2026, 11, 19), time(15, 45), time(16, 0)),
+        (date(2026, 12, 8), time(15, 45), time(16, 0)),
+        (MUHURAT, time(14, 45), time(15, 0)),
+    ],
+)
+def test_the_evening_follows_the_close_of_its_date(day, waits, starts, instance) -> None:
+    waiting = asked(evening_schedule, instance, day, waits)
+    assert isinstance(waiting, dg.SkipReason)
+    assert "is not over" in str(waiting.skip_message)
+    assert isinstance(asked(evening_schedule, instance, day, starts), dg.RunRequest)
+
+
+def test_the_evening_is_started_once_even_when_its_first_tick_was_missed(instance) -> None:
+    day = date(2025, 8, 28)
+    late = asked(evening_schedule, instance, day, time(21, 30))
+    assert isinstance(late, dg.RunRequest)
+    instance.create_run_for_job(defs.resolve_job_def("evening"), tags={DAY_TAG: str(day)})
+    again = asked(evening_schedule, instance, day, time(21, 45))
+    assert isinstance(again, dg.SkipReason)
+    assert "was started" in str(again.skip_message)
+
+
+def test_schedules_are_off_until_somebody_turns_them_on() -> None:
+    for schedule in defs.schedules or ():
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED

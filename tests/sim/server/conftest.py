@@ -1,0 +1,34 @@
+"""One lockstep exchange for all tests of this folder; each test is the only participant while it runs."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from g6_core.adapters.broker import open_kite
+from g6_core.adapters.clock import SimClock
+from tests.sim.server.kit import Desk, Server, money_contract, serving
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The exchange at ten o'clock, in lockstep."""
+    with serving("--lockstep", "--start", "10:00") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def contract(server: Server) -> dict[str, Any]:
+    """The contract that the tests trade."""
+    return money_contract(open_kite(server.settings))
+
+
+@pytest.fixture
+def desk(server: Server, contract: dict[str, Any]) -> Iterator[Desk]:
+    """A client with fresh rate limits and no faults."""
+    server.call("DELETE", "/sim/faults")
+    with closing(SimClock(server.url, "tests")) as clock:
+        # The windows of an earlier test are over.
+        clock.sleep_until(clock.now_ms() + 2_000)
+        yield Desk(server, clock, open_kite(server.settings), contract)

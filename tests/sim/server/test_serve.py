@@ -1,0 +1,58 @@
+"""Starting and ending `g6 sim serve`: wrong usage in one line, a clean end however it comes."""
+
+import signal
+import socket
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from g6_core.adapters.broker import open_kite
+from g6_core.adapters.clock import SimClock
+from g6_core.cli.main import main
+from tests.sim.server.kit import serving
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_clean_within_two_seconds_with_everybody_connected(number: signal.Signals) -> None:
+    with serving("--speed", "10") as server:
+        kite = open_kite(server.settings)
+        assert kite.ltp("NSE:NIFTY 50") == {}
+        with closing(SimClock(server.url, "tests", patience_s=0)):
+            asked_s = time.monotonic()
+            server.process.send_signal(number)
+            assert server.process.wait(10) == 0
+            # Two seconds on a machine that has nothing else to do.
+            assert time.monotonic() - asked_s < 4
+
+
+def test_a_port_in_use_is_one_line(config_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["sim", "serve", "--config-dir", str(config_dir), "--date", "2026-11-18", "--port", port]) == 2
+    assert capsys.readouterr() == ("", f"g6: port {port} is in use; choose another with --port\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "line"),
+    [
+        (["--lockstep", "--speed", "2"], 2, "--lockstep and --speed exclude each other; choose one"),
+        (["--participants", "a"], 2, "--participants only means something with --lockstep; add it"),
+        (["--lockstep", "--participants", "a,a"], 2, "--participants: a name comes twice; name everybody once"),
+        (["--speed", "0"], 2, "--speed 0: choose more than 0 and at most 100; --lockstep is faster still"),
+        (["--date", "tomorrow"], 2, "--date tomorrow: not a date; write it like 2025-08-29"),
+        (["--start", "ten"], 2, "--start ten: not a time of day; write it like 09:14"),
+        (["--redirect-url", "here"], 2, "--redirect-url here: not an address; write it like http://127.0.0.1:8766/"),
+        (["--source", "x.parquet", "--index", "NIFTY", "--index", "SENSEX"], 2, "--index NIFTY SENSEX: a recorded"),
+        (["--index", "DAX"], 2, "DAX"),
+        (["--date", "2026-11-15"], 4, "2026-11-15"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    config_dir: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, line: str
+) -> None:
+    fixed = ["sim", "serve", "--config-dir", str(config_dir), "--port", "0"]
+    assert main([*fixed, *(["--date", "2026-11-18"] if "--date" not in options else []), *options]) == code
+    said = capsys.readouterr().err
+    assert said.startswith("g6: ") and line in said and said.count("\n") == 1
