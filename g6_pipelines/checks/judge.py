@@ -8,7 +8,7 @@ import dagster as dg
 from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import G6Error
 from g6_pipelines.assets.publish import table
-from g6_pipelines.partitions import by_day
+from g6_pipelines.partitions import INDICES, by_day
 
 Judge = Callable[[date, str], Sequence[Check]]
 
@@ -41,14 +41,13 @@ def judged(
 
 
 def _partitions(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
-    """The partitions of the run; a check that is run alone looks at the newest materialisation."""
+    """The partitions of the run; a check that is run alone looks at what the newest run of its asset made."""
     run = context.op_execution_context
     if run.has_partition_key_range or run.has_partition_key:
         return run.partition_keys
-    (key,) = context.op_execution_context.assets_def.check_keys
-    event = context.instance.get_latest_materialization_event(key.asset_key)
-    newest = event.asset_materialization.partition if event is not None and event.asset_materialization else None
-    return [newest] if newest else []
+    (key,) = run.assets_def.check_keys
+    records = context.instance.fetch_materializations(key.asset_key, limit=len(INDICES)).records
+    return sorted(one.partition_key for one in records if one.run_id == records[0].run_id and one.partition_key)
 
 
 def _asked(judge: Judge, day: date, name: str) -> Sequence[Check]:

@@ -21,7 +21,6 @@ from g6_pipelines.resources import G6Resource
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
 
 NAME = "BANKNIFTY"
-"""The last of the day's run, so that a check run alone looks at it."""
 
 
 @pytest.fixture
@@ -180,8 +179,10 @@ def test_every_check_can_fail() -> None:
     }
 
 
-def test_a_check_run_alone_looks_at_the_newest_partition(made: Made) -> None:
-    assert check_alone(made.installation, "day_pack", "day_pack_sealed").passed
+def test_a_check_run_alone_looks_at_every_index_of_the_newest_run(made: Made) -> None:
+    found = check_alone(made.installation, "day_pack", "day_pack_sealed")
+    assert found.passed
+    assert found.metadata["compared"].value == 2
 
 
 def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) -> None:
