@@ -61,7 +61,7 @@ doctor: $(STAMP) ## is this machine ready? each problem comes with its fix
 	$(BIN)/g6 doctor
 
 # One resolution for every Python from 3.11 on; the base lock is a subset of the dev lock, version by version.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate pyproject.toml
 lock: ## resolve requirements*.txt anew (with UPGRADE=--upgrade: to the newest versions)
 	@test -x $(BIN)/uv || $(MAKE) venv
 	$(BIN)/$(LOCK) $(UPGRADE) --extra dev -o requirements-dev.txt

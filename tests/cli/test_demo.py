@@ -1,0 +1,60 @@
+"""`g6 demo` as a newcomer runs it: a whole day on the wire that decides as the day in one process does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+DECIDED = ("signals", "decisions", "refusals", "no_signal", "trades", "net_pnl_paise", "state_sha256", "coverage")
+
+
+def _g6(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "g6_core.cli.main", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=600)
+
+
+def _running(data_dir: Path) -> list[str]:
+    """Command lines of processes that still work on this folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(data_dir) in line:
+            found.append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a demo that ended well."""
+    data_dir = tmp_path_factory.mktemp("demo")
+    run = _g6("demo", "--data-dir", data_dir, "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == json.loads((data_dir / "day_summary.json").read_text())
+    return data_dir
+
+
+def test_the_demo_trades_by_rule_and_leaves_nothing_running(demo: Path) -> None:
+    summary = json.loads((demo / "day_summary.json").read_text())
+    assert summary["trades"]
+    assert all(trade["exit_reason"] for trade in summary["trades"])
+    assert all(check["passed"] for check in summary["checks"])
+    assert summary["coverage_pct"] == 100.0
+    assert "NIFTY" in (demo / "day_report.html").read_text()
+    assert _running(demo) == []
+
+
+def test_the_wire_decides_as_the_day_in_one_process(demo: Path, tmp_path: Path) -> None:
+    wire = json.loads((demo / "day_summary.json").read_text())
+    run = _g6(
+        *("day", "--source", "modelled", "--index", "NIFTY", "--date", wire["date"], "--seed", str(wire["seed"])),
+        *("--data-dir", tmp_path, "--json"),
+    )
+    assert run.returncode == 0, run.stderr
+    alone = json.loads(run.stdout)
+    assert {key: alone[key] for key in DECIDED} == {key: wire[key] for key in DECIDED}

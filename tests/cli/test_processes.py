@@ -1,0 +1,67 @@
+"""Children never outlive their parent, however it ends, and a bad end is told in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from g6_core.cli.processes import Processes, free_port
+from g6_core.domain.errors import DataError
+
+SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def _gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _alive(pid)
+
+
+def test_everything_is_ended_when_the_group_is_left(tmp_path: Path) -> None:
+    with Processes(tmp_path, {}) as group:
+        pids = [group.start(name, SLEEPER).process.pid for name in ("one", "two")]
+        assert all(_alive(pid) for pid in pids)
+    assert all(_gone(pid) for pid in pids)
+
+
+def test_a_child_that_ends_badly_is_named_with_its_last_words(tmp_path: Path) -> None:
+    bad = [sys.executable, "-c", "import sys; print('the disk is full'); sys.exit(3)"]
+    with Processes(tmp_path, {}) as group, pytest.raises(DataError, match=r"collector ended with 3: the disk is full"):
+        group.run("collector", bad)
+
+
+def test_a_killed_parent_takes_its_children_with_it(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        f"""
+        import sys, time
+        from pathlib import Path
+        from g6_core.cli.processes import Processes
+        with Processes(Path({str(tmp_path)!r}), {{}}) as group:
+            print(group.start("child", {SLEEPER!r}).process.pid, flush=True)
+            time.sleep(600)
+        """
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    assert _gone(child)
+
+
+def test_free_ports_are_ports() -> None:
+    assert 1024 < free_port() < 65_536
