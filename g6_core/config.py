@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from hashlib import sha256
@@ -180,7 +180,7 @@ def load_settings(config_dir: Path) -> Settings:
     return Settings(settings, strategy, sha256(canonical.encode()).hexdigest(), main_file)
 
 
-def check_against_rules(settings: Settings, rules: MarketRules, day: date) -> None:
+def check_against_rules(settings: Settings, rules: MarketRules, day: date, underlyings: Iterable[str]) -> None:
     """ConfigError where the settings contradict the market rules of a trading day.
 
     Positions must be closed before the broker does it, and a stop-limit must not be wider than the exchange takes.
@@ -192,12 +192,18 @@ def check_against_rules(settings: Settings, rules: MarketRules, day: date) -> No
         )
     params = settings.engine_params()
     flat_by_ms = at(day, time()) + params.exits.flat_by_of_day_ms
-    for exchange in sorted({rules.index(name).option_exchange for name in settings.indices}):
+    for exchange in sorted({rules.index(name).option_exchange for name in underlyings}):
         cutoff_ms = rules.mis_cutoff_ms(day, exchange)
         if params.execution.product == "MIS" and flat_by_ms > cutoff_ms:
             raise ConfigError(
                 f"{settings.path}: exits.flat_by: is after {ist_clock(cutoff_ms)}, when the broker squares off MIS on "
                 f"{exchange} on {day}; set an earlier time"
+            )
+        close_ms = rules.session(day, exchange).close_ms
+        if flat_by_ms > close_ms:
+            raise ConfigError(
+                f"{settings.path}: exits.flat_by: is after {ist_clock(close_ms)}, the close of {exchange} on {day}; "
+                "set an earlier time"
             )
         width_max_pct = rules.price_protection(exchange, day).sl_width_pct
         if params.execution.stop_limit_width_pct > width_max_pct:

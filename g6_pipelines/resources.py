@@ -118,7 +118,7 @@ class G6Resource(dg.ConfigurableResource[Any]):
         from g6_core.adapters.broker import Broker, BrokerSettings
         from g6_core.adapters.clock import RealClock
 
-        check_against_rules(self.settings, self.rules, day)
+        check_against_rules(self.settings, self.rules, day, self.settings.indices)
         broker = BrokerSettings.from_env()
         if broker.broker is Broker.KITE:
             today = ist_date(RealClock().now_ms())

@@ -86,7 +86,7 @@ def run_sidecar(request: Request) -> TradeReport:
         clock = open_clock(broker, PARTICIPANT)
         stack.callback(clock.close)
         day = _day(request.day, clock, rules)
-        check_against_rules(settings, rules, day)
+        check_against_rules(settings, rules, day, settings.indices)
         params = settings.engine_params()
         pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
         inputs = day_inputs(pack, rules, params)

@@ -87,6 +87,7 @@ def order_view(row: dict[str, Any]) -> OrderView:
         price_paise=paise(row["price"] or 0),
         trigger_paise=paise(row["trigger_price"] or 0),
         message=row.get("status_message") or "",
+        order_type=str(row["order_type"]),
     )
 
 

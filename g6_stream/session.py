@@ -60,8 +60,10 @@ def open_session(
         if healing.records:
             session.resume(replay(state, read_journal(path)), now_ms)
         yield session, healing
-    finally:
-        journal.close()
+    except BaseException:
+        journal.abandon()
+        raise
+    journal.close()
 
 
 def trade(

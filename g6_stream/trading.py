@@ -159,12 +159,13 @@ class TradingSession:
         """Take what came in since the last call: the feed's state, its ticks, pushed orders."""
         if self._feed.connected != self.state.feed_connected:
             self.take(FeedState(now_ms, self._feed.connected))
-        ticks = self._feed.poll()
-        if len(ticks):
-            self.take(Frame(now_ms, ticks))
+        # What happened to orders comes first: a tick must not change an order that has already ended.
         for row in self._feed.order_updates():
             self._hint = True
             self._pushed(row, now_ms)
+        ticks = self._feed.poll()
+        if len(ticks):
+            self.take(Frame(now_ms, ticks))
 
     def second(self, now_ms: int) -> None:
         """One whole second: arrivals, the timer, and the order book when it is due."""
@@ -265,8 +266,12 @@ class TradingSession:
         self.keep()
 
     def keep(self) -> None:
-        """Write what is waiting into the ledger, in one transaction."""
+        """Write what is waiting into the ledger, in one transaction.
+
+        The journal is on disk first: a ledger ahead of it would hold facts that a replay cannot give again.
+        """
         if self.kept.waiting:
+            self._journal.sync()
             self._ledger.write(self.kept.waiting)
             self.kept.waiting = []
 

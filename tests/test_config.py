@@ -326,7 +326,7 @@ def test_settings_cannot_be_changed_after_loading(settings: Settings) -> None:
 
 def test_the_shipped_settings_fit_the_rules_of_ordinary_days(settings: Settings, rules: MarketRules) -> None:
     for text in ("2025-08-29", "2026-08-18", "2026-12-08"):
-        check_against_rules(settings, rules, date.fromisoformat(text))
+        check_against_rules(settings, rules, date.fromisoformat(text), settings.indices)
 
 
 @pytest.mark.parametrize(
@@ -345,14 +345,14 @@ def test_settings_that_contradict_the_rules_are_refused(
 ) -> None:
     folder = change(MAIN, old, new)
     with pytest.raises(ConfigError) as caught:
-        check_against_rules(load_settings(folder), rules, date(2025, 8, 29))
+        check_against_rules(load_settings(folder), rules, date(2025, 8, 29), rules.underlyings)
     assert str(caught.value).startswith(f"{folder / MAIN}: {message}")
 
 
 def test_overnight_products_may_be_flat_later_than_the_mis_cutoff(change: Change, rules: MarketRules) -> None:
     change(MAIN, 'flat_by: "15:25"', 'flat_by: "15:29"')
     folder = change(MAIN, "product: MIS", "product: NRML")
-    check_against_rules(load_settings(folder), rules, date(2025, 8, 29))
+    check_against_rules(load_settings(folder), rules, date(2025, 8, 29), rules.underlyings)
 
 
 def test_an_index_without_settings_is_named(change: Change) -> None:

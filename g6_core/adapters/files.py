@@ -1,5 +1,6 @@
 """Small files that must never be half written, and the one canonical form of JSON that is hashed."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -68,7 +69,10 @@ def held(lock: Path) -> Iterator[None]:
 
 def unwritable(path: Path, error: OSError) -> DataError:
     """The one line for a path that cannot be written."""
-    return DataError(f"cannot write {path}: {error.strerror}; make the data directory writable or choose another")
+    fix = (
+        "free some disk space" if error.errno == errno.ENOSPC else "make the data directory writable or choose another"
+    )
+    return DataError(f"cannot write {path}: {error.strerror}; {fix}")
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:

@@ -1,5 +1,6 @@
 """The write-ahead journal on disk: append, sync, heal a torn tail, verify the chain, read back."""
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from g6_core.adapters.files import unwritable
 from g6_core.domain.errors import DataError
 from g6_core.schema.journal import (
     HASH_BYTES,
@@ -192,8 +194,9 @@ def file_sha256(path: Path) -> str:
 class Journal:
     """Appends records to one day's journal. Not safe for two writers: the caller holds the lease."""
 
-    def __init__(self, file: BufferedWriter, chain: bytes, sequence: int) -> None:
+    def __init__(self, file: BufferedWriter, path: Path, chain: bytes, sequence: int) -> None:
         self._file = file
+        self._path = path
         self._chain = chain
         self._sequence = sequence
 
@@ -215,7 +218,7 @@ class Journal:
             file.write(start)
             _sync(file)
             _sync_directory(path.parent)
-        return cls(file, chain, healing.records), healing
+        return cls(file, path, chain, healing.records), healing
 
     @property
     def head(self) -> tuple[int, str]:
@@ -228,20 +231,39 @@ class Journal:
         self._sequence += 1
         head = RECORD.pack(len(payload), kind, self._sequence, time_ms)
         self._chain = hashlib.sha256(self._chain + head + payload).digest()
-        self._file.write(head + payload + self._chain)
+        with self._writing():
+            self._file.write(head + payload + self._chain)
 
     def flush(self) -> None:
         """Hand everything to the operating system: survives the death of this process."""
-        self._file.flush()
+        with self._writing():
+            self._file.flush()
 
     def sync(self) -> None:
         """Force everything to the disk: survives the death of the machine."""
-        _sync(self._file)
+        with self._writing():
+            _sync(self._file)
 
     def close(self) -> None:
         """Sync and close."""
-        _sync(self._file)
-        self._file.close()
+        with self._writing():
+            try:
+                _sync(self._file)
+            finally:
+                self._file.close()
+
+    def abandon(self) -> None:
+        """Close after something has already gone wrong: what can be saved is, and no second error is raised."""
+        with contextlib.suppress(DataError):
+            self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """DataError for what the disk refuses: a write after this one would tear the chain."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
 
 def _sync(file: BufferedWriter) -> None:

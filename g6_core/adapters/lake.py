@@ -148,6 +148,21 @@ def read_lake(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame
         raise DataError(f"{path}: not a readable lake file ({error}); collect the day again") from error
 
 
+def read_lake_since(path: Path, since_ms: int, columns: Sequence[str]) -> "pl.DataFrame":
+    """The newest whole batches, back to the first that ends before `since_ms`; oldest first. Errors as `read_lake`.
+
+    `columns` include ``timestamp``. Does not hold the day in memory.
+    """
+    import polars as pl
+
+    frames: list[pl.DataFrame] = []
+    for batch in _batches(path, columns, newest_first=True):
+        if batch["timestamp"].dt.timestamp("ms").max() < since_ms:  # type: ignore[operator]
+            break
+        frames.append(batch)
+    return pl.concat(frames[::-1]) if frames else read_lake(path, columns).clear()
+
+
 def lake_cycles(path: Path) -> Iterator[list[tuple[object, ...]]]:
     """The rows of each whole batch as they were appended.
 
@@ -155,13 +170,24 @@ def lake_cycles(path: Path) -> Iterator[list[tuple[object, ...]]]:
     """
     import polars as pl
 
+    for batch in _batches(path):
+        yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
+
+
+def _batches(
+    path: Path, columns: Sequence[str] | None = None, *, newest_first: bool = False
+) -> Iterator["pl.DataFrame"]:
+    import polars as pl
+
+    wanted = list(columns) if columns else None
     try:
         ends = _message_ends(path)
+        spans = list(pairwise(ends))
         with path.open("rb") as file:
             head = file.read(ends[0]) if ends else b""
-            for start, end in pairwise(ends):
-                batch = pl.read_ipc_stream(BytesIO(head + file.read(end - start) + _END_MARK))
-                yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
+            for start, end in reversed(spans) if newest_first else spans:
+                file.seek(start)
+                yield pl.read_ipc_stream(BytesIO(head + file.read(end - start) + _END_MARK), columns=wanted)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no collected rows; run the collect stage first") from error
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from g6_core.config_types import ClockTime, Day, Flag, Int, Number, Strictly, Text, refuse
 
@@ -118,6 +118,13 @@ class HoursEntry(Entry):
     close: ClockTime
     expiring_close: ClockTime | None = None
 
+    @model_validator(mode="after")
+    def _open_comes_first(self) -> "HoursEntry":
+        for key, close in (("close", self.close), ("expiring_close", self.expiring_close)):
+            if close is not None and close <= self.open:
+                refuse(f"{close:%H:%M} is not after open {self.open:%H:%M}", "correct the times", key)
+        return self
+
 
 class CutoffEntry(Entry):
     """The broker's MIS cut-off."""
@@ -130,6 +137,22 @@ class SessionsFile(Strictly):
 
     hours: dict[Literal["NSE", "BSE"], Entries[HoursEntry]]
     mis_cutoff: Entries[CutoffEntry]
+
+    @model_validator(mode="after")
+    def _cutoffs_follow_the_open(self) -> "SessionsFile":
+        for place, cutoff in enumerate(self.mis_cutoff):
+            until = self.mis_cutoff[place + 1].start if place + 1 < len(self.mis_cutoff) else date.max
+            for exchange, entries in self.hours.items():
+                ends = [*(entry.start for entry in entries[1:]), date.max]
+                for entry, end in zip(entries, ends, strict=True):
+                    together = entry.start < until and cutoff.start < end
+                    if together and cutoff.at < entry.open:
+                        refuse(
+                            f"{cutoff.at:%H:%M} is before open {entry.open:%H:%M} of {exchange} from {entry.start}",
+                            "correct the times",
+                            f"mis_cutoff[{place}].at",
+                        )
+        return self
 
 
 class ExpiryRow(Sourced):

@@ -1,10 +1,12 @@
 """A simulated trading day in this process: the exchange behind the real client, and the data directory it may fill."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
+from filelock import FileLock, Timeout
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import clear_day
@@ -40,6 +42,19 @@ class Simulated:
 
     source: str
     seed: int
+
+
+@contextmanager
+def only_run(paths: DataPaths) -> Iterator[None]:
+    """Keep every other simulated run out of this data directory. DataError when one is at work there."""
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(paths.run_lock, blocking=False):
+            yield
+    except Timeout:
+        raise DataError(f"{paths.root}: another run is at work here; let it end or choose another --data-dir") from None
+    except OSError as error:
+        raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error
 
 
 def open_world(source: MarketSource, rules: MarketRules, settings: Settings, seed: int) -> World:
@@ -103,6 +118,7 @@ def claim_day(paths: DataPaths, day: date, made: Simulated, underlyings: Iterabl
                 f"{paths.root}: holds a journal of {day} that no simulated day wrote; choose another --data-dir"
             )
         clear_collected(paths, day, underlyings, made)
-        paths.journal(day).unlink(missing_ok=True)
+        for left in (paths.journal(day), paths.summary, paths.report):
+            left.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error

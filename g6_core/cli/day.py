@@ -53,11 +53,11 @@ def day(
     today = ist_date(to_ms(datetime.now(UTC)))
     with Progress(shown=not as_json, command="g6 day") as progress:
         result = run_day(request, today, progress.show)
+        if as_json:
+            typer.echo(json.dumps(result.summary, sort_keys=True))
         progress.show("report", 1.0)
         page = draw_report(request)
-    if as_json:
-        typer.echo(json.dumps(result.summary, sort_keys=True))
-    else:
+    if not as_json:
         print_summary(result.summary, page, time.perf_counter() - started)
     if not result.checks_passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
@@ -132,6 +132,8 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     console.print(f"net P&L    [bold]Rs {rupees_text(summary['net_pnl_paise'])}[/]")
     for pick in summary["picks"]:
         console.print(f"pick       {pick['tradingsymbol']}, score {pick['score']:.0f}: {'; '.join(pick['reasons'])}")
+    if summary["no_picks"]:
+        console.print(f"no picks   {summary['no_picks']}")
     for event in summary["risk_events"]:
         console.print(f"event      {event}")
     failed = [check for check in summary["checks"] if not check["passed"]]

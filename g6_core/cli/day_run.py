@@ -9,14 +9,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from g6_core.adapters.files import write_atomic
+from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.adapters.world import MODELLED, Simulated, claim_day, open_world
+from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError, UserError
 from g6_core.domain.ist import ist_clock
+from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.feed import SimFeed
@@ -48,7 +49,7 @@ class DayResult:
 
 def draw_report(request: DayRequest) -> Path:
     """Draw the page in a process of its own: its plotting libraries never weigh on the day's memory."""
-    command = [sys.executable, "-m", "g6_core.cli.main", "report"]
+    command = [sys.executable, "-P", "-m", "g6_core.cli.main", "report"]
     options = ["--data-dir", str(request.data_dir), "--config-dir", str(request.config_dir)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -71,7 +72,7 @@ def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketS
     if request.source == MODELLED:
         from g6_core.sim.modelled import ModelledSource
 
-        day = request.day or (today if rules.is_trading_day(today) else rules.previous_trading_day(today))
+        day = request.day or rules.last_trading_day_up_to(today)
         return ModelledSource((request.underlying or "NIFTY",), day, rules, request.seed)
     from g6_core.sim.recorded import RecordedSource
 
@@ -88,11 +89,12 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
     progress("source", 0.0)
     source = make_source(request, rules, today)
     day, paths = source.trade_date, DataPaths(request.data_dir)
-    check_against_rules(settings, rules, day)
-    claim_day(paths, day, Simulated(source.label, request.seed), rules.underlyings)
-    with Ledger.open(paths.ledger) as ledger:
+    check_against_rules(settings, rules, day, source.underlyings)
+    given = _given_pack(request, day, settings)
+    with only_run(paths), Ledger.open(paths.ledger) as ledger:
+        claim_day(paths, day, Simulated(source.label, request.seed), rules.underlyings)
         ledger.clear_day(day)
-        return _run(request, settings, rules, source, paths, ledger, progress)
+        return _run(request, settings, rules, source, paths, ledger, given, progress)
 
 
 def _run(
@@ -102,6 +104,7 @@ def _run(
     source: MarketSource,
     paths: DataPaths,
     ledger: Ledger,
+    given: DayPack | None,
     progress: Progress,
 ) -> DayResult:
     day, underlyings = source.trade_date, source.underlyings
@@ -111,8 +114,8 @@ def _run(
     pack = stage("prepare")(
         kite, settings, rules, paths, day, underlyings, source_label=source.label, seed=request.seed
     )
-    if request.day_pack is not None:
-        _use_pack(request.day_pack, paths.day_pack(day))
+    if given is not None:
+        _use_pack(given, pack, request.day_pack, paths)
 
     def on_cycle(cycle: Any) -> None:
         span = source.session.close_ms - source.session.open_ms
@@ -147,8 +150,17 @@ def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]
     return results
 
 
-def _use_pack(given: Path, place: Path) -> None:
-    try:
-        write_atomic(place, given.read_bytes())
-    except OSError as error:
-        raise DataError(f"{given}: {error.strerror or error}; name a day pack that exists") from error
+def _given_pack(request: DayRequest, day: date, settings: Settings) -> DayPack | None:
+    """The day pack the user brought, if any; it is judged before anything of an earlier run is touched."""
+    if request.day_pack is None:
+        return None
+    return load_day_pack(request.day_pack, day=day, config_sha256=settings.config_sha256)
+
+
+def _use_pack(given: DayPack, prepared: DayPack, path: Path | None, paths: DataPaths) -> None:
+    """Arm with the given pack; DataError when it was made for another market than this one."""
+    for name in ("underlyings", "source_label", "seed", "dump_sha256"):
+        mine, theirs = getattr(prepared, name), getattr(given, name)
+        if mine != theirs:
+            raise DataError(f"{path}: the day pack is of another market ({name} {theirs}, this one has {mine})")
+    save_day_pack(paths.day_pack(given.trade_date), given)

@@ -8,7 +8,9 @@ Typer itself answers wrong usage (2) before any of our code runs.
 """
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from enum import IntEnum
@@ -29,7 +31,26 @@ class ExitCode(IntEnum):
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run `command` to its end, say on stderr what went wrong if anything did, and return the exit code."""
+    """Run `command` to its end, say on stderr what went wrong if anything did, and return the exit code.
+
+    Ctrl+C counts as Ctrl+C even where a library turned it into an error of its own.
+    """
+    interrupts: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, note) if threading.current_thread() is threading.main_thread() else None
+    try:
+        code = _exit_code_of(command)
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGINT, previous)
+    return ExitCode.INTERRUPTED if interrupts and code != ExitCode.OK else code
+
+
+def _exit_code_of(command: Callable[[], object]) -> int:
     try:
         command()
     except SystemExit as stop:

@@ -76,7 +76,9 @@ def pins_of(lock: Path) -> dict[str, frozenset[str]]:
     if not lock.is_file():
         return {}
     pins: dict[str, frozenset[str]] = {}
-    for name, pinned in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE):
+    for name, pinned in re.findall(
+        r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE
+    ):
         key = canonicalize_name(name)
         pins[key] = pins.get(key, frozenset()) | {pinned}
     return pins

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.cli.day_run import stage
@@ -31,6 +32,9 @@ def report(
         raise DataError(f"{paths.summary}: not there; run `g6 day --data-dir {data_dir}` first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{paths.summary}: not a summary of `g6 day` ({error}); run the day again") from error
+    journal = paths.journal(day)
+    if summary.get("journal_sha256") != (file_sha256(journal) if journal.exists() else None):
+        raise DataError(f"{paths.summary}: is of another run than the journal beside it; run the day again")
     with Ledger.open(paths.ledger) as ledger:
         page = stage("report")(paths, ledger, load_settings(config_dir), load_market_rules(config_dir), day, summary)
     typer.echo(page)

@@ -80,7 +80,7 @@ def serve(
         raise UserError(f"--redirect-url {redirect_url}: not an address; write it like http://127.0.0.1:8766/")
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     market = _source(source, _date_of(date_text), tuple(index or ()), seed, rules)
-    check_against_rules(settings, rules, market.trade_date)
+    check_against_rules(settings, rules, market.trade_date, market.underlyings)
     before_ms = BEFORE_OPEN_LOCKSTEP_MS if lockstep else BEFORE_OPEN_MS
     clock = VirtualClock(_start_ms(start, market.trade_date) if start else market.session.open_ms - before_ms)
     exchange = Exchange(
@@ -122,7 +122,7 @@ def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, 
         from g6_core.sim.modelled import ModelledSource
 
         today = ist_date(to_ms(datetime.now(UTC)))
-        last = today if rules.is_trading_day(today) else rules.previous_trading_day(today)
+        last = rules.last_trading_day_up_to(today)
         return ModelledSource(indices or ("NIFTY",), day or last, rules, seed)
     from g6_core.sim.recorded import RecordedSource
 

@@ -13,7 +13,7 @@ from g6_core.domain.charges import ChargeRates
 from g6_core.domain.contracts import ContractRules
 from g6_core.domain.dated import Timeline
 from g6_core.domain.errors import CalendarError, UserError
-from g6_core.domain.ist import at
+from g6_core.domain.ist import at, to_ist
 from g6_core.domain.trading_days import Hours, TradingDays
 
 V = TypeVar("V")
@@ -132,6 +132,22 @@ class MarketRules:
         """First trading day after `day`."""
         return self._neighbour(day, ONE_DAY)
 
+    def known_next_trading_day(self, day: date) -> date | None:
+        """First trading day after `day`; None when no later one is known, which `calendar_end` puts in words."""
+        return self._step(day, ONE_DAY)
+
+    def last_trading_day_up_to(self, day: date) -> date:
+        """`day` itself or the trading day before it; the last known one for any day beyond the known calendar."""
+        day = min(day, self.days.last)
+        return day if self.days.contains(day) else self.previous_trading_day(day)
+
+    @property
+    def calendar_end(self) -> str:
+        """What to tell people when the day after the last known one is asked for."""
+        last = self.days.last
+        year = (last + ONE_DAY).year
+        return f"no trading day is known after {last}; add {year}'s holidays to config/market/holidays.yaml"
+
     def _neighbour(self, day: date, step: timedelta) -> date:
         day += step
         while not self.days.contains(day):
@@ -157,6 +173,16 @@ class MarketRules:
         hours = self._hours(day, exchange)
         close = hours.expiring_close if expiry == day else hours.close
         return Session(at(day, hours.open), at(day, close))
+
+    def expiry_close_ms(self, day: date, exchange: str, expiry: date) -> int:
+        """When the contracts listed on `day` stop trading on their last day.
+
+        An expiry that the calendar does not reach is given the clock time of the close of `day`.
+        """
+        try:
+            return self.session(expiry, exchange, expiry).close_ms
+        except CalendarError:
+            return at(expiry, to_ist(self.session(day, exchange).close_ms).time())
 
     def mis_cutoff_ms(self, day: date, exchange: str) -> int:
         """From this moment the broker squares off MIS positions and takes no fresh MIS order."""

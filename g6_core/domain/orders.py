@@ -128,6 +128,7 @@ class OrderView:
     price_paise: int
     trigger_paise: int
     message: str
+    order_type: str = ""
 
     @property
     def is_terminal(self) -> bool:

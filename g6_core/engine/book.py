@@ -110,6 +110,9 @@ def _fold(order: WorkingOrder, view: OrderView, now_ms: int) -> bool:
     order.status = view.status
     if view.is_terminal:
         order.phase = Phase.DONE
+        order.message = view.message
+        order.order_type = view.order_type or order.order_type
+        order.price_paise, order.trigger_paise = view.price_paise, view.trigger_paise
     elif order.phase in (Phase.UNKNOWN, Phase.SENDING, Phase.DONE):
         order.phase = Phase.LIVE
     elif view.status in RESTING and order.phase in (Phase.MODIFYING, Phase.CANCELLING):
@@ -139,7 +142,9 @@ def on_view(state: EngineState, view: OrderView, now_ms: int, out: list[Command]
     """One row of the order book, pushed or polled; matched by order id, else by tag."""
     tag = state.tag_of_order.get(view.order_id, view.tag)
     order = state.orders.get(tag)
-    if order is None:
+    # Kite does not keep tags unique: a second order under a tag of ours is somebody else's, however it got there.
+    other = order is not None and order.order_id not in ("", view.order_id)
+    if order is None or other or view.order_id in state.foreign_orders:
         _foreign(state, view, now_ms, out)
         return
     state.tag_of_order[view.order_id] = tag

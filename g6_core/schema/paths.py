@@ -96,6 +96,11 @@ class DataPaths:
         return self.root / "simulated.json"
 
     @property
+    def run_lock(self) -> Path:
+        """Held by a simulated run for as long as it works in this directory."""
+        return self.root / ".run.lock"
+
+    @property
     def shared_lock(self) -> Path:
         """Held while a document that several indices share is read, changed and written."""
         return self.root / "state" / ".shared.lock"

@@ -135,9 +135,9 @@ def _sigmas(
     sigma = np.empty(price.size)
     options.implied_vols(
         price.ravel(),
-        np.ascontiguousarray(np.broadcast_to(forward, shape)).ravel(),
-        np.ascontiguousarray(np.broadcast_to(strikes[:, None], shape)).ravel(),
-        np.ascontiguousarray(np.broadcast_to(years, shape)).ravel(),
+        _flat(forward, shape),
+        _flat(strikes[:, None], shape),
+        _flat(years, shape),
         np.ones(price.size),
         is_call.ravel(),
         sigma,
@@ -157,15 +157,20 @@ def _median(values: Floats) -> float:
     return float(np.median(finite)) if len(finite) else float("nan")
 
 
+def _flat(values: Floats, shape: tuple[int, ...]) -> Floats:
+    """Broadcast and flattened into an array of its own: compiled code takes no read-only views."""
+    return np.broadcast_to(values, shape).flatten()
+
+
 def _call_deltas(strikes: Floats, forward: Floats, years: Floats, sigma: Floats) -> Floats:
     """Black-76 delta of the calls; 1 in and 0 out of the money where no volatility stands."""
     shape = sigma.shape
     greeks = np.empty((sigma.size, 5))
     options.greeks_of(
-        np.ascontiguousarray(np.broadcast_to(forward, shape)).ravel(),
-        np.ascontiguousarray(np.broadcast_to(strikes[:, None], shape)).ravel(),
+        _flat(forward, shape),
+        _flat(strikes[:, None], shape),
         sigma.ravel(),
-        np.ascontiguousarray(np.broadcast_to(years, shape)).ravel(),
+        _flat(years, shape),
         np.ones(sigma.size),
         np.ones(sigma.size, np.bool_),
         greeks,

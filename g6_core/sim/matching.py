@@ -56,16 +56,20 @@ def _levels(prices: Sequence[int], quantities: Sequence[int]) -> tuple[Level, ..
 
 @dataclass(slots=True)
 class Taken:
-    """Displayed quantity that our own orders have consumed, forgotten with the second of the book's stamp."""
+    """Displayed quantity that our own orders have consumed, forgotten with the second of the book's stamp.
 
-    _by_side: dict[tuple[int, Side], tuple[int, dict[int, int]]] = field(default_factory=dict)
+    Counted as one total a side, from the best level outward: within a second prices move under the same stamp, and
+    what was sold at one price must not be for sale again at the next.
+    """
 
-    def at(self, book: Book, side: Side) -> dict[int, int]:
-        """Consumed quantity by price for this book and order side; adding to it records a fill."""
+    _by_side: dict[tuple[int, Side], tuple[int, list[int]]] = field(default_factory=dict)
+
+    def at(self, book: Book, side: Side) -> list[int]:
+        """The total consumed for this book and order side, in a list of one; adding to it records a fill."""
         second = book.exchange_ms // SECOND_MS
         known = self._by_side.get((book.token, side))
         if known is None or known[0] != second:
-            known = (second, {})
+            known = (second, [0])
             self._by_side[book.token, side] = known
         return known[1]
 
@@ -75,25 +79,27 @@ def crosses(side: Side, limit_paise: int, price_paise: int) -> bool:
     return price_paise <= limit_paise if side is Side.BUY else price_paise >= limit_paise
 
 
-def aggressive_fills(book: Book, side: Side, limit_paise: int, quantity: int, taken: dict[int, int]) -> list[Level]:
+def aggressive_fills(book: Book, side: Side, limit_paise: int, quantity: int, taken: list[int]) -> list[Level]:
     """Fills of an order that arrives: it crosses the spread and walks the levels up to its limit.
 
     `taken` is updated with what was consumed. Returns (price, quantity) in the order of execution.
     """
     fills: list[Level] = []
-    rest = quantity
+    rest, gone = quantity, taken[0]
     for price, displayed in book.against(side):
         if rest == 0 or not crosses(side, limit_paise, price):
             break
-        amount = min(rest, displayed - taken.get(price, 0))
+        left = displayed - min(displayed, gone)
+        gone -= displayed - left
+        amount = min(rest, left)
         if amount > 0:
             fills.append((price, amount))
-            taken[price] = taken.get(price, 0) + amount
+            taken[0] += amount
             rest -= amount
     return fills
 
 
-def passive_fill(book: Book, side: Side, limit_paise: int, quantity: int, taken: dict[int, int]) -> list[Level]:
+def passive_fill(book: Book, side: Side, limit_paise: int, quantity: int, taken: list[int]) -> list[Level]:
     """Fill of an order that rests: at its own limit, when the opposite touch crosses it.
 
     At most the quantity displayed at that touch, less what was taken of it; `taken` is updated.
@@ -101,11 +107,10 @@ def passive_fill(book: Book, side: Side, limit_paise: int, quantity: int, taken:
     levels = book.against(side)
     if not levels or not crosses(side, limit_paise, levels[0][0]):
         return []
-    touch, displayed = levels[0]
-    amount = min(quantity, displayed - taken.get(touch, 0))
+    amount = min(quantity, levels[0][1] - taken[0])
     if amount <= 0:
         return []
-    taken[touch] = taken.get(touch, 0) + amount
+    taken[0] += amount
     return [(limit_paise, amount)]
 
 

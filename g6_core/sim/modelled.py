@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.calendar import IndexSpec, MarketRules, ModelledLevel, Session
-from g6_core.domain.errors import CalendarError, ConfigError, UserError
+from g6_core.domain.errors import ConfigError, UserError
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.domain.ist import SECOND_MS, at, to_ist
+from g6_core.domain.ist import SECOND_MS
 from g6_core.domain.market import QUOTE
 from g6_core.domain.money import tick_floor
 from g6_core.domain.options import YEAR_MS
@@ -146,7 +146,7 @@ class _Market:
         monthlies = [expiry for expiry in expiries if rules.is_monthly(underlying, expiry)]
         self._monthly_rank = {expiry: rank for rank, expiry in enumerate(monthlies)}
         self._rank = {expiry: rank for rank, expiry in enumerate(expiries)}
-        self._expiry_ms = {expiry: _expiry_ms(rules, self.spec, self.session, expiry) for expiry in expiries}
+        self._expiry_ms = {expiry: rules.expiry_close_ms(day, self.spec.option_exchange, expiry) for expiry in expiries}
         today = rules.session(day, self.spec.option_exchange, day)
         self._last_second_today = (today.close_ms - today.open_ms) // SECOND_MS - 1
         previous = rules.previous_trading_day(day)
@@ -227,14 +227,6 @@ class _Market:
         step = self.spec.strike_step_paise * (2 if days_left > FAR_EXPIRY_DAYS else 1)
         middle = round(self.path.previous_close_paise / step) * step
         return tuple(middle + place * step for place in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1))
-
-
-def _expiry_ms(rules: MarketRules, spec: IndexSpec, session: Session, expiry: date) -> int:
-    """When contracts stop trading on their last day; today's closing time where the calendar does not reach."""
-    try:
-        return rules.session(expiry, spec.option_exchange, expiry).close_ms
-    except CalendarError:
-        return at(expiry, to_ist(session.close_ms).time())
 
 
 def _stacked(rows: list[NDArray[np.float64]], length: int) -> NDArray[np.float64]:

@@ -32,6 +32,12 @@ EXPIRY_FORMATS = ("%d-%b-%Y", "%Y-%m-%d", "%d %b %Y", "%d-%m-%Y", "%Y%m%d")
 # What a field may hold to stay an int32 after conversion; no contract has more OI in lots than the last figure.
 INT32_MAX = 2**31 - 1
 PRICE_MAX, COUNT_MAX, OI_LOTS_MAX = INT32_MAX // 100, INT32_MAX, INT32_MAX // 1000
+# Date, time with one separator throughout (a minus may also begin an offset), fraction of a second, zone.
+STAMP_TEXT = re.compile(
+    r"(\d{4})\D?(\d\d)\D?(\d\d)[^\d+]*(\d\d)([^\d+]?)(\d\d)\5(\d\d)(?:[.,:_]?\d+)?"
+    r"\s*(?:IST|(?P<utc>Z|UTC)|(?P<offset>[+-]\d\d(?::?\d\d)?))?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +231,20 @@ def _require_columns(path: Path, columns: Iterable[str]) -> None:
 
 
 def _stamp_ms(path: Path, raw: object) -> int:
-    """The moment of a collection to the second; a naive one is IST."""
+    """The moment of a collection to the second; one without zone is IST."""
     if isinstance(raw, datetime):
         return to_ms(raw) // SECOND_MS * SECOND_MS
-    digits = re.sub(r"\D", "", str(raw))[:14]
+    text = STAMP_TEXT.fullmatch(str(raw).strip())
     try:
-        if len(digits) == 14:  # with fewer, strptime would guess
-            return to_ms(datetime.strptime(digits, "%Y%m%d%H%M%S"))  # noqa: DTZ007 (naive is IST, see to_ms)
+        if text is not None:
+            digits = "".join(text.group(1, 2, 3, 4, 6, 7))
+            zone = "Z" if text["utc"] else text["offset"] or ""
+            zone += "00" if len(zone) == len("+05") else ""
+            form = "%Y%m%d%H%M%S%z" if zone else "%Y%m%d%H%M%S"
+            return to_ms(datetime.strptime(digits + zone, form))  # noqa: DTZ007 (naive is IST, see to_ms)
     except ValueError:
         pass
-    raise DataError(f"{path}: {STAMP} {raw!r} is not like 20250829_092416 (IST)")
+    raise DataError(f"{path}: {STAMP} {raw!r} is not like 20250829_092416 (IST) or 2025-08-29T03:54:16Z")
 
 
 def _expiry(path: Path, raw: object) -> date:

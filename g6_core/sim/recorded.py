@@ -20,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import ist_clock
 from g6_core.domain.market import QUOTE
 from g6_core.sim import bridge
-from g6_core.sim.chain_nodes import build_nodes
+from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
 from g6_core.sim.counter_random import key_of, stream
 from g6_core.sim.dump import DUMP_LABEL, synthetic_book
-from g6_core.sim.nse_chain import read_chain_day
+from g6_core.sim.nse_chain import ChainDay, read_chain_day
 
 GAP_MAX_S = 180
 TRADING_DAYS_PER_YEAR = 252
@@ -39,7 +41,8 @@ class RecordedSource:
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
     Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `dump_label`.
-    Raises DataError, CalendarError or UserError as `g6_core.sim.nse_chain.read_chain_day` does.
+    Raises DataError, CalendarError or UserError as `g6_core.sim.nse_chain.read_chain_day` does, and DataError for
+    a record that no one could trade on: nothing within the session, or no forward there.
     """
 
     label = "recorded"
@@ -60,9 +63,12 @@ class RecordedSource:
         self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.listing()})
         self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
         self.snapshots_ms = day.stamps_ms
+        joined = _joined(day.stamps_ms, self.session)
+        _require_session(day, joined, self.session)
         rows = self.instruments.rows
         lots = np.array([row.lot_size for row in rows[1::2]], np.int64)
         built = build_nodes(day, lots, rows[0].tick_paise, self.session.close_ms)
+        _require_forward(day, joined, built.forward_paise)
         self._tokens = np.array([row.token for row in rows], np.int64)
         self._terms = np.zeros((len(rows), bridge.TERMS_WIDTH), np.int64)
         self._terms[:, bridge.KEY] = [key_of(seed, self.trade_date, row.token) for row in rows]
@@ -71,7 +77,6 @@ class RecordedSource:
         self._terms[:, bridge.CLOSE] = built.close_paise
         self._base_ms = int(day.stamps_ms[0])
         self._stamps_s = (day.stamps_ms - self._base_ms) // 1000
-        joined = _joined(day.stamps_ms, self.session)
         seed_of_day = key_of(seed, self.trade_date, day.underlying)
         self._noise = _forward_noise(
             self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
@@ -99,6 +104,24 @@ class RecordedSource:
 def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]:
     """1 where the market is open at a snapshot: only from there may prices move to the next one."""
     return ((stamps_ms >= session.open_ms) & (stamps_ms < session.close_ms)).astype(np.int64)
+
+
+def _require_session(day: ChainDay, joined: NDArray[np.int64], session: Session) -> None:
+    if not joined.any():
+        hours = f"{ist_clock(session.open_ms)[:5]}-{ist_clock(session.close_ms)[:5]}"
+        raise DataError(
+            f"{day.path}: the recording of {day.underlying} holds no snapshot within the session {hours} of "
+            f"{day.trade_date} (IST); record while the market is open"
+        )
+
+
+def _require_forward(day: ChainDay, joined: NDArray[np.int64], forward_paise: NDArray[np.float64]) -> None:
+    if not np.isfinite(forward_paise[joined == 1]).any():
+        raise DataError(
+            f"{day.path}: within the session of {day.trade_date} no snapshot has a two-sided pair at the money "
+            f"(expiry {day.expiries[0]}: call and put with bid below ask, together at most {PARITY_SPREAD_MAX:.0%} of "
+            "the strike wide); record bid and ask while the market is open"
+        )
 
 
 def _roughness(

@@ -118,7 +118,7 @@ class ScriptedSource:
             spot_path=tuple(spot_path),
             scripts=scripts,
             close_of_expiry_ms={
-                expiry: rules.session(expiry, spec.option_exchange, expiry).close_ms for expiry in strikes
+                expiry: rules.expiry_close_ms(trade_date, spec.option_exchange, expiry) for expiry in strikes
             },
             linear=linear,
             prices_chain=prices_chain,

@@ -99,7 +99,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 name,
                 {
                     "picks": len(found.picks),
-                    "for_day": str(g6.rules.next_trading_day(day)),
+                    "for_day": str(g6.rules.known_next_trading_day(day) or "not known"),
                     "trend": found.trend,
                     "reason_for_none": found.reason or "there are picks",
                     **({"atm_iv_pct": found.atm_iv_pct} if found.atm_iv_pct is not None else {}),

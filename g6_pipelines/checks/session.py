@@ -21,10 +21,10 @@ SPOT_FORWARD_MAX_PCT = 2.0
 def coverage_is_enough(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """Live contract-minutes as a share of those expected."""
     from g6_core.adapters.lake import read_lake
-    from g6_pipelines.stages.picks import CHAIN_COLUMNS, coverage_pct
+    from g6_pipelines.stages.picks import DAY_COLUMNS, coverage_pct
 
     def judge(day: date, name: str) -> Sequence[Check]:
-        live_pct = coverage_pct(read_lake(g6.paths.lake(day, name), CHAIN_COLUMNS))
+        live_pct = coverage_pct(read_lake(g6.paths.lake(day, name), DAY_COLUMNS))
         said = f"{live_pct:.2f} % live, {COVERAGE_MIN_PCT:.0f} % wanted"
         return (Check("coverage", live_pct >= COVERAGE_MIN_PCT, said, {"coverage_pct": live_pct}),)
 

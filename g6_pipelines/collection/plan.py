@@ -8,14 +8,12 @@ from functools import partial
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.chain import atm_on_step
-from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.universe import Pair, contracts_of, pairs_at
 from g6_core.schema.options import OptionRow, SpotKind
 from g6_pipelines.collection.rows import ExpiryView, Moment, Quotes, Spot, forward_of, rows_of
-
-DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)
@@ -140,14 +138,6 @@ def plan_index(
         offsets=tuple(offsets),
         codes=dict(codes),
         session=rules.session(day, spec.option_exchange),
-        expires_ms={expiry: expires_at(rules, spec.option_exchange, day, expiry) for expiry in expiries},
+        expires_ms={expiry: rules.expiry_close_ms(day, spec.option_exchange, expiry) for expiry in expiries},
         open_until_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in expiries},
     )
-
-
-def expires_at(rules: MarketRules, exchange: str, day: date, expiry: date) -> int:
-    """Close of the expiry day; an expiry beyond the known trading days is given today's hours."""
-    try:
-        return rules.session(expiry, exchange, expiry).close_ms
-    except CalendarError:
-        return rules.session(day, exchange).close_ms + (expiry - day).days * DAY_MS

@@ -65,9 +65,15 @@ def forward_of(pairs: Sequence[Pair], quotes: Quotes, moment: Moment) -> float |
 def _mid(side: Instrument | None, quotes: Quotes, moment: Moment) -> float:
     """Middle of a live two-sided quote in paise, else nan."""
     quote = quotes.get(side.kite_key) if side is not None else None
-    if quote is None or quote.bid is None or quote.ask is None or not moment.is_live(quote):
-        return float("nan")
-    return (quote.bid + quote.ask) * 50.0
+    middle = _middle(quote) if quote is not None and moment.is_live(quote) else None
+    return float("nan") if middle is None else middle * 100
+
+
+def _middle(quote: MarketQuote) -> float | None:
+    """Middle of the touch in rupees; None for a side that is missing and for a crossed book, which has none."""
+    if quote.bid is None or quote.ask is None or quote.bid >= quote.ask:
+        return None
+    return (quote.bid + quote.ask) / 2
 
 
 def rows_of(
@@ -138,8 +144,8 @@ def _cells(side: Instrument | None, view: ExpiryView, pair: Pair, quotes: Quotes
         return SideCells(unseen.value, side.tradingsymbol)
     live = moment.is_live(quote)
     known: tuple[float | None, ...] = (None,) * 5
-    if live and view.forward is not None and quote.bid is not None and quote.ask is not None:
-        mid = (quote.bid + quote.ask) / 2
+    mid = _middle(quote)
+    if live and view.forward is not None and mid is not None:
         years = (view.expires_ms - moment.time_ms) / YEAR_MS
         known = _iv_and_greeks(mid, view.forward, pair.strike_paise / 100, years, side is pair.call)
     return SideCells(

@@ -88,7 +88,7 @@ def gather(
         chain=chain,
         checks=_checks(paths, rules, day, notes),
         scores=_document(paths.scores(day), Scores, "the scores", notes),
-        picks=_document(paths.picks(rules.next_trading_day(day)), Picks, "the picks", notes),
+        picks=_picks(paths, rules, day, notes),
         notes=tuple(notes),
     )
 
@@ -138,6 +138,14 @@ def _checks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -
         for path in [path for path in found if path.exists()] or found[-1:]
     ]
     return tuple(check for one in documents if one is not None for check in one.checks)
+
+
+def _picks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> Picks | None:
+    next_day = rules.known_next_trading_day(day)
+    if next_day is None:
+        notes.append(f"no picks were made: {rules.calendar_end}")
+        return None
+    return _document(paths.picks(next_day), Picks, "the picks", notes)
 
 
 def _chain(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> pl.DataFrame:

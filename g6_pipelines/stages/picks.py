@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from g6_core.adapters.lake import read_lake, read_lake_since
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.chain import atm_strike
 from g6_core.domain.instruments import InstrumentBook
@@ -27,6 +29,8 @@ MIN_COVERAGE_PCT = 50.0
 ATM_IV_WINDOW_MS = 15 * 60_000
 
 _SIDES = {"CE": "call", "PE": "put"}
+# Read of the whole day; the prices and figures only of its last minutes, for a day of them is most of the lake.
+DAY_COLUMNS = ("timestamp", "index", "expiry_code", "expiry", "forward", "call_status", "put_status")
 CHAIN_COLUMNS = (
     *("timestamp", "index", "expiry_code", "expiry", "offset", "strike", "forward"),
     *(
@@ -57,7 +61,7 @@ def closing_trend(decisions: Sequence[DecisionRecord], underlying: str) -> str:
 
 
 def pick_index(
-    rows: pl.DataFrame,
+    lake: Path,
     book: InstrumentBook,
     rules: MarketRules,
     params: EngineParams,
@@ -66,7 +70,11 @@ def pick_index(
     underlying: str,
     day: date,
 ) -> IndexPicks:
-    """Picks of one underlying from the collected rows of `day` (`CHAIN_COLUMNS`), or the reason for having none."""
+    """Picks of one underlying from what was collected on `day`, or the reason for having none.
+
+    DataError when the lake is missing or unreadable.
+    """
+    rows = read_lake(lake, DAY_COLUMNS)
     none = IndexPicks(
         underlying=underlying,
         reason="",
@@ -81,15 +89,18 @@ def pick_index(
     expiry = _next_expiry(rows, rules, params, underlying, day)
     if expiry is None:
         return replace(none, reason="no collected expiry can be traded on the next trading day")
-    live = rows.filter((pl.col("expiry") == expiry) & _both_live() & pl.col("forward").is_not_null())
-    if live.is_empty():
+    times = _live_of(rows, expiry)["timestamp"].dt.timestamp("ms")
+    if times.is_empty():
         return replace(none, reason=f"nothing live was collected of the expiry {expiry}", expiry=expiry)
-    as_of_ms = int(live["timestamp"].dt.timestamp("ms").max())  # type: ignore[arg-type]
+    as_of_ms = int(times.max())  # type: ignore[arg-type]
     close_ms = rules.session(day, rules.index(underlying).option_exchange, expiry).close_ms
     found = replace(none, as_of_ms=as_of_ms, expiry=expiry)
     if close_ms - as_of_ms > FRESH_MS:
         return replace(found, reason=f"the last live chain is of {ist_clock(as_of_ms)}, too long before the close")
+    live = _live_of(read_lake_since(lake, as_of_ms - ATM_IV_WINDOW_MS, CHAIN_COLUMNS), expiry)
     found = replace(found, atm_iv_pct=_atm_iv_pct(live, as_of_ms))
+    if rules.known_next_trading_day(day) is None:
+        return replace(found, reason=rules.calendar_end)
     if found.coverage_pct < MIN_COVERAGE_PCT:
         return replace(found, reason=f"only {found.coverage_pct:.1f} % of the day was collected live")
     last = _snapshot(live, as_of_ms)
@@ -97,8 +108,9 @@ def pick_index(
     return _ranked(found, last, book, params)
 
 
-def _both_live() -> pl.Expr:
-    return (pl.col("call_status") == RowStatus.LIVE) & (pl.col("put_status") == RowStatus.LIVE)
+def _live_of(rows: pl.DataFrame, expiry: date) -> pl.DataFrame:
+    both_live = (pl.col("call_status") == RowStatus.LIVE) & (pl.col("put_status") == RowStatus.LIVE)
+    return rows.filter((pl.col("expiry") == expiry) & both_live & pl.col("forward").is_not_null())
 
 
 def _snapshot(live: pl.DataFrame, time_ms: int) -> pl.DataFrame:
@@ -110,7 +122,8 @@ def _snapshot(live: pl.DataFrame, time_ms: int) -> pl.DataFrame:
 def _next_expiry(
     rows: pl.DataFrame, rules: MarketRules, params: EngineParams, underlying: str, day: date
 ) -> date | None:
-    next_day = rules.next_trading_day(day)
+    # Where the known calendar ends nothing is picked, but the volatility of the right expiry is still written down.
+    next_day = rules.known_next_trading_day(day) or day + timedelta(days=1)
     earliest = next_day + timedelta(days=params.strikes.min_days_to_expiry[underlying])
     expiries: list[date] = rows["expiry"].drop_nulls().unique().sort().to_list()
     return next((expiry for expiry in expiries if expiry >= earliest), None)

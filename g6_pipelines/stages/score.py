@@ -9,7 +9,6 @@ import msgspec
 from g6_core.adapters.day_pack_store import load_day_pack, load_picks
 from g6_core.adapters.files import canonical_json, held, write_atomic
 from g6_core.adapters.iv_history import record_iv
-from g6_core.adapters.lake import read_lake
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -18,15 +17,18 @@ from g6_core.domain.records import TradeRecord
 from g6_core.domain.scoring import ScoreGates, StrategyScore, score_strategy, with_z_scores
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import PICKS_VERSION, SCORES_VERSION, IndexPicks, Picks, Scores
-from g6_pipelines.stages.picks import CHAIN_COLUMNS, pick_index
+from g6_pipelines.stages.picks import pick_index
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreReport:
-    """What the stage found; the same is in `paths.scores(day)` and `paths.picks(next_day)`."""
+    """What the stage found; the same is in `paths.scores(day)` and `paths.picks(next_day)`.
+
+    `next_day` is None, and nothing is picked, on the last day of the known calendar.
+    """
 
     day: date
-    next_day: date
+    next_day: date | None
     scores: tuple[StrategyScore, ...]
     picks: dict[str, IndexPicks]
 
@@ -53,10 +55,11 @@ def score(
     """
     scores = score_strategies(paths, ledger, settings, day, underlyings, gates=gates)
     picks = pick_next_day(paths, ledger, settings, rules, day, underlyings, keep_others=False)
-    next_day = rules.next_trading_day(day)
+    next_day = rules.known_next_trading_day(day)
     report = ScoreReport(day, next_day, scores, picks)
     closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings]
-    ledger.audit(AuditEntry(day, max(closes), "score", "published", f"{report.pick_count} picks for {next_day}"))
+    said = f"{report.pick_count} picks for {next_day}" if next_day else f"no picks: {rules.calendar_end}"
+    ledger.audit(AuditEntry(day, max(closes), "score", "published", said))
     return report
 
 
@@ -89,15 +92,17 @@ def pick_next_day(
 ) -> dict[str, IndexPicks]:
     """Pick strikes for the next trading day; write picks and the day's at-the-money IV.
 
-    `keep_others` keeps the picks that the same day and configuration made for other underlyings.
+    `keep_others` keeps the picks that the same day and configuration made for other underlyings. Where the known
+    calendar ends there are no picks, each index says so, and only the volatility is written.
     """
-    next_day = rules.next_trading_day(day)
+    next_day = rules.known_next_trading_day(day)
     picks = _picks(paths, ledger, settings, rules, day, underlyings)
     known = {name: index.atm_iv_pct for name, index in picks.items() if index.atm_iv_pct is not None}
     with held(paths.shared_lock):
-        others = _other_picks(paths, settings, day, next_day) if keep_others else {}
-        document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
-        write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
+        if next_day is not None:
+            others = _other_picks(paths, settings, day, next_day) if keep_others else {}
+            document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
+            write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
         if known:
             record_iv(paths.iv_history, day, known)
     return picks
@@ -159,8 +164,6 @@ def _picks(
     decisions = ledger.day(day).decisions
     params = settings.engine_params()
     return {
-        name: pick_index(
-            read_lake(paths.lake(day, name), CHAIN_COLUMNS), book, rules, params, decisions, underlying=name, day=day
-        )
+        name: pick_index(paths.lake(day, name), book, rules, params, decisions, underlying=name, day=day)
         for name in underlyings
     }

@@ -37,12 +37,14 @@ def summarise(
 
     `refusals` counts, for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the
     rules that kept a signal from standing in the others. What was not made on that day (a lake, a journal, picks) is
-    left out of the counts or null. Raises DataError when lake, ledger or journal are unusable.
+    left out of the counts or null. `no_picks` is empty unless the known calendar has no next day to pick for. Raises
+    DataError when lake, ledger or journal are unusable.
     """
     kept = ledger.day(day)
     closed = [trade for trade in kept.trades if trade.exit_ms]
     cycles, rows, coverage = _collected(paths, day, underlyings)
-    picks = load_picks(paths.picks(rules.next_trading_day(day)), rules.next_trading_day(day))
+    next_day = rules.known_next_trading_day(day)
+    picks = load_picks(paths.picks(next_day), next_day) if next_day is not None else None
     journal = paths.journal(day)
     summary = plain(
         {
@@ -54,10 +56,12 @@ def summarise(
             "rows": rows,
             "coverage_pct": coverage.pct,
             "coverage": {
+                "expected": coverage.expected,
                 "live": coverage.live,
                 "stale": coverage.stale,
                 "missing": coverage.missing,
                 "no_contract": coverage.no_contract,
+                "closed": coverage.closed,
                 "minutes_missing": [utc_text(time_ms) for time_ms in coverage.minutes_missing],
             },
             "signals": len(kept.signals),
@@ -72,6 +76,7 @@ def summarise(
                 for name, found in (picks.indices.items() if picks is not None else ())
                 for pick in found.picks
             ],
+            "no_picks": rules.calendar_end if next_day is None else "",
             "checks": [
                 {"name": check.name, "passed": check.passed, "detail": check.detail}
                 for check in _checks(paths, rules, day)

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.ipc
 import pytest
 
-from g6_core.adapters.lake import Lake, lake_cycles, read_lake
+from g6_core.adapters.lake import Lake, lake_cycles, read_lake, read_lake_since
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import Kind
 
@@ -51,6 +51,18 @@ def test_rows_come_back_as_they_were_appended_over_two_openings(path) -> None:
 def test_single_columns_can_be_read(path) -> None:
     fill(path, range(2))
     assert read_lake(path, ["oi"]).columns == ["oi"]
+
+
+def test_the_newest_batches_are_read_without_the_older_ones(path) -> None:
+    fill(path, range(5))
+    since = cycle(3)[0][0]
+    frame = read_lake_since(path, since, ["timestamp", "oi"])
+    assert frame.columns == ["timestamp", "oi"]
+    assert frame["oi"].to_list() == [225, None, 300, None]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_lake_since(path, since, ["timestamp", "oi"])["oi"].to_list() == [225, None]
+    nothing = read_lake_since(path, cycle(9)[0][0], ["timestamp", "oi"])
+    assert (nothing.height, nothing.columns) == (0, ["timestamp", "oi"])
 
 
 def test_a_lake_cut_at_any_byte_heals_to_its_last_whole_batch_and_says_so(path, tmp_path) -> None:

@@ -107,6 +107,25 @@ REFUSED = [
         "special_days.2019-10-27: open, mis_cutoff, close are not in",
     ),
     ("sessions", 'close: "15:30"', "close: 15:30", "hours.NSE[0].close: 930 is not a time of day; write it in quotes"),
+    ("sessions", 'close: "15:30"', 'close: "09:15"', "hours.NSE[0].close: 09:15 is not after open 09:15; correct the"),
+    (
+        "sessions",
+        'expiring_close: "15:30"',
+        'expiring_close: "03:30"',
+        "hours.NSE[2].expiring_close: 03:30 is not after open 09:15; correct the times",
+    ),
+    (
+        "sessions",
+        'from: 2019-01-01, at: "15:25"',
+        'from: 2019-01-01, at: "03:25"',
+        "mis_cutoff[0].at: 03:25 is before open 09:15 of NSE from 2019-01-01; correct the times",
+    ),
+    (
+        "sessions",
+        'at: "15:25"\n    source: nothing',
+        'at: "09:14"\n    source: nothing',
+        "mis_cutoff[1].at: 09:14 is before open 09:15 of NSE from 2026-08-03; correct the times",
+    ),
     ("sessions", "  BSE:", "  MCX:", "hours.MCX: 'MCX' is not one of 'NSE' or 'BSE'; choose one of them"),
     (
         "charges",

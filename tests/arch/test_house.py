@@ -18,7 +18,9 @@ from g6_core.warm import import_all, kernels
 
 PROJECT = Path(__file__).resolve().parents[2]
 LOCKS = ("requirements.txt", "requirements-dev.txt")
-LOCK_LINE = re.compile(r"[a-z0-9._-]+==[^\s;]+(?: ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}(?: \\)?")
+LOCK_LINE = re.compile(
+    r"[a-z0-9._-]+(?:\[[a-z0-9,_-]+\])?==[^\s;]+(?: ; [^\\]+)? \\|    --hash=sha256:[0-9a-f]{64}(?: \\)?"
+)
 DISTRIBUTION = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ENTRY_POINTS = [
     (group, name, value) for group, points in DISTRIBUTION["entry-points"].items() for name, value in points.items()

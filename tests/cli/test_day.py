@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,7 +24,7 @@ KEYS = {
 RULE_EXITS = {"stop_loss_30pct", "take_profit_60pct", "trailing_stop_3pct", "time_exit_1520", "circuit_breaker_6pct"}
 
 
-def g6(*args: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def g6(*args: str | Path | int, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "g6_core.cli.main", *map(str, args)],
@@ -192,3 +193,44 @@ def test_wrong_input_is_answered_in_one_clear_line(
     assert len(lines) == 1, run.stderr
     assert word in lines[0]
     assert "Traceback" not in run.stderr
+
+
+def test_a_day_pack_of_another_market_is_refused(
+    days: tuple[Path, Path, dict[str, Any]], chain: Path, config_dir: Path, tmp_path: Path
+) -> None:
+    pack = days[0] / "state" / "day_pack" / f"{RECORDED_DAY}.json"
+    run = g6(
+        *("day", "--source", chain, "--seed", 5, "--day-pack", pack),
+        *("--data-dir", tmp_path, "--config-dir", config_dir),
+    )
+    assert run.returncode == 4
+    assert "another market (seed 0, this one has 5)" in run.stderr
+
+
+def test_a_second_run_in_the_same_directory_is_kept_out(chain: Path, config_dir: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    kept = tmp_path / "day_summary.json"
+    kept.write_text("{}")
+    with FileLock(tmp_path / ".run.lock"):
+        run = g6("day", "--source", chain, "--data-dir", tmp_path, "--config-dir", config_dir)
+    assert run.returncode == 4
+    assert "another run is at work here" in run.stderr
+    assert kept.exists()
+
+
+def test_an_interrupted_day_says_so_and_can_be_run_again(config_dir: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "g6_core.cli.main", "day", "--source", "modelled", "--date", "2026-11-19"]
+    options = ["--data-dir", str(tmp_path), "--config-dir", str(config_dir)]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "session" in line:
+                break
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+    assert run.returncode == 130
+    assert "bug of G6" not in rest
+    assert not (tmp_path / "day_summary.json").exists()
+    report = g6("report", "--data-dir", tmp_path, "--config-dir", config_dir)
+    assert (report.returncode, "day_summary.json" in report.stderr) == (4, True)

@@ -224,3 +224,21 @@ def test_cash_is_taken_only_when_it_was_asked_for(state: EngineState) -> None:
     assert state.cash_paise == 1
     on_snapshot(state, BrokerSnapshot(NOW_MS, (), (), (), 55), [])
     assert state.cash_paise == 55
+
+
+def test_a_second_order_under_a_tag_of_ours_is_not_ours(state: EngineState) -> None:
+    _result(state, WriteAction.PLACE, WriteOutcome.ACKED)
+    out = _read(state, _row(Status.COMPLETE, 300, order_id="OLD", quantity=300), _row(Status.CANCELLED))
+    order = _order(state)
+    assert (order.order_id, order.filled_quantity, order.status) == (ORDER_ID, 0, Status.CANCELLED)
+    assert state.foreign_orders == {"OLD"}
+    assert [one.text for one in out if isinstance(one, Alert)] == [f"order OLD (tag {TAG}) is not ours: left alone"]
+
+
+def test_a_stop_that_filled_while_it_was_being_changed_is_kept_as_the_broker_has_it(state: EngineState) -> None:
+    order = _order(state)
+    _result(state, WriteAction.PLACE, WriteOutcome.ACKED)
+    order.order_type, order.price_paise, order.trigger_paise = "LIMIT", 90_00, 0
+    _result(state, WriteAction.MODIFY, WriteOutcome.REFUSED)
+    _push(state, _row(Status.COMPLETE, 150, order_type="SL", price_paise=95_00, trigger_paise=97_00))
+    assert (order.order_type, order.price_paise, order.trigger_paise, order.message) == ("SL", 95_00, 97_00, "")

@@ -90,7 +90,7 @@ class MadeDay:
         atm = round(money / 50) * 50
         strike = atm + 50 * offset
         time_ms = self.at(minute)
-        close_ms = self.rules.session(expiry, self.rules.index(self.underlying).option_exchange).close_ms
+        close_ms = self.rules.expiry_close_ms(self.day, self.rules.index(self.underlying).option_exchange, expiry)
         t_years = (close_ms - time_ms) / YEAR_MS
         state = status(minute, offset)
 

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import requests
 
+from g6_core.adapters.kite_market import MarketQuote
 from g6_core.adapters.lake import read_lake
 from g6_core.domain.ist import at, to_ms, utc_text
 from g6_core.domain.options import YEAR_MS, implied_vol
+from g6_core.domain.universe import Pair
 from g6_core.sim.recorded import RecordedSource
 from g6_core.sim.scripted import ScriptedSource
+from g6_pipelines.collection.rows import ExpiryView, Moment, forward_of, rows_of
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from tests.pipelines.collecting import (
     CLOSE,
@@ -172,6 +175,29 @@ def test_an_expiring_contract_is_closed_after_its_own_last_minute(rules, setting
     assert ends == [("09:50", "live"), ("09:55", "live"), ("10:00", "closed"), ("10:05", "closed"), ("10:10", "closed")]
     assert [row["put_status"] for row in other[-5:]] == ["live"] * 5
     assert report.coverage.closed == 3 * 2
+
+
+def test_a_crossed_or_locked_book_makes_no_forward_and_no_volatility(rules, small, tmp_path) -> None:
+    def quote(bid: float, ask: float) -> MarketQuote:
+        return MarketQuote(OPEN, 100.0, bid, ask, 75, 75, 0, 0, None)
+
+    world = collecting(rules, small, tmp_path)
+    pairs = [
+        Pair(place, strike, *(world.book.option("NIFTY", EXPIRY, strike, side) for side in ("CE", "PE")))
+        for place, strike in enumerate((2_450_000, 2_455_000))
+    ]
+    moment = Moment(OPEN, 60_000)
+    sound, other = ([side.kite_key for side in pair.sides() if side] for pair in pairs)
+    quotes = {key: quote(100.0, 101.0) for key in sound}
+    assert forward_of(pairs, quotes, moment) == 24_500.0
+    for bid, ask in ((900.0, 101.0), (101.0, 101.0)):
+        crossed = {**quotes, other[0]: quote(bid, ask), other[1]: quote(100.0, 101.0)}
+        assert forward_of(pairs, crossed, moment) == 24_500.0
+        assert forward_of(pairs[1:], crossed, moment) is None
+        view = ExpiryView(EXPIRY, tuple(pairs), 24_500.0, at(EXPIRY, time(15, 30)), CLOSE)
+        rows = rows_of("NIFTY", {"this_week": view}, (0, 1), DAY, 2_450_000, None, crossed, moment)
+        assert rows[0].call.iv is not None
+        assert (rows[1].call.bid, rows[1].call.ask, rows[1].call.iv, rows[1].call.delta) == (bid, ask, None, None)
 
 
 def test_without_an_index_quote_the_parity_forward_stands_in(rules, small, tmp_path) -> None:

@@ -1,21 +1,27 @@
 """The score stage judges what the ledger holds and picks only from a chain that deserves it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.iv_history import load_iv_history, record_iv
 from g6_core.adapters.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.records import DecisionRecord, Direction, SignalRecord
+from g6_core.research.inputs import day_inputs
 from g6_core.schema.options import RowStatus
 from g6_core.schema.picks import IndexPicks
+from g6_pipelines.report.facts import gather
+from g6_pipelines.stages import picks as picks_stage
 from g6_pipelines.stages.score import ScoreReport, score
+from g6_pipelines.stages.summary import summarise
 from tests.pipelines.made_day import DAY, EXPIRY, NEXT_DAY, MadeDay, make_day
 
 
@@ -136,6 +142,57 @@ def test_the_volatility_of_a_stale_close_is_not_written_down(made: MadeDay, ledg
     made.collect(range(290, 300))
     run(made, ledger)
     assert not made.paths.iv_history.exists()
+
+
+def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_says_why(
+    tmp_path: Path, rules: MarketRules, settings: Settings, ledger: Ledger
+) -> None:
+    last = rules.days.last
+    made = make_day(tmp_path, rules, settings, day=last)
+    made.collect(range(360, 390))
+    report = run(made, ledger)
+    found = report.picks["NIFTY"]
+    assert (report.next_day, found.picks, found.reason) == (None, (), rules.calendar_end)
+    assert not made.paths.picks(last).parent.exists()
+    assert [point.day for point in load_iv_history(made.paths.iv_history)["NIFTY"]] == [last]
+    assert [entry.detail for entry in ledger.day(last).audit] == [f"no picks: {rules.calendar_end}"]
+    summary = summarise(made.paths, ledger, rules, last, ("NIFTY",), source_label="made", seed=0)
+    assert (summary["picks"], summary["no_picks"]) == ([], rules.calendar_end)
+    notes = gather(made.paths, ledger, settings, rules, last, summary).notes
+    assert f"no picks were made: {rules.calendar_end}" in notes
+
+
+def test_the_engine_can_be_told_of_an_expiry_beyond_the_known_calendar(
+    tmp_path: Path, rules: MarketRules, settings: Settings
+) -> None:
+    day = date(2026, 12, 30)
+    made = make_day(tmp_path, rules, settings, day=day)
+    pack = load_day_pack(made.paths.day_pack(day), day=day, config_sha256=settings.config_sha256)
+    told = day_inputs(pack, rules, settings.engine_params()).underlyings[0]
+    assert told.expiry > rules.days.last
+    assert told.expiry_close_ms == rules.expiry_close_ms(day, "NFO", told.expiry)
+
+
+def test_prices_are_read_of_the_last_minutes_only(
+    made: MadeDay, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.collect(range(345))
+    made.collect(range(345, 375))
+    frames: list[pl.DataFrame] = []
+    for name in ("read_lake", "read_lake_since"):
+        monkeypatch.setattr(picks_stage, name, kept_by(frames, getattr(picks_stage, name)))
+    assert picks_of(made, ledger).picks
+    whole = max(frame.height for frame in frames)
+    priced = [frame.height for frame in frames if "call_bid" in frame.columns]
+    assert priced and sum(priced) * 375 == whole * 30
+
+
+def kept_by(frames: list[pl.DataFrame], read: Callable[..., pl.DataFrame]) -> Callable[..., pl.DataFrame]:
+    def reading(*args: object) -> pl.DataFrame:
+        frames.append(read(*args))
+        return frames[-1]
+
+    return reading
 
 
 def test_a_day_without_a_lake_is_a_data_error(made: MadeDay, ledger: Ledger) -> None:

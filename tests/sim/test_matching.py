@@ -28,18 +28,18 @@ def ladder(start: int, step: int, sizes: list[int]) -> list[tuple[int, int]]:
 
 def test_an_arriving_buy_walks_the_asks_up_to_its_limit() -> None:
     shown = book([], [(100_00, 75), (100_05, 150), (100_20, 75)])
-    assert aggressive_fills(shown, Side.BUY, 100_10, 600, {}) == [(100_00, 75), (100_05, 150)]
+    assert aggressive_fills(shown, Side.BUY, 100_10, 600, [0]) == [(100_00, 75), (100_05, 150)]
 
 
 def test_an_arriving_sell_walks_the_bids_down_to_its_limit() -> None:
     shown = book([(99_00, 75), (98_95, 150), (98_50, 75)], [])
-    assert aggressive_fills(shown, Side.SELL, 98_90, 150, {}) == [(99_00, 75), (98_95, 75)]
+    assert aggressive_fills(shown, Side.SELL, 98_90, 150, [0]) == [(99_00, 75), (98_95, 75)]
 
 
 def test_a_resting_order_fills_at_its_own_limit_for_what_the_touch_shows() -> None:
     shown = book([], [(99_00, 75), (99_05, 500)])
-    assert passive_fill(shown, Side.BUY, 100_00, 300, {}) == [(100_00, 75)]
-    assert passive_fill(shown, Side.BUY, 98_95, 300, {}) == []
+    assert passive_fill(shown, Side.BUY, 100_00, 300, [0]) == [(100_00, 75)]
+    assert passive_fill(shown, Side.BUY, 98_95, 300, [0]) == []
 
 
 def test_displayed_quantity_is_sold_once_in_a_second_and_again_in_the_next() -> None:
@@ -53,6 +53,14 @@ def test_displayed_quantity_is_sold_once_in_a_second_and_again_in_the_next() -> 
     assert aggressive_fills(fresh, Side.BUY, 100_00, 75, taken.at(fresh, Side.BUY)) == [(100_00, 75)]
 
 
+def test_size_is_not_for_sale_again_because_the_price_moved_within_its_second() -> None:
+    taken = Taken()
+    first = book([], [(100_00, 100), (100_05, 100)], exchange_ms=5_000)
+    moved = book([], [(100_10, 100), (100_15, 100)], exchange_ms=5_400)
+    assert aggressive_fills(first, Side.BUY, 101_00, 150, taken.at(first, Side.BUY)) == [(100_00, 100), (100_05, 50)]
+    assert aggressive_fills(moved, Side.BUY, 101_00, 150, taken.at(moved, Side.BUY)) == [(100_15, 50)]
+
+
 @given(bids=LEVELS, asks=LEVELS, side=st.sampled_from(Side), offset=st.integers(-60, 60), lots=st.integers(1, 100))
 def test_nothing_fills_better_than_the_touch_nor_beyond_the_limit_nor_more_than_is_shown(
     bids: list[int], asks: list[int], side: Side, offset: int, lots: int
@@ -60,8 +68,8 @@ def test_nothing_fills_better_than_the_touch_nor_beyond_the_limit_nor_more_than_
     shown = book(ladder(99_00, -TICK, bids), ladder(100_00, TICK, asks))
     limit = 99_50 + offset * TICK
     for fills in (
-        aggressive_fills(shown, side, limit, lots * 75, {}),
-        passive_fill(shown, side, limit, lots * 75, {}),
+        aggressive_fills(shown, side, limit, lots * 75, [0]),
+        passive_fill(shown, side, limit, lots * 75, [0]),
     ):
         levels = shown.against(side)
         assert sum(quantity for _, quantity in fills) <= min(lots * 75, sum(quantity for _, quantity in levels))

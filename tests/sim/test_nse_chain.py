@@ -97,6 +97,30 @@ def test_typed_dates_read_the_same_as_text(tmp_path: Path, rules: MarketRules) -
     assert source.instruments.expiries("BANKNIFTY") == (EXPIRY,)
 
 
+@pytest.mark.parametrize(
+    ("form", "zone"),
+    [
+        ("%Y-%m-%dT%H:%M:%S", "Z"),
+        ("%Y-%m-%d %H:%M:%S.250", " UTC"),
+        ("%Y%m%d_%H%M%S", "+00:00"),
+        ("%Y-%m-%d %H:%M:%S", "+00"),
+        ("%Y-%m-%dT%H:%M:%S.123456", "+0530"),
+        ("%Y-%m-%dT%H:%M:%S", "-04:00"),
+        ("%Y-%m-%d_%H-%M-%S", ""),
+        ("%Y-%m-%d %H:%M:%S", " IST"),
+    ],
+)
+def test_a_stamp_with_a_zone_is_that_moment_and_one_without_is_indian_time(
+    tmp_path: Path, rules: MarketRules, form: str, zone: str
+) -> None:
+    away = {"Z": 0, " UTC": 0, "+00:00": 0, "+00": 0, "-04:00": -240}.get(zone, 330)
+    there = pl.col("collection_timestamp").str.strptime(pl.Datetime, "%Y%m%d_%H%M%S") - timedelta(minutes=330 - away)
+    frame = chain().with_columns((there.dt.strftime(form) + zone).alias("collection_timestamp"))
+    source = RecordedSource(written(tmp_path, frame), rules)
+    assert source.trade_date == DAY
+    assert source.snapshots_ms.tolist() == [at(DAY, time(9, 20)), at(DAY, time(9, 21)), at(DAY, time(9, 22))]
+
+
 def test_a_contract_absent_from_one_snapshot_is_bridged_when_its_own_gap_is_short(
     tmp_path: Path, rules: MarketRules
 ) -> None:
@@ -190,6 +214,16 @@ def with_value(column: str, value: object) -> pl.DataFrame:
         (pl.concat([chain(), chain().head(1)]), "1 duplicate rows, among them expiry 2026-01-27 strike 59000"),
         (with_value("collection_timestamp", "yesterday"), "'yesterday' is not like 20250829_092416"),
         (with_value("collection_timestamp", "20260120_0920"), "'20260120_0920' is not like 20250829_092416"),
+        *(
+            (with_value("collection_timestamp", stamp), f"{stamp!r} is not like 20250829_092416 (IST) or 2025-08-29T03")
+            for stamp in (
+                "2026-01-20T09:20+05:30",
+                "2026-01-20T09:20-05:30",
+                "2026-01-20T09:20:00+99:00",
+                "2026-01-20 09:20:00 EST",
+                "2026-01-20 09:20:00 PM",
+            )
+        ),
         (with_value("Expiry_Date", "soon"), "expiry 'soon' is not a date like 29-Dec-2026"),
         (with_value("CALLS_LTP", "n/a"), "column CALLS_LTP holds something that is not a number"),
         (with_value("PUTS_Bid_Price", -1.0), "column PUTS_Bid_Price has impossible values, -1 to"),

@@ -136,6 +136,17 @@ def test_silences_keep_the_last_values_and_their_stamp(source: RecordedSource) -
     assert source.quotes(tokens, last + 3_600_000).tobytes() == source.quotes(tokens, last).tobytes()
 
 
+@pytest.mark.parametrize("seconds", [181, 185])
+def test_a_gap_of_just_over_three_minutes_in_the_real_record_is_a_silence(source: RecordedSource, seconds: int) -> None:
+    tokens = all_tokens(source)
+    places = np.flatnonzero(np.diff(source.snapshots_ms) == seconds * 1000)
+    assert places.size
+    for start in source.snapshots_ms[places].tolist():
+        before = source.quotes(tokens, start)
+        for moment in (start + 1000, start + seconds * 500, start + seconds * 1000 - 1):
+            assert source.quotes(tokens, moment).tobytes() == before.tobytes()
+
+
 def test_nothing_is_known_before_the_first_snapshot_or_of_a_foreign_token(source: RecordedSource) -> None:
     tokens = all_tokens(source)
     nothing = np.zeros(len(tokens), QUOTE)

@@ -284,7 +284,7 @@ def test_the_official_order_book_becomes_views(shared_data: Path) -> None:
 
 def test_the_official_postback_becomes_a_view(shared_data: Path) -> None:
     view = order_view(_mock(shared_data, "postback.json"))
-    assert view == OrderView("220303000308932", "", "COMPLETE", 779521, Side.BUY, 1, 1, 470_00, 0, 0, "")
+    assert view == OrderView("220303000308932", "", "COMPLETE", 779521, Side.BUY, 1, 1, 470_00, 0, 0, "", "MARKET")
 
 
 def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGateway, shared_data: Path) -> None:

@@ -1,7 +1,7 @@
 """A session that dies and starts again: positions are adopted, nothing is sent twice, every broker trade is kept."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -13,12 +13,13 @@ from requests.exceptions import ConnectionError as LostConnection
 from g6_core.adapters import journal as journal_file
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack, sealed
 from g6_core.adapters.journal import read_journal
+from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.events import OrderWrite, PlaceEntry, WriteResult
 from g6_core.domain.money import paise
-from g6_core.domain.records import ExitReason, FillRecord, Purpose, TradeRecord
+from g6_core.domain.records import ExitReason, FillRecord, Purpose, Record, TradeRecord
 from g6_core.engine.state import EngineState
 from g6_core.research.inputs import day_inputs
 from g6_core.research.replay import Replayed, replay
@@ -353,3 +354,23 @@ def test_a_wrong_day_pack_is_refused_in_one_line(fresh: World, spoil: Callable[[
     with pytest.raises(DataError, match=words) as refused:
         next(fresh.run)
     assert "\n" not in str(refused.value)
+
+
+def test_the_ledger_is_never_ahead_of_the_journal_on_the_disk(
+    tmp_path: Path, rules: MarketRules, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, rules, settings)
+    write = Ledger.write
+    unknown: list[Record] = []
+
+    def checked(self: Ledger, records: Sequence[Record]) -> int:
+        known = _replayed(world).records
+        unknown.extend(record for record in records if record not in known)
+        return write(self, records)
+
+    monkeypatch.setattr(Ledger, "write", checked)
+    world.enter()
+    world.advance(world.clock.now_ms() + 5_000)
+    world.crash()
+    world.ledger.close()
+    assert unknown == []

@@ -24,10 +24,13 @@ def narrow(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(narrow: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A sound day of two indices, one run a phase, as the schedules start them. Tests that damage it copy it."""
     g6 = G6Resource(data_dir=str(tmp_path_factory.mktemp("made") / "data"), config_dir=str(narrow))
-    with dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
-        without_exchange(patch)
+    with dg.DagsterInstance.ephemeral() as instance:
         installation = Installation(g6, instance)
-        yield Made(installation, installation.day(NIFTY, BANKNIFTY))
+        # Ends before the yield: other tests of the session must see the machine as it is.
+        with pytest.MonkeyPatch.context() as patch:
+            without_exchange(patch)
+            runs = installation.day(NIFTY, BANKNIFTY)
+        yield Made(installation, runs)
 
 
 @pytest.fixture

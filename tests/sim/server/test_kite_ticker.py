@@ -81,8 +81,12 @@ def test_an_index_in_quote_mode_and_heartbeats_and_order_updates(desk: Desk) -> 
         assert latest(heard)[INDEX_TOKEN]["mode"] == "quote"
         order_id = desk.place(desk.lot, ticks(ask * 1.05))
         desk.wait()
-        until(lambda: any(one["kind"] == "order" for one in heard), "the fill was pushed")
-        update = next(one["data"] for one in heard if one["kind"] == "order")
+
+        def pushed() -> list[dict[str, Any]]:
+            return [one["data"] for one in heard if one["kind"] == "order" and one["data"]["order_id"] == order_id]
+
+        until(lambda: any(row["status"] == "COMPLETE" for row in pushed()), "the fill was pushed")
+        update = pushed()[-1]
         assert (update["order_id"], update["status"], update["filled_quantity"]) == (order_id, "COMPLETE", desk.lot)
     with ticker(desk, "full=1") as heard:
         desk.wait()
