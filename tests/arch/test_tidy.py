@@ -88,7 +88,7 @@ def test_a_broken_rule_is_found_in_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://kite.trade/docs/home/x\n", "/orders/regular\n", "tmp_path / 'a'\n", "data/work/x\n"]
+    "text", ["https://kite.trade/docs/home/x\n", "/orders/regular\n", "tmp_path / 'a'\n", "data/workspace/x\n"]
 )
 def test_routes_and_relative_paths_are_not_paths_of_a_machine(text: str) -> None:
     assert list(text_problems(text)) == []

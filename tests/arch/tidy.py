@@ -24,7 +24,7 @@ TIME_ZONE_HOME = "g6_core/domain/ist.py"
 TEXT_RULES = (
     (re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X]|HAC[K])\b"), "unfinished business: do it or delete it"),
     (re.compile(r"(?<![\w.:/*}<])/(?:home|root|work|Users|tmp|opt|mnt|srv|private)/\w"), "a path of one machine"),
-    (re.compile(r"\b(?:pypi|pythonhosted|anaconda|npmjs|docker|ghcr|quay)\.(?:org|com|io)\b"), "a registry host"),
+    (re.compile(r"\b(?:pypi|python[h]osted|anaconda|npmjs|docker|ghcr|quay)\.(?:org|com|io)\b"), "a registry host"),
     (re.compile(r"--(?:(?:extra-)?index-url|find-links|trusted-host)\b"), "an index option: belongs to the machine"),
     (re.compile(r"^(?:<{7}|>{7}) "), "a conflict marker"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),

@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -36,6 +38,12 @@ def g6(*args: str | Path | int, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
+def side_by_side(commands: Sequence[Sequence[str | Path | int]]) -> list[subprocess.CompletedProcess[str]]:
+    """Run command lines two at a time: each is one process on one core."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda command: g6(*command), commands))
+
+
 @pytest.fixture(scope="module")
 def chain(shared_data: Path) -> Path:
     """The recorded NIFTY session."""
@@ -46,7 +54,9 @@ def chain(shared_data: Path) -> Path:
 def days(chain: Path, config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
     """Two runs of the recorded day: their data directories and the summary both printed."""
     folders = [tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")]
-    runs = [g6("day", "--source", chain, "--data-dir", one, "--config-dir", config_dir, "--json") for one in folders]
+    runs = side_by_side(
+        [("day", "--source", chain, "--data-dir", one, "--config-dir", config_dir, "--json") for one in folders]
+    )
     assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
     assert runs[0].stdout == runs[1].stdout
     return folders[0], folders[1], json.loads(runs[0].stdout)
@@ -130,18 +140,27 @@ def test_the_journal_verifies_and_replays_to_the_same_state(
     assert "torn tail" in torn.stdout
 
 
-@pytest.mark.parametrize(
-    ("index", "seed"), [("NIFTY", 11), ("BANKNIFTY", 12), ("FINNIFTY", 13), ("MIDCPNIFTY", 14), ("SENSEX", 15)]
-)
-def test_a_modelled_day_of_every_index_trades_or_says_why_not(
-    index: str, seed: int, config_dir: Path, tmp_path: Path
-) -> None:
-    run = g6(
-        "day", "--source", "modelled", "--index", index, "--seed", str(seed), "--date", "2026-11-19",
-        "--data-dir", tmp_path, "--config-dir", config_dir, "--json",
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    summary = json.loads(run.stdout)
+SEEDS = {"NIFTY": 11, "BANKNIFTY": 12, "FINNIFTY": 13, "MIDCPNIFTY": 14, "SENSEX": 15}
+
+
+@pytest.fixture(scope="module")
+def modelled(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The summary of a modelled day of every index."""
+    common = ("--date", "2026-11-19", "--config-dir", config_dir, "--json")
+    runs = side_by_side(
+        [
+            ("day", "--source", "modelled", "--index", index, "--seed", seed, "--data-dir", folder, *common)
+            for index, seed in SEEDS.items()
+            for folder in [tmp_path_factory.mktemp(index)]
+        ]
+    )
+    assert [run.stderr for run in runs if run.returncode] == []
+    return {index: json.loads(run.stdout) for index, run in zip(SEEDS, runs, strict=True)}
+
+
+@pytest.mark.parametrize("index", SEEDS)
+def test_a_modelled_day_of_every_index_trades_or_says_why_not(index: str, modelled: dict[str, dict[str, Any]]) -> None:
+    summary = modelled[index]
     assert summary["cycles"] == 385
     assert summary["coverage_pct"] == 100.0
     assert all(check["passed"] for check in summary["checks"])
