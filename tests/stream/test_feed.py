@@ -276,7 +276,9 @@ def test_a_broken_websocket_is_a_loss_like_any_other(ticker: Ticker, watched: Wa
     ticker.link.socket.sendall(raw)
     watched.wait(lambda: not watched.feed.connected)
     watched.later(RETRY_MS)
+    ticker.wait(lambda: len(ticker.links) == 2)
     watched.wait(lambda: watched.feed.connected)
+    assert watched.feed.connected
 
 
 def test_in_lockstep_the_newest_tick_of_each_token_counts_and_markers_are_awaited(ticker: Ticker) -> None:
