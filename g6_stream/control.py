@@ -56,7 +56,7 @@ def control_token(path: Path) -> str:
 
 def listen(port: int) -> socket.socket:
     """The listening socket of the control port. Raises UserError when somebody else has it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
