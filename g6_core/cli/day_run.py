@@ -15,6 +15,7 @@ from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError, UserError
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.day_pack import DayPack
@@ -91,13 +92,20 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
     day, paths = source.trade_date, DataPaths(request.data_dir)
     check_against_rules(settings, rules, day, source.underlyings)
     given = _given_pack(request, day, settings)
+    label, underlyings = source.label, source.underlyings
     with only_run(paths), Ledger.open(paths.ledger) as ledger:
-        claim_day(paths, day, Simulated(source.label, request.seed), rules.underlyings)
+        claim_day(paths, day, Simulated(label, request.seed), rules.underlyings)
         ledger.clear_day(day)
-        return _run(request, settings, rules, source, paths, ledger, given, progress)
+        checks = _live_through(request, settings, rules, source, paths, ledger, given, progress)
+        # A recorded market weighs 40 MB, and nothing asks it any more.
+        del source
+        progress("score", 1.0)
+        stage("score")(paths, ledger, settings, rules, day, underlyings)
+        summary = stage("summary")(paths, ledger, rules, day, underlyings, source_label=label, seed=request.seed)
+    return DayResult(summary, all(check.passed for check in checks))
 
 
-def _run(
+def _live_through(
     request: DayRequest,
     settings: Settings,
     rules: MarketRules,
@@ -106,7 +114,8 @@ def _run(
     ledger: Ledger,
     given: DayPack | None,
     progress: Progress,
-) -> DayResult:
+) -> list[Check]:
+    """Everything that needs the market and its broker: prepare, collect and trade, reconcile."""
     day, underlyings = source.trade_date, source.underlyings
     world = open_world(source, rules, settings, request.seed)
     kite, clock = world.kite, world.clock
@@ -128,11 +137,7 @@ def _run(
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
     progress("reconcile", 1.0)
-    checks = stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings)
-    progress("score", 1.0)
-    stage("score")(paths, ledger, settings, rules, day, underlyings)
-    summary = stage("summary")(paths, ledger, rules, day, underlyings, source_label=source.label, seed=request.seed)
-    return DayResult(summary, all(check.passed for check in checks))
+    return list(stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings))
 
 
 def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]]) -> list[Any]:
