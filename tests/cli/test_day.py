@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,55 @@ def chain(shared_data: Path) -> Path:
     return shared_data / "nse-chain-20250829" / "NIFTY.parquet"
 
 
+def resident_mb(process: subprocess.Popen[str]) -> float:
+    """Resident memory of a running process in MB; 0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
 @pytest.fixture(scope="module")
-def days(chain: Path, config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+def recorded_runs(
+    chain: Path, config_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[tuple[Path, Path], list[str], list[float]]:
+    """Two runs of the recorded day side by side: their folders, what they printed, memory of the first over time."""
+    folders = (tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second"))
+    outputs = [folder.with_suffix(".out") for folder in folders]
+    command = [sys.executable, "-m", "g6_core.cli.main", "day", "--source", chain, "--config-dir", config_dir, "--json"]
+    runs = []
+    for folder, output in zip(folders, outputs, strict=True):
+        with output.open("w") as file:
+            runs.append(subprocess.Popen([*command, "--data-dir", folder], stdout=file, stderr=file, text=True))
+    memory_mb = []
+    while runs[0].poll() is None:
+        memory_mb.append(resident_mb(runs[0]))
+        with suppress(subprocess.TimeoutExpired):
+            runs[0].wait(0.25)
+    assert [run.wait(300) for run in runs] == [0, 0], outputs[0].read_text()
+    return folders, [output.read_text() for output in outputs], memory_mb
+
+
+@pytest.fixture(scope="module")
+def days(
+    recorded_runs: tuple[tuple[Path, Path], list[str], list[float]],
+) -> tuple[Path, Path, dict[str, Any]]:
     """Two runs of the recorded day: their data directories and the summary both printed."""
-    folders = [tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")]
-    runs = side_by_side(
-        [("day", "--source", chain, "--data-dir", one, "--config-dir", config_dir, "--json") for one in folders]
-    )
-    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr
-    assert runs[0].stdout == runs[1].stdout
-    return folders[0], folders[1], json.loads(runs[0].stdout)
+    folders, printed, _ = recorded_runs
+    lines = [text.strip().splitlines()[-1] for text in printed]
+    assert lines[0] == lines[1]
+    return *folders, json.loads(lines[0])
+
+
+def test_memory_stays_under_350_mb_and_flat(
+    recorded_runs: tuple[tuple[Path, Path], list[str], list[float]],
+) -> None:
+    memory_mb = recorded_runs[2]
+    assert 100 < max(memory_mb) < 350
+    # The session fills the time between start and evening; what it piles up would show between its thirds.
+    session = memory_mb[len(memory_mb) // 3 : 2 * len(memory_mb) // 3]
+    assert max(session) - min(session) < 10
 
 
 def test_the_summary_has_every_promised_key_and_stands_on_disk_too(days: tuple[Path, Path, dict[str, Any]]) -> None:
