@@ -107,9 +107,12 @@ class Supervisor:
     def run(self, name: str, command: Sequence[str]) -> str:
         """Run something to its end; returns how it ended badly, empty for well."""
         child = self.group.start(name, command)
-        while child.running:
-            self.pause()
-        self.group.end(child)
+        try:
+            while child.running:
+                self.pause()
+        finally:
+            # Before the services that it needs.
+            self.group.end(child, grace_s=GRACE_S)
         return "" if child.process.returncode == 0 else how_it_ended(child)
 
     def pause(self) -> None:
