@@ -1,5 +1,7 @@
 """`g6 up`: the whole stack until Ctrl+C: exchange, Dagster's web UI and daemon, collector and trading sidecar."""
 
+import os
+import sys
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -112,7 +114,8 @@ def _say(line: str) -> None:
     try:
         typer.echo(f"{time.strftime('%H:%M:%S')} {line}")
     except OSError:
-        return
+        # What could not be written would be tried again at exit, and spoil the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _require_live(given: list[str], rules: "MarketRules", index: str, now_ms: int) -> None:
