@@ -11,7 +11,7 @@ SEED ?= 7
 UI_PORT ?= 3000
 
 .NOTPARALLEL:
-.PHONY: help venv demo ui test lint format unit day doctor lock clean
+.PHONY: help venv demo up ui test lint format unit day doctor lock clean
 
 help: ## show this page
 	@echo "G6: first  make demo  (a whole modelled trading day as separate processes; no account, no data)"
@@ -34,6 +34,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 
 demo: $(STAMP) ## a modelled day on the wire, in Dagster and in the sidecar; open data/demo/day_report.html
 	$(BIN)/g6 demo --data-dir data/demo
+
+up: $(STAMP) ## the whole stack until Ctrl+C: exchange, web UI, collector and sidecar on the demo's day, 20 times as fast
+	@$(BIN)/g6 up --data-dir data/up --ui-port $(UI_PORT)
 
 ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others)
 	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }

@@ -2,14 +2,14 @@
 
 import json
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from g6_core.cli.errors import ExitCode
-from g6_core.domain.errors import UserError
+from g6_core.cli.options import date_of
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_core.domain.money import rupees_text
 
@@ -49,7 +49,7 @@ def day(
     from g6_core.cli.day_run import DayRequest, draw_report, run_day
 
     started = time.perf_counter()
-    request = DayRequest(source, _date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
+    request = DayRequest(source, date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
     today = ist_date(to_ms(datetime.now(UTC)))
     with Progress(shown=not as_json, command="g6 day") as progress:
         result = run_day(request, today, progress.show)
@@ -61,15 +61,6 @@ def day(
         print_summary(result.summary, page, time.perf_counter() - started)
     if not result.checks_passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-def _date_of(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"--date {text}: not a date; write it like 2025-08-29") from None
 
 
 class Progress:

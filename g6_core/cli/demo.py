@@ -5,15 +5,16 @@ import shutil
 import signal
 import sys
 import time
-import urllib.request
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from g6_core.cli.day import Progress, print_summary
 from g6_core.cli.errors import ExitCode
+from g6_core.cli.options import date_of
+from g6_core.cli.parts import exchange_status, g6, job, make_dagster_home
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
@@ -41,8 +42,8 @@ def demo(
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     started = time.perf_counter()
+    day = date_of(date_text) or DEMO_DATE
     _clear(data_dir)
-    day = date.fromisoformat(date_text)
     paths = DataPaths(data_dir)
     with Progress(shown=not as_json, command="g6 demo") as progress:
         _run(paths, day, seed, progress)
@@ -74,54 +75,32 @@ def _clear(data_dir: Path) -> None:
 def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
     port, control = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
-    home = (paths.root / "dagster").resolve()
-    home.mkdir(parents=True)
-    shutil.copyfile("dagster.yaml", home / "dagster.yaml")
     environment = {
         "G6_BROKER": "sim",
         "G6_SIM_URL": url,
         "G6_DATA_DIR": str(paths.root.resolve()),
         "G6_CONTROL_PORT": str(control),
-        "DAGSTER_HOME": str(home),
+        "DAGSTER_HOME": str(make_dagster_home(paths)),
     }
-    g6 = [sys.executable, "-m", "g6_core.cli.main"]
-    serve = [*g6, "sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
+    serve = ["sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
     with Processes(paths.root / "logs", environment) as group:
         progress.show("exchange", 0.0)
         server = group.start(
-            "exchange", [*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar"]
+            "exchange", g6(*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar")
         )
         _await_server(group, server, url)
         progress.show("pre-open job", 0.0)
-        group.run("pre_open", _job("pre_open", day))
-        sidecar = group.start("sidecar", [*g6, "stream", "run", "--data-dir", str(paths.root), "--date", str(day)])
-        session = group.start("session", _job("session", day))
+        group.run("pre_open", job("pre_open", day, INDEX))
+        sidecar = group.start("sidecar", g6("stream", "run", "--data-dir", str(paths.root), "--date", str(day)))
+        session = group.start("session", job("session", day, INDEX))
         _follow(group, server, sidecar, session, url, progress)
         progress.show("evening job", 1.0)
-        group.run("evening", _job("evening", day))
-
-
-def _job(name: str, day: date) -> list[str]:
-    """The command that runs one phase of a day as a Dagster job."""
-    key = f"{day}|{INDEX}"
-    tags = {"dagster/partition": key, "dagster/partition/date": str(day), "dagster/partition/index": INDEX}
-    return [
-        *(sys.executable, "-m", "dagster", "job", "execute", "-m", "g6_pipelines.definitions"),
-        *("-j", name, "--tags", json.dumps(tags)),
-    ]
-
-
-def _status(url: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(f"{url}/sim/status", timeout=5) as answer:
-            return dict(json.load(answer))
-    except OSError:
-        return None
+        group.run("evening", job("evening", day, INDEX))
 
 
 def _await_server(group: Processes, server: Child, url: str) -> None:
     deadline = time.monotonic() + SERVER_PATIENCE_S
-    while _status(url) is None:
+    while exchange_status(url) is None:
         group.watch(server)
         if time.monotonic() > deadline:
             raise DataError(f"the exchange did not answer in {SERVER_PATIENCE_S:.0f} s: {server.last_words()}")
@@ -136,7 +115,7 @@ def _follow(group: Processes, server: Child, sidecar: Child, session: Child, url
         for child in (sidecar, session):
             if not child.running:
                 group.expect(child, child.process.returncode)
-        known = _status(url)
+        known = exchange_status(url)
         if known is not None:
             first = first or int(known["now_ms"])
             share = (int(known["now_ms"]) - first) / (6.5 * 3_600_000)

@@ -1,12 +1,18 @@
-"""Child processes that never outlive their parent: started with a log each, watched, ended in reverse order."""
+"""Child processes that never outlive their parent: started with a log each, watched, ended in reverse order.
+
+Three things see to that: `stop` at a normal end; the kernel's parent-death signal; and a keeper, which ends whole
+groups, so that also the children's children go when this process is killed.
+"""
 
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +21,11 @@ from types import TracebackType
 from g6_core.domain.errors import DataError
 
 GRACE_S = 10.0
+POLL_S = 0.05
 TAIL_LINES = 3
+DAGSTER_FAILURE = re.compile(r"^dagster\.\S+\.Failure: (.+)$", re.MULTILINE)
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+KEEPER = Path(__file__).with_name("keeper.py")
 _SET_PARENT_DEATH_SIGNAL = 1
 
 
@@ -34,11 +44,12 @@ def die_with_parent() -> None:
 
 @dataclass(slots=True)
 class Child:
-    """One running process and where its output goes."""
+    """One running process and where its output goes: into `log` from byte `log_start` on."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int = 0
 
     @property
     def running(self) -> bool:
@@ -46,9 +57,17 @@ class Child:
         return self.process.poll() is None
 
     def last_words(self) -> str:
-        """The end of its log, as one line."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
-        return " | ".join(line.strip() for line in lines[-TAIL_LINES:])
+        """Why it ended, by its log, as one line."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self.log_start)
+                text = COLOURS.sub("", file.read().decode(errors="replace"))
+        except OSError:
+            return ""
+        # A job of Dagster's says why it failed in one line of its own, and much else after it.
+        if reasons := DAGSTER_FAILURE.findall(text):
+            return str(reasons[-1])
+        return " | ".join(line.strip() for line in text.strip().splitlines()[-TAIL_LINES:])
 
 
 @dataclass(slots=True)
@@ -58,9 +77,24 @@ class Processes:
     logs: Path
     environment: Mapping[str, str]
     children: list[Child] = field(default_factory=list)
+    _keeper: "subprocess.Popen[str] | None" = field(default=None, init=False)
 
     def __enter__(self) -> "Processes":
-        self.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{self.logs}: {error.strerror or error}; choose a --data-dir you can write to") from error
+        # A session of its own: Ctrl+C at the terminal is for the parent, and so is its shell's end.
+        command = [sys.executable, "-I", "-S", str(KEEPER)]
+        self._keeper = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -70,6 +104,7 @@ class Processes:
         """Start a process; it gets SIGTERM when this one dies."""
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
+            log_start = output.tell()
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -79,14 +114,17 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
-        child = Child(name, process, log)
+        child = Child(name, process, log, log_start)
         self.children.append(child)
+        self._tell_keeper(f"+{process.pid}")
         return child
 
     def run(self, name: str, command: Sequence[str]) -> None:
         """Start a process and wait for its good end; DataError with its last words otherwise."""
         child = self.start(name, command)
-        self.expect(child, child.process.wait())
+        code = child.process.wait()
+        self.end(child)
+        self.expect(child, code)
 
     def expect(self, child: Child, code: int | None) -> None:
         """DataError unless the process ended with 0."""
@@ -99,16 +137,44 @@ class Processes:
             if not child.running:
                 raise DataError(f"{child.name} ended with {child.process.returncode}: {child.last_words()}")
 
-    def stop(self) -> None:
-        """End what still runs, newest first: SIGTERM to its group, SIGKILL after a grace period."""
-        for child in reversed(self.children):
+    def end(self, *children: Child, grace_s: float = GRACE_S) -> None:
+        """End these together: SIGTERM to their groups, SIGKILL to whatever of them is left after a grace period."""
+        for child in children:
             if child.running:
                 _signal_group(child, signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.process.wait(GRACE_S)
+        give_up_s = time.monotonic() + grace_s
+        while any(child.running for child in children) and time.monotonic() < give_up_s:
+            time.sleep(POLL_S)
+        for child in children:
             # Also when the leader has gone: nothing of its group may stay.
             _signal_group(child, signal.SIGKILL)
             child.process.wait()
+            self._forget(child)
+
+    def kill(self) -> None:
+        """End everything at once. Safe in a signal handler: whoever waits in `end` goes on."""
+        for child in self.children:
+            _signal_group(child, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End what still runs, newest first, and the keeper last."""
+        for child in reversed(self.children.copy()):
+            self.end(child)
+        if self._keeper is not None:
+            # Closes its stdin and waits for its end: it has nothing left to keep.
+            with contextlib.suppress(BrokenPipeError), self._keeper:
+                self._keeper = None
+
+    def _forget(self, child: Child) -> None:
+        """Its number may be given to somebody else's process from now on."""
+        if child in self.children:
+            self.children.remove(child)
+            self._tell_keeper(f"-{child.process.pid}")
+
+    def _tell_keeper(self, line: str) -> None:
+        if self._keeper is not None and self._keeper.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._keeper.stdin.write(f"{line}\n")
 
 
 def _signal_group(child: Child, number: signal.Signals) -> None:

@@ -2,22 +2,22 @@
 
 import time
 from datetime import UTC, date, datetime
-from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from g6_core.cli.options import clock_time_of, date_of, speed_of
 from g6_core.domain.errors import UserError
-from g6_core.domain.ist import MINUTE_MS, at, ist_date, to_ms
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, ist_date, to_ms
 
 if TYPE_CHECKING:
     from g6_core.domain.calendar import MarketRules
     from g6_core.sim.source import MarketSource
 
 MODELLED = "modelled"
-SPEED_MAX = 100.0
+LEAD_S_MAX = 600
 BEFORE_OPEN_MS = MINUTE_MS
 # In lockstep nobody waits for it: the same half hour as in `g6 day`.
 BEFORE_OPEN_LOCKSTEP_MS = 30 * MINUTE_MS
@@ -52,6 +52,7 @@ def serve(
     ] = "",
     speed: Annotated[float | None, typer.Option(help="How many times faster than real time. Default: 1.")] = None,
     start: Annotated[str, typer.Option(help="Time of day to start at, HH:MM in India. Default: before the open.")] = "",
+    lead: Annotated[float | None, typer.Option(help="Instead of --start: real seconds until the open.")] = None,
     redirect_url: Annotated[
         str, typer.Option(help="Where the login page sends the browser back to.")
     ] = "http://127.0.0.1:8766/",
@@ -79,10 +80,9 @@ def serve(
     if urlsplit(redirect_url).scheme not in ("http", "https"):
         raise UserError(f"--redirect-url {redirect_url}: not an address; write it like http://127.0.0.1:8766/")
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-    market = _source(source, _date_of(date_text), tuple(index or ()), seed, rules)
+    market = _source(source, date_of(date_text), tuple(index or ()), seed, rules)
     check_against_rules(settings, rules, market.trade_date, market.underlyings)
-    before_ms = BEFORE_OPEN_LOCKSTEP_MS if lockstep else BEFORE_OPEN_MS
-    clock = VirtualClock(_start_ms(start, market.trade_date) if start else market.session.open_ms - before_ms)
+    clock = VirtualClock(_start_ms(start, lead, chosen_speed, market))
     exchange = Exchange(
         market,
         rules,
@@ -110,9 +110,7 @@ def _pace(lockstep: bool, speed: float | None, names: tuple[str, ...]) -> float 
         raise UserError("--participants only means something with --lockstep; add it")
     if len(set(names)) != len(names):
         raise UserError("--participants: a name comes twice; name everybody once")
-    if speed is not None and not 0 < speed <= SPEED_MAX:
-        raise UserError(f"--speed {speed:g}: choose more than 0 and at most {SPEED_MAX:g}; --lockstep is faster still")
-    return None if lockstep else speed or 1.0
+    return None if lockstep else speed_of(1.0 if speed is None else speed, "; --lockstep is faster still")
 
 
 def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, rules: "MarketRules") -> "MarketSource":
@@ -131,17 +129,16 @@ def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, 
     return RecordedSource(Path(source), rules, day, next(iter(indices), None), seed)
 
 
-def _date_of(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"--date {text}: not a date; write it like 2025-08-29") from None
-
-
-def _start_ms(text: str, day: date) -> int:
-    try:
-        return at(day, clock_time.fromisoformat(text))
-    except ValueError:
-        raise UserError(f"--start {text}: not a time of day; write it like 09:14") from None
+def _start_ms(start: str, lead: float | None, speed: float | None, market: "MarketSource") -> int:
+    """When the served time begins; `speed` None is lockstep."""
+    if start and lead is not None:
+        raise UserError("--start and --lead exclude each other; choose one")
+    if start:
+        return at(market.trade_date, clock_time_of(start))
+    if lead is not None and speed is None:
+        raise UserError("--lead means nothing with --lockstep, where no real time passes; use --start")
+    if lead is not None and speed is not None:
+        if not 0 <= lead <= LEAD_S_MAX:
+            raise UserError(f"--lead {lead:g}: choose 0 to {LEAD_S_MAX} seconds")
+        return market.session.open_ms - int(lead * speed * SECOND_MS)
+    return market.session.open_ms - (BEFORE_OPEN_LOCKSTEP_MS if speed is None else BEFORE_OPEN_MS)

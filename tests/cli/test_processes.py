@@ -63,5 +63,28 @@ def test_a_killed_parent_takes_its_children_with_it(tmp_path: Path) -> None:
     assert _gone(child)
 
 
+def test_a_killed_parent_takes_its_childrens_children_with_it(tmp_path: Path) -> None:
+    child = f"import subprocess, time; print(subprocess.Popen({SLEEPER!r}).pid, flush=True); time.sleep(600)"
+    script = textwrap.dedent(
+        f"""
+        import sys, time
+        from pathlib import Path
+        from g6_core.cli.processes import Processes
+        with Processes(Path({str(tmp_path)!r}), {{}}) as group:
+            child = group.start("child", [sys.executable, "-c", {child!r}])
+            while not child.last_words().startswith(tuple("123456789")):
+                time.sleep(0.01)
+            print(child.last_words().split()[0], flush=True)
+            time.sleep(600)
+        """
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        grandchild = int(parent.stdout.readline())
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    assert _gone(grandchild)
+
+
 def test_free_ports_are_ports() -> None:
     assert 1024 < free_port() < 65_536
