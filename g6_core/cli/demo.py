@@ -24,7 +24,12 @@ DEMO_SEED = 7
 INDEX = "NIFTY"
 SERVER_PATIENCE_S = 60.0
 POLL_S = 0.25
-REMAKE = ("csv", "journal", "lake", "ledger.sqlite", "logs", "state", "reports", "simulated.json", "dagster")
+REMAKE = (
+    *("csv", "journal", "lake", "ledger.sqlite", "logs", "state", "reports", "simulated.json", "dagster"),
+    *("day_summary.json", "day_report.html"),
+)
+# How the web interface knows the runs of its own jobs: repository and location of workspace.yaml.
+LOCATION_TAGS = {".dagster/repository": "__repository__@g6"}
 
 
 def demo(
@@ -105,6 +110,7 @@ def _job(name: str, day: date) -> list[str]:
     """The command that runs one phase of a day as a Dagster job."""
     key = f"{day}|{INDEX}"
     tags = {"dagster/partition": key, "dagster/partition/date": str(day), "dagster/partition/index": INDEX}
+    tags |= LOCATION_TAGS
     return [
         *(sys.executable, "-m", "dagster", "job", "execute", "-m", "g6_pipelines.definitions"),
         *("-j", name, "--tags", json.dumps(tags)),
