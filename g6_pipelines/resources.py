@@ -176,7 +176,8 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except G6Error as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        # Without its causes: the UI would show a stack trace for each of them under the line.
+        raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def _status_of(broker: "BrokerSettings") -> dict[str, Any] | None:

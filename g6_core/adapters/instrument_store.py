@@ -36,6 +36,8 @@ def load_book(path: Path, rules: MarketRules, underlyings: Sequence[str]) -> Ins
         rows = [{**row, "expiry": row["expiry"] or ""} for row in wanted.to_dicts()]
         return instruments_from_kite(rows, rules, underlyings)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no instruments dump; run the prepare stage first") from error
+        raise DataError(
+            f"{path}: no instruments dump; run the prepare stage first (in Dagster: the job pre_open)"
+        ) from error
     except (pl.exceptions.PolarsError, OSError, KeyError) as error:
         raise DataError(f"{path}: not an instruments dump ({error}); run the prepare stage again") from error

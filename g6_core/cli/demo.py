@@ -25,7 +25,10 @@ DEMO_SEED = 7
 INDEX = "NIFTY"
 SERVER_PATIENCE_S = 60.0
 POLL_S = 0.25
-REMAKE = ("csv", "journal", "lake", "ledger.sqlite", "logs", "state", "reports", "simulated.json", "dagster")
+REMAKE = (
+    *("csv", "journal", "lake", "ledger.sqlite", "logs", "state", "reports", "simulated.json", "dagster"),
+    *("day_summary.json", "day_report.html"),
+)
 
 
 def demo(

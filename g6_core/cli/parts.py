@@ -17,6 +17,8 @@ HOST = "127.0.0.1"
 DEFINITIONS = "g6_pipelines.definitions"
 # Part of every run and schedule, as in workspace.yaml.
 LOCATION = "g6"
+# How the web UI knows the runs of its own jobs.
+REPOSITORY_TAGS = {".dagster/repository": f"__repository__@{LOCATION}"}
 ANSWER_S = 5.0
 # A proxy of the machine is for the world outside of it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -31,6 +33,7 @@ def job(name: str, day: date, index: str) -> list[str]:
     """The command that runs one phase of a day as a Dagster job, in its own process."""
     key = f"{day}|{index}"
     tags = {"dagster/partition": key, "dagster/partition/date": str(day), "dagster/partition/index": index}
+    tags |= REPOSITORY_TAGS
     return [
         *(sys.executable, "-m", "dagster", "job", "execute", "-m", DEFINITIONS),
         *("-j", name, "--tags", json.dumps(tags)),

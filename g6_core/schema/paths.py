@@ -78,7 +78,7 @@ class DataPaths:
 
     @property
     def summary(self) -> Path:
-        """What happened, for machines."""
+        """What happened on the newest day, for machines."""
         return self.root / "day_summary.json"
 
     @property

@@ -5,7 +5,6 @@ from typing import Any
 import dagster as dg
 
 from g6_core.domain.checks import Check, failed
-from g6_core.domain.money import rupees_text
 from g6_pipelines.assets.before_open import day_pack
 from g6_pipelines.assets.publish import checks_table, picture, publish, table
 from g6_pipelines.assets.session import index_overview, option_chain
@@ -59,7 +58,7 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "strategies": len(own),
                     "trades": sum(one.trades for one in own),
                     "scores": table(
-                        ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs", "reasons"),
+                        ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs"),
                         (
                             (
                                 one.strategy,
@@ -68,12 +67,12 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                                 one.signals,
                                 one.trades,
                                 one.wins,
-                                rupees_text(one.net_pnl_paise),
-                                "; ".join(one.reasons),
+                                one.net_pnl_paise / 100,
                             )
                             for one in own
                         ),
                     ),
+                    "reasons": "; ".join(reason for one in own for reason in one.reasons) or "none",
                 },
             )
 
@@ -101,7 +100,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "picks": len(found.picks),
                     "for_day": str(g6.rules.known_next_trading_day(day) or "not known"),
                     "trend": found.trend,
-                    "reason_for_none": found.reason or "there are picks",
+                    **({} if found.picks else {"reason_for_none": found.reason}),
                     **({"atm_iv_pct": found.atm_iv_pct} if found.atm_iv_pct is not None else {}),
                     "table": table(
                         columns,
@@ -147,7 +146,7 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 day,
                 name,
                 {
-                    "page": str(page),
+                    "page": dg.MetadataValue.path(page.resolve()),
                     "bytes": page.stat().st_size,
                     "trades": len(own),
                     "decisions": sum(one.underlying == name for one in kept.decisions),
@@ -155,10 +154,7 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "charges_rupees": sum(trade.charges_paise for trade in own) / 100,
                     "trades_table": table(
                         ("contract", "quantity", "exit", "net Rs"),
-                        (
-                            (one.tradingsymbol, one.quantity, one.exit_reason, rupees_text(one.net_pnl_paise))
-                            for one in own
-                        ),
+                        ((one.tradingsymbol, one.quantity, one.exit_reason, one.net_pnl_paise / 100) for one in own),
                     ),
                     **picture(pnl_picture(facts), "profit_and_loss"),
                 },

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock
+from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS
 from g6_pipelines.assets.before_open import day_pack, instruments
+from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
 from g6_pipelines.resources import G6Resource, Place, Where, one_line
@@ -19,7 +21,13 @@ GROUP = "session"
 REPORT_EVERY_MS = 15 * MINUTE_MS
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[instruments, day_pack], kinds={"kite", "arrow", "csv"})
+@dg.asset(
+    partitions_def=DAY_INDEX,
+    group_name=GROUP,
+    deps=[instruments, day_pack],
+    kinds={"kite", "arrow", "csv"},
+    metadata=column_schema(OPTION_COLUMNS),
+)
 def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Every configured strike and expiry, once an interval through the session: the lake, then the CSV files.
 
@@ -48,7 +56,13 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
             )
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[option_chain], kinds={"csv"})
+@dg.asset(
+    partitions_def=DAY_INDEX,
+    group_name=GROUP,
+    deps=[option_chain],
+    kinds={"csv"},
+    metadata=column_schema(OVERVIEW_COLUMNS),
+)
 def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Put-call ratio, max pain, support, resistance and at-the-money volatility by cycle, rebuilt from the lake."""
     from g6_pipelines.report.figures import index_picture, open_interest_picture, smile_picture
@@ -59,8 +73,11 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
             last = {name: rebuild_overviews(g6.paths, day, name) for name in names}
         facts = g6.facts(day)
         for name, rows in last.items():
-            columns = ("code", "spot", "atm_iv", "pcr_oi", "max_pain", "support", "resistance")
-            closing = [[row.expiry_code, *(getattr(row, column) for column in columns[1:])] for row in rows]
+            columns = ("code", "IV %", "PCR", "max pain", "support", "resistance")
+            closing = [
+                (row.expiry_code, row.atm_iv, row.pcr_oi, *map(_strike, (row.max_pain, row.support, row.resistance)))
+                for row in rows
+            ]
             publish(
                 context,
                 day,
@@ -144,4 +161,9 @@ def _coverage(report: "CollectReport", name: str) -> dict[str, Any]:
 def _nearest(row: "OverviewRow") -> dict[str, float]:
     """Closing figures of the first code. Only what is known: an unknown figure must not be drawn as a zero."""
     figures = {"spot": row.spot, "atm_iv_pct": row.atm_iv, "pcr_oi": row.pcr_oi, "max_pain": row.max_pain}
-    return {name: value for name, value in figures.items() if value is not None}
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
+
+
+def _strike(rupees: float | None) -> float | int | None:
+    """A strike without its zero paise: a wide table hides its last columns."""
+    return int(rupees) if rupees is not None and rupees.is_integer() else rupees

@@ -1,5 +1,6 @@
 """Turns the checks of the stages into results that Dagster shows: one answer a run, every partition named."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import date
 
@@ -10,6 +11,8 @@ from g6_core.domain.errors import G6Error
 from g6_pipelines.assets.publish import table
 from g6_pipelines.partitions import INDICES, by_day
 
+# More would not be read; the table below it has everything.
+SAID_MAX = 300
 Judge = Callable[[date, str], Sequence[Check]]
 
 
@@ -24,11 +27,10 @@ def judged(
         for name in names:
             found += [(f"{day} {name}", check) for check in _asked(judge, day, name)]
     bad = failed(check for _, check in found)
-    worst = f"{bad[0].name}: {bad[0].detail}" if bad else f"{len(found)} compared, all agree"
     return dg.AssetCheckResult(
         passed=not bad,
         severity=severity,
-        description=worst if len(bad) < 2 else f"{len(bad)} failed, first {worst}",
+        description=_said(found, bad),
         metadata={
             "compared": len(found),
             "failed": len(bad),
@@ -38,6 +40,18 @@ def judged(
             ),
         },
     )
+
+
+def _said(found: Sequence[tuple[str, Check]], bad: Sequence[Check]) -> str:
+    """The line that the UI shows without a click: what failed first, or what was found, as far as there is room."""
+    if bad:
+        worst = f"{bad[0].name}: {bad[0].detail}"
+        return worst if len(bad) == 1 else f"{len(bad)} failed, first {worst}"
+    # A run of one partition shows its name already.
+    several = len({where for where, _ in found}) > 1
+    said = dict.fromkeys(f"{where}: {one.detail}" if several else one.detail for where, one in found if one.detail)
+    line = f"{len(found)} compared, all agree"
+    return textwrap.shorten("; ".join((line, *said)), SAID_MAX, placeholder=" ...")
 
 
 def _partitions(context: dg.AssetCheckExecutionContext) -> Sequence[str]:

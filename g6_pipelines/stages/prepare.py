@@ -129,7 +129,8 @@ def publish_day_pack(
     keep_others: bool,
 ) -> DayPack:
     """Write the day pack. `keep_others` keeps the underlyings that a pack of the same day, dump, source and
-    configuration already holds. DataError when the dump is not sound."""
+    configuration already holds, and the whole pack once the day was traded with it. DataError when the dump is not
+    sound."""
     _require_sound(dump.book, rules, day, underlyings)
     codes = resolve_expiries(dump.book, rules, day, underlyings, origin.label, dump.sha256).indices
     with held(paths.shared_lock):
@@ -149,9 +150,25 @@ def publish_day_pack(
             picks=load_picks(paths.picks(day), day),
             sha256="",
         )
+        traded = _traded_pack(pack, paths) if keep_others else None
+        if traded is not None:
+            return traded
         pack = sealed(_with_others(pack, paths, rules) if keep_others else pack)
         save_day_pack(paths.day_pack(day), pack)
     return pack
+
+
+def _traded_pack(pack: DayPack, paths: DataPaths) -> DayPack | None:
+    """The pack on disk when the day has a journal: history and picks known by now would make another one, and the
+    journal replays only with the pack that it was written with. None when there is none, or not for these indices."""
+    if not paths.journal(pack.trade_date).exists():
+        return None
+    try:
+        known = load_day_pack(paths.day_pack(pack.trade_date), day=pack.trade_date, config_sha256=pack.config_sha256)
+    except DataError:
+        return None
+    same_market = (known.source_label, known.seed) == (pack.source_label, pack.seed)
+    return known if same_market and set(pack.underlyings) <= set(known.underlyings) else None
 
 
 def _with_others(pack: DayPack, paths: DataPaths, rules: MarketRules) -> DayPack:

@@ -33,7 +33,9 @@ def summarise(
     source_label: str,
     seed: int,
 ) -> dict[str, Any]:
-    """Write `paths.summary` and return it; nothing in it depends on this machine or on when it ran.
+    """Return the summary of a day, written to `paths.summary` unless a newer day stands there.
+
+    Nothing in it depends on this machine or on when it ran.
 
     `refusals` counts, for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the
     rules that kept a signal from standing in the others. What was not made on that day (a lake, a journal, picks) is
@@ -86,8 +88,17 @@ def summarise(
             "journal_sha256": file_sha256(journal) if journal.exists() else None,
         }
     )
-    write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
+    if not _newer_stands(paths, day):
+        write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
     return dict(summary)
+
+
+def _newer_stands(paths: DataPaths, day: date) -> bool:
+    """Whether the summary on disk is of a later day: an old day made again must not take its place."""
+    try:
+        return date.fromisoformat(msgspec.json.decode(paths.summary.read_bytes())["date"]) > day
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _checks(paths: DataPaths, rules: MarketRules, day: date) -> list[Check]:

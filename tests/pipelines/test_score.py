@@ -162,6 +162,19 @@ def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_say
     assert f"no picks were made: {rules.calendar_end}" in notes
 
 
+def test_an_old_day_made_again_does_not_take_the_place_of_the_newest_summary(made: MadeDay, ledger: Ledger) -> None:
+    def summarised() -> dict:
+        return summarise(made.paths, ledger, made.rules, made.day, ("NIFTY",), source_label="made", seed=0)
+
+    newer = f'{{"date":"{NEXT_DAY}"}}'
+    made.paths.summary.write_text(newer)
+    assert summarised()["date"] == str(made.day)
+    assert made.paths.summary.read_text() == newer
+    for older_or_damaged in ('{"date":"2025-08-28"}', '{"date":5}', "[]", "{"):
+        made.paths.summary.write_text(older_or_damaged)
+        assert json.loads(made.paths.summary.read_text() if summarised() else "") == summarised()
+
+
 def test_the_engine_can_be_told_of_an_expiry_beyond_the_known_calendar(
     tmp_path: Path, rules: MarketRules, settings: Settings
 ) -> None:

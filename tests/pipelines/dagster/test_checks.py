@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from g6_core.adapters.iv_history import record_iv
 from g6_core.adapters.lake import Lake, read_lake
 from g6_core.domain.ist import at
 from g6_core.domain.orders import Side
@@ -203,6 +204,21 @@ def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installatio
     result = copy.phase("evening", BANKNIFTY)
     found = checks_of(result)
     assert (found["orders_reconcile"], found["flat_after_the_close"]) == (False, False)
+
+
+def test_a_pack_that_the_day_was_traded_with_is_not_made_anew(copy: Installation, instance: dg.DagsterInstance) -> None:
+    # Its runs must not be the newest of the instance that the other tests of the day share.
+    apart = Installation(copy.g6, instance)
+    path, journal = copy.paths.day_pack(DAY), copy.paths.journal(DAY)
+    traded = path.read_bytes()
+    record_iv(copy.paths.iv_history, date(2025, 8, 28), {NAME: 12.5})
+    journal.parent.mkdir()
+    journal.touch()
+    assert apart.phase("pre_open", BANKNIFTY).success
+    assert path.read_bytes() == traded, "the journal replays with this one only"
+    journal.unlink()
+    assert apart.phase("pre_open", BANKNIFTY).success
+    assert path.read_bytes() != traded
 
 
 def test_a_comparison_that_was_kept_stands_when_the_books_are_gone(copy: Installation) -> None:

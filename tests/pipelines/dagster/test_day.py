@@ -12,6 +12,7 @@ from g6_core.adapters.day_pack_store import load_day_pack, load_picks
 from g6_core.adapters.world import open_world, simulated_days
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
+from g6_pipelines.checks.judge import SAID_MAX
 from g6_pipelines.resources import DEFAULT_SEED
 from g6_pipelines.stages.collect import collect
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, PHASES, Installation, checks_of, metadata_of
@@ -36,6 +37,19 @@ def test_all_phases_succeed_and_every_check_passes(made) -> None:
     assert [name for name, passed in found.items() if not passed] == []
 
 
+def test_a_check_says_its_figures_without_a_click(made) -> None:
+    said = {
+        one.check_name: str(one.description)
+        for result in made.results.values()
+        for one in result.get_asset_check_evaluations()
+    }
+    assert said["coverage_is_enough"] == (
+        f"2 compared, all agree; {DAY} NIFTY: 100.00 % live, 80 % wanted; {DAY} BANKNIFTY: 100.00 % live, 80 % wanted"
+    )
+    assert f"{CYCLES} of {CYCLES} cycles" in said["overview_has_every_cycle"]
+    assert max(map(len, said.values())) <= SAID_MAX
+
+
 @pytest.mark.parametrize("partition", [NIFTY, BANKNIFTY])
 def test_every_partition_shows_its_own_figures_and_pictures(made, partition: str) -> None:
     results = made.results
@@ -51,7 +65,7 @@ def test_every_partition_shows_its_own_figures_and_pictures(made, partition: str
         assert len(str(picture)) < 60_000, "the event log keeps it"
     picks = metadata_of(results["evening"], "next_day_picks", partition)
     assert picks["for_day"] == "2025-09-01"
-    assert picks["picks"] or picks["reason_for_none"] != "there are picks"
+    assert bool(picks["picks"]) != bool(picks.get("reason_for_none"))
     assert metadata_of(results["evening"], "day_report", partition)["trades"] == 0
 
 

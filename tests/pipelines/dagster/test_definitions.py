@@ -1,8 +1,9 @@
 """All definitions as readable text: a change of names, dependencies, partitions, checks or times shows as a diff."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ from g6_pipelines.definitions import defs
 from g6_pipelines.partitions import DATE, DAY_INDEX, INDEX, trading_days
 
 HERE = Path(__file__).parent
+COLUMNS = "dagster/column_schema"
 SNAPSHOT = HERE / "definitions.txt"
 PROJECT = HERE.parents[2]
 
@@ -22,6 +24,7 @@ def described() -> Iterator[str]:
     for key in sorted(graph.get_all_asset_keys()):
         node = graph.get(key)
         yield f"asset {key.to_user_string()}: group {node.group_name}, {_partitions(node.partitions_def)}"
+        yield f"    kinds {', '.join(sorted(node.kinds))}{_columns(node.metadata)}"
         for parent in sorted(node.parent_keys):
             yield f"    after {parent.to_user_string()}"
         for check in sorted(node.check_keys, key=lambda one: one.name):
@@ -44,11 +47,32 @@ def _partitions(partitions: dg.PartitionsDefinition | None) -> str:
     return f"trading days from {days.start:%Y-%m-%d} {days.timezone} x {'/'.join(indices)}"
 
 
+def _columns(metadata: Mapping[str, object]) -> str:
+    schema = metadata.get(COLUMNS)
+    return f"; columns {', '.join(one.name for one in schema.columns)}" if isinstance(schema, dg.TableSchema) else ""
+
+
 def test_the_definitions_are_those_of_the_snapshot() -> None:
     text = "".join(f"{line}\n" for line in described())
     assert text == SNAPSHOT.read_text(encoding="utf-8"), (
         f"definitions have changed; if that is meant, put this into {SNAPSHOT.name}:\n{text}"
     )
+
+
+def test_dagster_itself_finds_the_definitions_valid(tmp_path) -> None:
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(PROJECT / "workspace.yaml")]
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Validation successful for code location g6" in done.stdout + done.stderr
+
+
+def test_every_number_that_is_collected_has_its_unit() -> None:
+    graph = defs.resolve_asset_graph()
+    for name in ("option_chain", "index_overview"):
+        schema = graph.get(dg.AssetKey(name)).metadata[COLUMNS]
+        assert isinstance(schema, dg.TableSchema)
+        assert [one.name for one in schema.columns if one.type in ("integer", "decimal") and not one.description] == []
 
 
 def test_every_asset_has_a_check_and_a_description() -> None:
