@@ -55,7 +55,7 @@ def draw_report(request: DayRequest) -> Path:
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode:
         raise DataError(f"the day is done, its page could not be drawn: {done.stderr.strip() or done.returncode}")
-    return DataPaths(request.data_dir).report
+    return Path(done.stdout.strip())
 
 
 def stage(name: str) -> Callable[..., Any]:
