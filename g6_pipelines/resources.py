@@ -1,5 +1,6 @@
 """What assets are handed: configuration, data directory, and the market of a day, wherever that is."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 COLLECTOR = "collector"
 PROBE_TIMEOUT_S = 2.0
 DEFAULT_SEED = 7
+log = logging.getLogger("g6.pipelines")
 
 load_rules = lru_cache(maxsize=4)(load_market_rules)
 load_config = lru_cache(maxsize=4)(load_settings)
@@ -152,10 +154,14 @@ class G6Resource(dg.ConfigurableResource[Any]):
 
     def client(self, place: Place) -> "KiteConnect":
         """The client alone, without taking part in simulated time. The day's market must not be in this process."""
-        from g6_core.adapters.broker import BrokerSettings, open_kite
+        from g6_core.adapters.broker import Broker, BrokerSettings, open_kite, renew_login
 
         assert place.has_books, "a day modelled in this process has no books to read"
-        return open_kite(BrokerSettings.from_env())
+        broker = BrokerSettings.from_env()
+        kite = open_kite(broker)
+        if broker.broker is Broker.SIM:
+            renew_login(kite, broker, log.warning)
+        return kite
 
     def _seed_of(self, day: date) -> int:
         """G6_SIM_SEED, else the seed that the day was modelled with before, else the default."""
@@ -172,30 +178,25 @@ class G6Resource(dg.ConfigurableResource[Any]):
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Errors that somebody can mend fail a step with their one line instead of a bug's traceback."""
+    """Errors that somebody can mend fail a step with their one line instead of a bug's traceback.
+
+    Dagster prints the stack of every cause; G6_DEBUG=1 shows them, as on the command line.
+    """
     try:
         yield
     except G6Error as error:
         # Without its causes: the UI would show a stack trace for each of them under the line.
-        raise dg.Failure(str(error), allow_retries=False) from None
+        cause = error if os.environ.get("G6_DEBUG") == "1" else None
+        raise dg.Failure(str(error), allow_retries=False) from cause
 
 
 def _status_of(broker: "BrokerSettings") -> dict[str, Any] | None:
     """What the simulated exchange says about itself; None when none runs and none was asked for."""
-    import requests
+    from g6_core.adapters.broker import sim_status
 
-    with requests.Session() as session:
-        # A proxy of the machine is for the world outside of it.
-        session.trust_env = False
-        try:
-            answer = session.get(f"{broker.sim_url}/sim/status", timeout=PROBE_TIMEOUT_S)
-            answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
-        except requests.RequestException as error:
-            if not os.environ.get("G6_SIM_URL"):
-                return None
-            raise UserError(
-                f"no simulated exchange at {broker.sim_url} ({type(error).__name__}); start one with `g6 sim serve`, "
-                "or unset G6_SIM_URL to model the day without one"
-            ) from error
-    return found
+    try:
+        return sim_status(broker, PROBE_TIMEOUT_S)
+    except UserError as error:
+        if not os.environ.get("G6_SIM_URL"):
+            return None
+        raise UserError(f"{error}, or unset G6_SIM_URL to model the day without one") from error

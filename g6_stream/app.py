@@ -6,7 +6,6 @@ The only module of G6 that may give a live broker's client to the order gateway.
 import logging
 import os
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -17,10 +16,8 @@ from types import FrameType
 from urllib.parse import urlencode
 
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import KiteException
-from requests import RequestException
 
-from g6_core.adapters.broker import SIM_LOGIN, Broker, BrokerSettings, open_clock, open_kite
+from g6_core.adapters.broker import Broker, BrokerSettings, open_clock, open_kite, renew_login, sim_status
 from g6_core.adapters.clock import RealClock, SimClock
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.files import canonical_json, write_atomic
@@ -74,7 +71,10 @@ class Request:
 
 
 def run_sidecar(request: Request) -> TradeReport:
-    """Trade until a little after the close, or until SIGTERM or Ctrl+C. Raises UserError kinds for wrong inputs."""
+    """Trade until a little after the close, or until SIGTERM or Ctrl+C.
+
+    Raises UserError kinds for wrong inputs, and, after everything was kept, when the exchange has gone for good.
+    """
     broker = BrokerSettings.from_env()
     execution = _allowed(request.execution, broker)
     paths = DataPaths(request.data_dir)
@@ -91,11 +91,11 @@ def run_sidecar(request: Request) -> TradeReport:
         pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
         inputs = day_inputs(pack, rules, params)
         inbox: Inbox = SimpleQueue()
-        lockstep = broker.broker is Broker.SIM and _is_lockstep(kite, broker)
+        lockstep = broker.broker is Broker.SIM and sim_status(broker)["mode"] == "lockstep"
         arrivals = (lambda: None) if lockstep else (lambda: inbox.put(Arrived()))
         feed = KiteFeed(lambda: _feed_url(broker, kite), clock, lockstep=lockstep, on_arrival=arrivals)
         stack.callback(feed.close)
-        relogin = _relogin_of(kite, broker)
+        relogin = renew_login(kite, broker, log.warning)
         board = StatusBoard()
         telemetry = Telemetry(lambda: board.newest)
         gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote)
@@ -126,6 +126,8 @@ def run_sidecar(request: Request) -> TradeReport:
         write_atomic(paths.trade_report(day), canonical_json(report) + b"\n")
         if board.newest is not None:
             log.info("%s%s", f"{stopped}: " if stopped else "", farewell(board.newest))
+        if loop.lost is not None:
+            raise loop.lost
     return report
 
 
@@ -151,33 +153,6 @@ def _day(asked: date | None, clock: SimClock | RealClock, rules: MarketRules) ->
 
 def _feed_url(broker: BrokerSettings, kite: KiteConnect) -> str:
     return f"{broker.feed_url}?{urlencode({'api_key': kite.api_key, 'access_token': kite.access_token})}"
-
-
-def _is_lockstep(kite: KiteConnect, broker: BrokerSettings) -> bool:
-    answer = kite.reqsession.get(f"{broker.sim_url}/sim/status", timeout=5)
-    return bool(answer.json()["mode"] == "lockstep")
-
-
-def _relogin_of(kite: KiteConnect, broker: BrokerSettings) -> Callable[[], None]:
-    """What to do about a refused token: the simulated exchange gives a new one, Kite only to a person."""
-
-    def nothing() -> None:
-        """A person has to log in at Kite; the feed's alert says so."""
-
-    if broker.broker is Broker.KITE:
-        return nothing
-
-    def relogin() -> None:
-        kite.session_expiry_hook = None
-        try:
-            kite.generate_session(SIM_LOGIN, SIM_LOGIN)
-            log.warning("logged in to the simulated exchange again")
-        except (KiteException, RequestException) as error:
-            log.warning("no new login at the simulated exchange: %s", error)
-        kite.set_session_expiry_hook(relogin)
-
-    kite.set_session_expiry_hook(relogin)
-    return relogin
 
 
 def _paper(

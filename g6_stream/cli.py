@@ -45,7 +45,7 @@ def run(
     SIGTERM and Ctrl+C; a position keeps its resting stop at the broker, and a new start adopts it.
 
     \b
-    Environment: G6_BROKER, G6_SIM_URL, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIVE,
+    Environment: G6_BROKER, G6_SIM_URL, G6_SIM_PATIENCE_S, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIVE,
                  G6_CONTROL_PORT, G6_CONTROL_TOKEN, G6_DATA_DIR, G6_CONFIG_DIR
     """
     from g6_core.adapters.files import plain

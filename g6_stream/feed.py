@@ -76,11 +76,12 @@ class KiteFeed:
         self._wanted: set[int] = set()
         self._socket: ClientConnection | None = None
         self._connected = self._refused = self._closing = self._missed = False
-        self._attempting = False
+        # The handshake went well; connected is only who has heard something since.
+        self._linked = self._attempting = False
         # Lockstep only: something came since the last marker; requests of this connection sent and confirmed.
         self._heard_some = False
         self._asked = self._confirmed = 0
-        self._attempt_ms = self._heard_ms = self._marker_ms = 0
+        self._attempt_ms = self._heard_ms = self._alive_ms = self._marker_ms = 0
         self._retry_ms = RETRY_MS
         self._thread = Thread(target=self._run, name="feed", daemon=True)
         self._thread.start()
@@ -89,7 +90,7 @@ class KiteFeed:
 
     @property
     def connected(self) -> bool:
-        """True from the last subscription after the handshake until the connection is lost or silent."""
+        """True from the first message after the handshake and the subscriptions, until the link is lost or silent."""
         return self._connected
 
     @property
@@ -153,9 +154,9 @@ class KiteFeed:
     def watch(self, now_ms: int) -> None:
         """Drop a silent connection, and have a lost one made again when its time has come. Called every second."""
         with self._changed:
-            if self._connected and now_ms - self._heard_ms > SILENCE_MS:
-                self._lost(f"feed silent for {(now_ms - self._heard_ms) / 1000:.0f} s: connection dropped")
-            if not self._connected and not self._attempting and now_ms >= self._attempt_ms:
+            if self._linked and now_ms - self._alive_ms > SILENCE_MS:
+                self._lost(f"feed silent for {(now_ms - self._alive_ms) / 1000:.0f} s: connection dropped")
+            if not self._linked and not self._attempting and now_ms >= self._attempt_ms:
                 if not self._thread.is_alive():
                     raise Bug("the feed's thread has ended")
                 self._attempting = True
@@ -167,9 +168,9 @@ class KiteFeed:
     def await_second(self, now_ms: int) -> None:
         """In lockstep: return when everything of this second has arrived, or is not going to."""
         with self._changed:
-            if not self._lockstep or not self._connected or self._missed:
+            if not self._lockstep or not self._linked or self._missed:
                 return
-            arrived = self._changed.wait_for(lambda: self._marker_ms >= now_ms or not self._connected, LOCKSTEP_WAIT_S)
+            arrived = self._changed.wait_for(lambda: self._marker_ms >= now_ms or not self._linked, LOCKSTEP_WAIT_S)
             # A silent connection is waited for once; the watchdog ends it when it is late in virtual time.
             self._missed = not arrived
 
@@ -236,12 +237,9 @@ class KiteFeed:
             wanted = tuple(self._wanted)
         self._say(link, "subscribe", wanted)
         with self._changed:
-            self._connected, self._attempting, self._missed = True, False, False
-            self._heard_ms = self._clock.now_ms()
-            self._retry_ms = RETRY_MS
-            self.counters.connects += 1
+            self._linked, self._attempting, self._missed, self._heard_some = True, False, False, False
+            self._alive_ms = self._clock.now_ms()
             self._changed.notify_all()
-        self._on_arrival()
         while True:
             self._take(link.recv())
 
@@ -272,12 +270,12 @@ class KiteFeed:
         # Before its mode takes effect a contract is sent without depth and open interest: nothing to judge by.
         ticks = ticks_of(rows[is_index | (rows["last_trade_ms"] > 0)])
         with self._changed:
-            self._heard(now_ms)
+            is_back = self._heard(now_ms)
             self.counters.ticks += len(ticks)
             self.counters.garbage += len(message) > 1 and not len(rows)
             if len(ticks):
                 self._ticks.append(ticks)
-        if len(ticks):
+        if len(ticks) or is_back:
             self._on_arrival()
 
     def _take_text(self, message: str, now_ms: int) -> None:
@@ -286,20 +284,28 @@ class KiteFeed:
             if self._lockstep and kind == "message":
                 self._take_marker(str(data))
                 return
-            self._heard(now_ms)
+            is_back = self._heard(now_ms)
             if kind == "order" and isinstance(data, dict):
                 self._orders.append(data)
             elif kind == "error":
                 self._problems.append(f"feed: {str(data)[:200]}")
             elif kind != "message":
                 self.counters.garbage += 1
-        if kind in ("order", "error"):
+        if is_back or kind in ("order", "error"):
             self._on_arrival()
 
-    def _heard(self, now_ms: int) -> None:
-        self._heard_ms = max(self._heard_ms, now_ms)
+    def _heard(self, now_ms: int) -> bool:
+        """Note a message; True for the first of a connection, which only then counts: a link may be up and mute."""
+        self._heard_ms = self._alive_ms = max(self._alive_ms, now_ms)
         self._heard_some = True
         self.counters.frames += 1
+        if self._connected or not self._linked:
+            return False
+        self._connected = True
+        self._retry_ms = RETRY_MS
+        self.counters.connects += 1
+        self._changed.notify_all()
+        return True
 
     def _take_marker(self, data: str) -> None:
         """What the exchange says in lockstep: ``now <ms>`` (all of that second was sent) or ``ok <requests>``."""
@@ -311,7 +317,7 @@ class KiteFeed:
         elif word == "now":
             self._marker_ms = max(self._marker_ms, int(text))
             if self._heard_some:
-                self._heard_ms = max(self._heard_ms, self._marker_ms)
+                self._heard_ms = self._alive_ms = max(self._alive_ms, self._marker_ms)
             self._heard_some = self._missed = False
         self._changed.notify_all()
 
@@ -338,9 +344,12 @@ class KiteFeed:
     def _lost(self, text: str) -> None:
         """The connection is no more; called with the lock held."""
         self._problems.append(text)
-        self.counters.losses += 1
-        self._connected = self._attempting = False
         self._attempt_ms = self._clock.now_ms() + self._retry_ms
+        if self._connected:
+            self.counters.losses += 1
+        else:
+            self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
+        self._connected = self._linked = self._attempting = False
         self._hang_up()
 
     def _hang_up(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from g6_core.domain.errors import G6Error
 from g6_core.domain.events import Alert
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
@@ -25,7 +26,8 @@ class StatusBoard:
 class Loop:
     """Runs the session from now to a little after the close.
 
-    `relogin` is tried when the feed's token was refused; `say` gets lines for the log.
+    `relogin` is tried when the feed's token was refused; `say` gets lines for the log. `lost` is why time could not be
+    told any more, if that is what ended the run.
     """
 
     session: TradingSession
@@ -40,10 +42,11 @@ class Loop:
     relogin: Callable[[], None]
     say: Callable[[str], None]
     lockstep: bool = False
+    lost: G6Error | None = field(default=None, init=False)
     _last_problem: str = field(default="", init=False)
 
     def run(self) -> str:
-        """Return when the day is over ("") or somebody stopped it (the reason). Raises what ended the time."""
+        """Return when the day is over (""), or why it ended before: somebody stopped it, or time is lost."""
         self.feed.watch(self.clock.now_ms())
         self._publish()
         self.timer.wake_at(self._next_ms())
@@ -65,7 +68,8 @@ class Loop:
                 case Stopped():
                     return wake.reason
                 case Failed():
-                    raise wake.error
+                    self.lost = wake.error
+                    return "no more time"
                 case _:
                     assert_never(wake)
 

@@ -2,27 +2,34 @@
 
 G6_BROKER          sim (default) or kite
 G6_SIM_URL         where `g6 sim serve` listens, default http://127.0.0.1:8765
+G6_SIM_PATIENCE_S  how long that exchange may be away while somebody works with it, default 60
 KITE_API_KEY       only for kite; both are secrets and come from nowhere else
 KITE_ACCESS_TOKEN
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import KiteException, TokenException
+from kiteconnect.exceptions import DataException, KiteException, TokenException
 from requests import RequestException
 
 from g6_core.adapters.clock import RealClock, SimClock
-from g6_core.adapters.kite_market import broker_error
+from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
 from g6_core.domain.errors import ConfigError, UserError
 
 SIM_URL = "http://127.0.0.1:8765"
 # Key, secret and request token of the simulated exchange: it guards nothing.
 SIM_LOGIN = "g6sim"
+PATIENCE_S, PATIENCE_S_MAX = 60, 86_400
+STATUS_TIMEOUT_S = 5.0
+# What kiteconnect makes of an answer that is not Kite's.
+ODD_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Broker(StrEnum):
@@ -40,6 +47,7 @@ class BrokerSettings:
     sim_url: str = SIM_URL
     api_key: str = field(default="", repr=False)
     access_token: str = field(default="", repr=False)
+    patience_s: int = PATIENCE_S
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None) -> "BrokerSettings":
@@ -49,7 +57,8 @@ class BrokerSettings:
         if name not in set(Broker):
             raise ConfigError(f"G6_BROKER={name}: unknown; write sim or kite")
         if name == Broker.SIM:
-            return cls(sim_url=_checked_url(known.get("G6_SIM_URL") or SIM_URL))
+            url = _checked_url(known.get("G6_SIM_URL") or SIM_URL)
+            return cls(sim_url=url, patience_s=_patience(known.get("G6_SIM_PATIENCE_S") or str(PATIENCE_S)))
         for variable in ("KITE_API_KEY", "KITE_ACCESS_TOKEN"):
             if not known.get(variable):
                 raise ConfigError(f"{variable}: not set; with G6_BROKER=kite it comes from the environment")
@@ -75,18 +84,80 @@ def open_kite(settings: BrokerSettings) -> KiteConnect:
     try:
         kite.generate_session(SIM_LOGIN, SIM_LOGIN)
     except RequestException as error:
-        raise UserError(
-            f"no simulated exchange at {settings.sim_url} ({type(error).__name__}); "
-            "start one with `g6 sim serve` or set G6_SIM_URL"
-        ) from error
+        raise _nobody_there(settings, error) from error
+    except (DataException, *ODD_ANSWER) as error:
+        raise _somebody_else(settings) from error
     except KiteException as error:
         raise broker_error(error, f"login at {settings.sim_url}") from error
     return kite
 
 
+def renew_login(kite: KiteConnect, settings: BrokerSettings, say: Callable[[str], None]) -> Callable[[], None]:
+    """Have the client do something about a refused token, and give that something to who hears of a refusal elsewhere.
+
+    The simulated exchange gives a new login, after its own restart for instance. Kite gives one only to a person:
+    that is said once.
+    """
+    told: list[bool] = []
+
+    def log_in() -> None:
+        kite.session_expiry_hook = None  # a refused login must not lead to the next one
+        try:
+            kite.generate_session(SIM_LOGIN, SIM_LOGIN)
+            say("logged in to the simulated exchange again")
+        except (KiteException, RequestException, *ODD_ANSWER) as error:
+            say(f"no new login at the simulated exchange: {error}")
+        kite.set_session_expiry_hook(log_in)
+
+    def tell() -> None:
+        if not told:
+            told.append(True)
+            say(f"Kite refused the access token: {LOG_IN_AT_KITE}")
+
+    renew = log_in if settings.broker is Broker.SIM else tell
+    kite.set_session_expiry_hook(renew)
+    return renew
+
+
+def sim_status(settings: BrokerSettings, timeout_s: float = STATUS_TIMEOUT_S) -> dict[str, Any]:
+    """What the simulated exchange says about itself. UserError when none answers."""
+    with requests.Session() as session:
+        # A proxy of the machine is for the world outside of it.
+        session.trust_env = False
+        try:
+            answer = session.get(f"{settings.sim_url}/sim/status", timeout=timeout_s)
+            answer.raise_for_status()
+        except RequestException as error:
+            raise _nobody_there(settings, error) from error
+    try:
+        found = answer.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "mode" not in found:
+        raise _somebody_else(settings)
+    return found
+
+
+def _nobody_there(settings: BrokerSettings, error: RequestException) -> UserError:
+    return UserError(
+        f"no simulated exchange at {settings.sim_url} ({type(error).__name__}); "
+        "start one with `g6 sim serve` or set G6_SIM_URL"
+    )
+
+
+def _somebody_else(settings: BrokerSettings) -> UserError:
+    return UserError(
+        f"{settings.sim_url} answers, but is no simulated exchange; start one with `g6 sim serve` or set G6_SIM_URL"
+    )
+
+
 def open_clock(settings: BrokerSettings, name: str) -> SimClock | RealClock:
     """The clock to live by: the simulated exchange's, as participant `name`, or the machine's."""
-    return SimClock(settings.sim_url, name) if settings.broker is Broker.SIM else RealClock()
+    return (
+        SimClock(settings.sim_url, name, patience_s=settings.patience_s)
+        if settings.broker is Broker.SIM
+        else RealClock()
+    )
 
 
 def _open_real(settings: BrokerSettings) -> KiteConnect:
@@ -100,6 +171,12 @@ def _open_real(settings: BrokerSettings) -> KiteConnect:
     except (KiteException, RequestException) as error:
         raise broker_error(error, "login at Kite") from error
     return kite
+
+
+def _patience(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= PATIENCE_S_MAX:
+        raise ConfigError(f"G6_SIM_PATIENCE_S={text}: write whole seconds, 1 to {PATIENCE_S_MAX}")
+    return int(text)
 
 
 def _checked_url(text: str) -> str:

@@ -65,8 +65,8 @@ class SimClock:
     def __init__(self, url: str, name: str, *, patience_s: float = 60.0) -> None:
         """Register with the exchange at `url` (``http://host:port``).
 
-        While connected once, a lost exchange is waited for during `patience_s`. Raises UserError when nobody answers
-        or the name is taken.
+        Once connected, a lost exchange is waited for during `patience_s`. Raises UserError when nobody answers or the
+        name is taken.
         """
         self._url = url
         self._address = f"ws{url.removeprefix('http')}/sim/clock?name={quote(name)}"
@@ -74,12 +74,15 @@ class SimClock:
         self._interrupted = False
         # (time of the exchange, the machine's seconds when it was told, virtual ms a second; 0 in lockstep)
         self._told: tuple[int, float, float] = (0, 0.0, 0.0)
+        # What was shown before the last answer: time stands here when the exchange is behind it.
+        self._floor_ms = 0
         self._socket = self._connect()
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, UTC, of the exchange."""
         now_ms, told_s, ms_per_s = self._told
-        return now_ms + int((time.monotonic() - told_s) * ms_per_s) if ms_per_s else now_ms
+        counted_ms = now_ms + int((time.monotonic() - told_s) * ms_per_s) if ms_per_s else now_ms
+        return max(counted_ms, self._floor_ms)
 
     def sleep_until(self, time_ms: int) -> None:
         """Say that nothing is left to do before `time_ms` and return when time has come there.
@@ -106,7 +109,7 @@ class SimClock:
     def _connect(self) -> ClientConnection:
         try:
             self._socket = connect(
-                self._address,
+                f"{self._address}&now={self.now_ms()}",
                 open_timeout=CONNECT_TIMEOUT_S,
                 close_timeout=1.0,
                 ping_interval=None,
@@ -133,9 +136,12 @@ class SimClock:
             try:
                 self._connect()
                 return
-            except UserError:
+            except UserError as error:
                 if time.monotonic() + pause_s > give_up_s:
-                    raise
+                    raise UserError(
+                        f"no simulated exchange at {self._url} for {self._patience_s:g} s; start it again with "
+                        "`g6 sim serve`, and then this: it continues where it was"
+                    ) from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S_MAX)
 
@@ -148,8 +154,8 @@ class SimClock:
                 message = json.loads(self._socket.recv(timeout=SLICE_S))
             except TimeoutError:
                 continue
-            now_ms = max(int(message["now"]), self._told[0])
-            self._told = (now_ms, time.monotonic(), float(message.get("speed", 0)) * 1000)
+            self._floor_ms = self.now_ms()
+            self._told = (int(message["now"]), time.monotonic(), float(message.get("speed", 0)) * 1000)
             return
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import KiteException
+from kiteconnect.exceptions import KiteException, TokenException
 from requests import RequestException
 
 from g6_core.domain.calendar import IndexSpec, MarketRules
@@ -23,6 +23,7 @@ from g6_core.ports import Clock
 
 QUOTE_KEYS_MAX = 500
 QUOTE_INTERVAL_MS = 1_000
+LOG_IN_AT_KITE = "log in again, set the new KITE_ACCESS_TOKEN and start this again; it continues where it was"
 _RETRYABLE_CODES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -118,6 +119,11 @@ def fetch_quotes(kite: KiteConnect, keys: Sequence[str]) -> dict[str, MarketQuot
     try:
         reply = kite._get("market.quote", params={"i": list(keys)})
         return {key: _quote(row) for key, row in reply.items() if row.get("timestamp")}
+    except TokenException as error:
+        what = f"quote of {len(keys)} instruments: {type(error).__name__} {error.code}: {error}"
+        if kite.session_expiry_hook is not None:
+            raise TryLater(what) from error  # the client has logged in again by itself, or tries to at the next call
+        raise Refused(f"{what}; {LOG_IN_AT_KITE}") from error
     except (KiteException, RequestException) as error:
         raise broker_error(error, f"quote of {len(keys)} instruments") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:

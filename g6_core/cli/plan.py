@@ -46,6 +46,11 @@ class Wanted:
     simulation: Simulation | None
 
     @property
+    def exchange_state(self) -> Path:
+        """Where the simulated exchange keeps its orders, so that it outlives its process."""
+        return self.paths.root / "state" / "exchange.jsonl"
+
+    @property
     def exchange_url(self) -> str:
         """Where the simulated exchange answers."""
         return f"http://{HOST}:{self.ports.exchange}"
@@ -80,6 +85,7 @@ class Wanted:
         return g6(
             *("sim", "serve", "--source", simulation.source, "--seed", str(simulation.seed)),
             *("--speed", f"{simulation.speed:g}", "--port", str(self.ports.exchange)),
+            *("--state", str(self.exchange_state)),
             *(("--start", start) if start else ("--lead", str(LEAD_S))),
             *("--config-dir", str(self.config_dir)),
             *(("--date", str(self.day)) if self.day is not None else ()),

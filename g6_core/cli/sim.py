@@ -1,6 +1,8 @@
 """`g6 sim`: the simulated exchange as a server that speaks Kite's wire protocol."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,10 @@ from g6_core.domain.errors import UserError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, ist_date, to_ms
 
 if TYPE_CHECKING:
+    from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
+    from g6_core.sim.clock import VirtualClock
+    from g6_core.sim.exchange import Exchange
     from g6_core.sim.source import MarketSource
 
 MODELLED = "modelled"
@@ -56,22 +61,25 @@ def serve(
     redirect_url: Annotated[
         str, typer.Option(help="Where the login page sends the browser back to.")
     ] = "http://127.0.0.1:8766/",
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File that keeps the day: an exchange that is killed and started again goes on with it."),
+    ] = None,
     config_dir: Annotated[Path, typer.Option(help="Settings and market rules.")] = Path("config"),
 ) -> None:
     """Serve one simulated trading day as Kite would: `KiteConnect(root=...)` and `KiteTicker(root=...)` work unchanged.
 
     Key, secret and request token are all `g6sim`. Ends clean on Ctrl+C, SIGTERM or `POST /sim/stop`; `GET /sim/status`
-    tells the time and who is connected; `POST /sim/faults` orders faults.
+    tells the time and who is connected; `POST /sim/faults` orders faults, which are forgotten at the end.
 
     \b
     Examples:
       g6 sim serve --seed 7 --speed 5
+      g6 sim serve --seed 7 --speed 5 --state data/exchange.jsonl
       g6 sim serve --date 2026-11-18 --seed 7 --lockstep --participants collector,sidecar
     """
     from g6_core.adapters.market_rules import load_market_rules
     from g6_core.config import check_against_rules, load_settings
-    from g6_core.sim.clock import VirtualClock
-    from g6_core.sim.exchange import Exchange
     from g6_core.sim.server.serve import Serving
     from g6_core.sim.server.serve import serve as run
 
@@ -82,24 +90,49 @@ def serve(
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     market = _source(source, date_of(date_text), tuple(index or ()), seed, rules)
     check_against_rules(settings, rules, market.trade_date, market.underlyings)
-    clock = VirtualClock(_start_ms(start, lead, chosen_speed, market))
-    exchange = Exchange(
-        market,
-        rules,
-        clock,
-        seed=seed,
-        cash_paise=settings.capital_paise,
-        order_latency_ms=settings.simulation.order_latency_ms,
-        latency_jitter_ms=settings.simulation.latency_jitter_ms,
-    )
-    pace = "lockstep" if chosen_speed is None else f"speed {chosen_speed:g}"
-    day = f"{', '.join(market.underlyings)} {market.trade_date} ({market.label}, seed {seed}, {pace})"
-    run(
-        exchange,
-        clock,
-        Serving(port, chosen_speed, names, redirect_url, time.monotonic),
-        lambda url: typer.echo(f"g6 sim: {day} at {url}"),
-    )
+    start_ms = _start_ms(start, lead, chosen_speed, market)
+    with _exchange(state, market, rules, settings, seed, start_ms) as (exchange, clock, continued):
+        pace = "lockstep" if chosen_speed is None else f"speed {chosen_speed:g}"
+        day = f"{', '.join(market.underlyings)} {market.trade_date} ({market.label}, seed {seed}, {pace}{continued})"
+        run(
+            exchange,
+            clock,
+            Serving(port, chosen_speed, names, redirect_url, time.monotonic),
+            lambda url: typer.echo(f"g6 sim: {day} at {url}"),
+        )
+
+
+@contextmanager
+def _exchange(
+    state: Path | None,
+    market: "MarketSource",
+    rules: "MarketRules",
+    settings: "Settings",
+    seed: int,
+    start_ms: int,
+) -> Iterator[tuple["Exchange", "VirtualClock", str]]:
+    """The exchange, its clock, and what to say about a day that goes on from its log."""
+    from g6_core.adapters.exchange_log import ExchangeLog, KeptExchange
+    from g6_core.sim.clock import VirtualClock
+    from g6_core.sim.exchange import Exchange
+
+    terms = {
+        "seed": seed,
+        "cash_paise": settings.capital_paise,
+        "order_latency_ms": settings.simulation.order_latency_ms,
+        "latency_jitter_ms": settings.simulation.latency_jitter_ms,
+    }
+    if state is None:
+        clock = VirtualClock(start_ms)
+        yield Exchange(market, rules, clock, **terms), clock, ""
+        return
+    served = {"date": str(market.trade_date), "source": market.label, "indices": list(market.underlyings)} | terms
+    with closing(ExchangeLog.open(state, served, start_ms)) as log:
+        clock = VirtualClock(log.start_ms)
+        kept = KeptExchange(log, market, rules, clock, **terms)
+        # A day that has begun goes on where it was; only a later --start moves it.
+        clock.sleep_until(start_ms)
+        yield kept, clock, f", {kept.continued}" if log.lines else ""
 
 
 def _pace(lockstep: bool, speed: float | None, names: tuple[str, ...]) -> float | None:

@@ -138,6 +138,8 @@ class _Stack:
         """The exchange's command; after a crash it goes on from the time that it would have by now."""
         told = self.time
         if told is None:
+            # A simulated day is made anew at each start.
+            self.wanted.exchange_state.unlink(missing_ok=True)
             return self.wanted.serve("")
         now_ms = told.now_ms + int((time.monotonic() - told.told_s) * told.speed * SECOND_MS)
         # After midnight the day is over anyway, and only its date matters.

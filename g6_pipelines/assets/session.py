@@ -122,9 +122,17 @@ def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, na
 
 
 def _progress(context: dg.AssetExecutionContext, place: Place, names: Sequence[str]) -> Callable[["CycleReport"], None]:
-    """Say every quarter of an hour how far the session is; a run of hours must not be silent."""
+    """Say every quarter of an hour how far the session is, and what cannot be fetched when it is new.
+
+    A run of hours must not be silent.
+    """
+    troubles: set[str] = set()
 
     def tell(cycle: "CycleReport") -> None:
+        for reason in set(cycle.reasons) - troubles:
+            context.log.warning(f"{ist_clock(cycle.time_ms)[:5]}: {reason}")
+        troubles.clear()
+        troubles.update(cycle.reasons)
         if cycle.time_ms % REPORT_EVERY_MS:
             return
         clock = ist_clock(cycle.time_ms)[:5]

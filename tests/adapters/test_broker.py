@@ -3,11 +3,14 @@
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from kiteconnect import KiteConnect
+from kiteconnect.exceptions import TokenException
 
-from g6_core.adapters.broker import Broker, BrokerSettings, open_clock, open_kite
+from g6_core.adapters.broker import Broker, BrokerSettings, open_clock, open_kite, renew_login, sim_status
 from g6_core.adapters.clock import RealClock, SimClock
 from g6_core.domain.errors import ConfigError, TryLater, UserError
 from tests.sim.server.kit import Server, serving
@@ -50,6 +53,8 @@ def test_kite_takes_its_secrets_from_the_environment_and_does_not_show_them() ->
         ({"G6_SIM_URL": "127.0.0.1:8765"}, "G6_SIM_URL"),
         ({"G6_SIM_URL": "https://127.0.0.1:8765"}, "G6_SIM_URL"),
         ({"G6_SIM_URL": "http://127.0.0.1:8765/sim"}, "G6_SIM_URL"),
+        ({"G6_SIM_PATIENCE_S": "long"}, "G6_SIM_PATIENCE_S=long: write whole seconds, 1 to 86400"),
+        ({"G6_SIM_PATIENCE_S": "0"}, "G6_SIM_PATIENCE_S=0"),
         ({**KITE, "KITE_API_KEY": ""}, "KITE_API_KEY: not set"),
         ({"G6_BROKER": "kite", "KITE_API_KEY": "key"}, "KITE_ACCESS_TOKEN: not set"),
     ],
@@ -85,3 +90,66 @@ def test_a_broker_in_trouble_may_be_asked_again(server: Server, monkeypatch: pyt
     server.order({"kind": "http_5xx", "path": "/user/profile", "count": 1})
     with pytest.raises(TryLater, match="login at Kite"):
         open_kite(BrokerSettings.from_env(KITE))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"detail": "Not Found"}'),
+        ("text/html", b"<html>hello</html>"),
+        ("application/json", b"[]"),
+    ],
+)
+def test_a_port_of_somebody_else_is_said_to_be_that(content_type: str, body: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to say."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        thread = Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        settings = BrokerSettings(sim_url=f"http://127.0.0.1:{other.server_address[1]}")
+        try:
+            for ask in (open_kite, sim_status):
+                with pytest.raises(UserError, match="answers, but is no simulated exchange; start one with"):
+                    ask(settings)
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+def test_the_simulated_exchange_is_logged_in_to_again_and_kite_only_by_a_person(server: Server) -> None:
+    settings = BrokerSettings.from_env({"G6_SIM_URL": server.url})
+    kite = open_kite(settings)
+    said: list[str] = []
+    renew_login(kite, settings, said.append)
+    server.order({"kind": "token_expired"})
+    with pytest.raises(TokenException):
+        kite.profile()
+    assert kite.profile()["user_id"] == "G6SIM1"
+    server.order({"kind": "token_expired"}, {"kind": "http_5xx", "path": "/session/token", "count": 1})
+    with pytest.raises(TokenException):
+        kite.profile()
+    with pytest.raises(TokenException):
+        kite.profile()
+    assert kite.profile()
+    again = "logged in to the simulated exchange again"
+    assert said == [again, "no new login at the simulated exchange: Gateway timed out", again]
+
+    said.clear()
+    renew_login(kite, BrokerSettings.from_env(KITE), said.append)
+    server.order({"kind": "token_expired"})
+    for _ in range(2):
+        with pytest.raises(TokenException):
+            kite.profile()
+    (line,) = said
+    assert line.startswith("Kite refused the access token: log in again, set the new KITE_ACCESS_TOKEN and start")
+    assert CANARY not in line

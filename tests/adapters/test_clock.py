@@ -114,12 +114,28 @@ def test_an_exchange_that_was_started_again_is_brought_to_where_we_were() -> Non
         first.process.returncode = 0
 
 
+def test_flowing_time_does_not_go_back_when_its_exchange_is_started_again() -> None:
+    with serving("--speed", "100", "--start", "10:00") as first:
+        port = int(first.url.rpartition(":")[2])
+        clock = SimClock(first.url, "survivor")
+        clock.sleep_until(clock.now_ms() + 2 * MINUTE_MS)
+        first.process.kill()
+        first.process.communicate()
+        with serving("--speed", "1", "--start", "10:00", port=port) as second, closing(clock):
+            was_ms, begun_s = clock.now_ms(), time.monotonic()
+            clock.sleep_until(was_ms + 1_000)
+            assert was_ms + 1_000 <= clock.now_ms() <= second.status()["now_ms"] + 1_000
+            assert time.monotonic() - begun_s < 60, "it waited for two minutes that had been before"
+        first.process.returncode = 0
+
+
 def test_a_lost_exchange_is_not_waited_for_without_end() -> None:
     with serving("--lockstep", "--start", "10:00") as server:
         clock = SimClock(server.url, "left alone", patience_s=0.2)
         assert server.call("POST", "/sim/stop").json() == {"stopping": True}
         assert server.process.wait(10) == 0
-    with closing(clock), pytest.raises(UserError, match="no simulated exchange"):
+    said = r"no simulated exchange at .* for 0.2 s; start it again with `g6 sim serve`, and then this"
+    with closing(clock), pytest.raises(UserError, match=said):
         clock.sleep_until(clock.now_ms() + 1_000)
 
 

@@ -121,6 +121,17 @@ def test_failures_are_sorted_by_whether_to_try_again(canned: dict[str, Any], exp
         fetch_quotes(client(**canned), ["NFO:X"])
 
 
+def test_a_refused_token_is_tried_again_only_by_a_client_that_logs_in_by_itself() -> None:
+    kite = client(status=403, body=error_body("TokenException"))
+    with pytest.raises(Refused, match="TokenException 403: no; log in again, set the new KITE_ACCESS_TOKEN and start"):
+        fetch_quotes(kite, ["NFO:X"])
+    hooked: list[bool] = []
+    kite.set_session_expiry_hook(lambda: hooked.append(True))
+    with pytest.raises(TryLater, match=r"TokenException 403: no$"):
+        fetch_quotes(kite, ["NFO:X"])
+    assert hooked == [True]
+
+
 def test_a_dump_that_cannot_be_fetched_names_its_exchange() -> None:
     with pytest.raises(TryLater, match="instruments of NFO: NetworkException 503: no"):
         fetch_instruments(client(status=503, body=error_body("NetworkException")), "NFO")

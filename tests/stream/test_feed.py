@@ -33,7 +33,7 @@ class Ticker:
         self.changed = Condition()
         self.links: list[ServerConnection] = []
         self.asked: list[list[dict[str, Any]]] = []
-        self.refuses = False
+        self.refuses = self.is_mute = False
         self.server: Server = serve(self._serve, "127.0.0.1", 0, process_request=self._admit)
         self.thread = Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
@@ -56,6 +56,8 @@ class Ticker:
             requests = self.asked[-1]
             self.changed.notify_all()
         try:
+            if not self.is_mute:
+                link.send(b"\x00")
             for message in link:
                 with self.changed:
                     requests.append(json.loads(message))
@@ -207,6 +209,28 @@ def test_silence_drops_the_connection_and_heartbeats_keep_it(ticker: Ticker, wat
     ticker.wait(lambda: len(ticker.links) == 2)
 
 
+def test_a_link_that_is_up_and_mute_is_no_feed_and_is_made_again_less_and_less_often(
+    ticker: Ticker, watched: Watched
+) -> None:
+    ticker.is_mute = True
+    watched.feed.subscribe(OPTIONS[:3])
+    watched.feed.watch(NOW_MS)
+    waited_ms = []
+    for number in range(1, 4):
+        ticker.wait(lambda number=number: len(ticker.links) == number and len(ticker.asked[-1]) == 2)
+        assert not watched.feed.connected
+        watched.later(SILENCE_MS + 1)
+        assert watched.feed.problems() == ["feed silent for 5 s: connection dropped"]
+        waited_ms.append(watched.feed._attempt_ms - watched.clock.now_ms())
+        watched.later(waited_ms[-1])
+    assert waited_ms == [RETRY_MS, 2 * RETRY_MS, 4 * RETRY_MS]
+    assert (watched.feed.heard_ms, watched.feed.counters.connects) == (0, 0)
+    ticker.wait(lambda: len(ticker.links) == 4 and len(ticker.asked[-1]) == 2)
+    ticker.link.send(b"\x00")
+    watched.wait(lambda: watched.feed.connected)
+    assert ticker.subscribed(3) == set(OPTIONS[:3])
+
+
 def test_a_refused_token_is_said_without_the_token_and_retried_slowly(ticker: Ticker, watched: Watched) -> None:
     ticker.refuses = True
     watched.feed.watch(NOW_MS)
@@ -285,7 +309,6 @@ def test_in_lockstep_the_newest_tick_of_each_token_counts_and_markers_are_awaite
     clock = VirtualClock(NOW_MS)
     feed = KiteFeed(lambda: ticker.url, clock, lockstep=True)
     feed.watch(NOW_MS)
-    assert feed.connected
     ticker.wait(lambda: bool(ticker.links))
     for message in (
         frame(OPTIONS[1], 50_00),

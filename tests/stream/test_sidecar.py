@@ -37,7 +37,9 @@ def test_a_position_survives_a_kill_and_a_cut_feed_and_ends_by_rule(tmp_path: Pa
         priced = [{int(token) for token in frame.ticks["token"]} for frame in _outage(world.events())]
         assert sum(held["instrument_token"] in tokens for tokens in priced) >= 5, "exits went on without a price"
         assert _served(kite.orders(), Side.BUY, "09:42:30", "09:43:35") == []
-        assert world.get("/status").json()["feed"]["connects"] == 2
+        status = world.get("/status").json()
+        assert (status["feed"]["connects"], status["subscribed"]) == (2, subscribed)
+        assert [one["instruments"] for one in world.told()["tickers"]] == [status["subscribed"]]
         assert world.get("/readyz").status_code == 200
         again.send_signal(signal.SIGTERM)
         clock.close()
@@ -98,8 +100,7 @@ def test_a_lost_exchange_pauses_what_it_no_longer_confirms(tmp_path: Path, confi
         assert "another sidecar already trades here" in said(second)
         assert second.returncode == 2
 
-        world.children[0].send_signal(signal.SIGKILL)
-        world.children[0].wait(10)
+        world.kill_exchange()
         world.serve("09:35")
         clock.sleep_until(moment(9, 38, 30))
         status = world.get("/status").json()

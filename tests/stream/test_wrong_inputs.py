@@ -2,12 +2,21 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from g6_core.adapters.clock import SimClock
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.world import open_world
 from g6_core.cli.main import main
+from g6_core.config import load_settings
+from g6_core.schema.paths import DataPaths
+from g6_core.sim.modelled import ModelledSource
+from g6_pipelines.stages.prepare import prepare
 from g6_stream.lease import sidecar_lease
+from tests.sim.server import kit
 
 Run = Callable[..., tuple[int, str]]
 
@@ -74,6 +83,26 @@ def test_a_control_port_in_use(run: Run) -> None:
         code, said = run(G6_CONTROL_PORT=str(taken.getsockname()[1]))
     assert code == 2
     assert "Address already in use" in said and "G6_CONTROL_PORT" in said
+
+
+def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
+    run: Run, tmp_path: Path, config_dir: Path
+) -> None:
+    settings, rules, paths = load_settings(config_dir), load_market_rules(config_dir), DataPaths(tmp_path)
+    yesterday = open_world(ModelledSource(("NIFTY",), kit.yesterday(), rules, 7), rules, settings, 7)
+    prepare(yesterday.kite, settings, rules, paths, kit.yesterday(), ("NIFTY",), source_label="modelled", seed=7)
+    with kit.serving("--lockstep") as server:
+        code, said = run(G6_SIM_URL=server.url)
+        assert (code, said.count("\n")) == (4, 1)
+        assert f"no day pack; run the prepare stage for {kit.DAY} again" in said
+        paths.day_pack(kit.yesterday()).rename(paths.day_pack(kit.DAY))
+        code, said = run(G6_SIM_URL=server.url)
+        assert (code, said.count("\n")) == (4, 1)
+        assert f"the day pack is for {kit.yesterday()}, not for {kit.DAY}; run the prepare stage" in said
+        with closing(SimClock(server.url, "sidecar")):
+            code, said = run("--data-dir", str(tmp_path / "other"))
+        assert (code, said.count("\n")) == (2, 1)
+        assert "'sidecar' is registered already, end the other one first" in said
 
 
 def test_orders_to_no_sidecar_say_what_is_missing(run: Run) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -79,9 +79,11 @@ class Wire:
     root: Path
     config_dir: Path
     seed: int
+    participants: str = "sidecar,test"
     port: int = field(default_factory=free_port)
     control_port: int = field(default_factory=free_port)
     children: list[subprocess.Popen[str]] = field(default_factory=list)
+    exchanges: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -96,9 +98,10 @@ class Wire:
         ours = {"G6_SIM_URL": self.url, "G6_CONTROL_PORT": str(self.control_port), "G6_CONTROL_TOKEN": TOKEN}
         return {name: value for name, value in os.environ.items() if not name.startswith(("G6_", "KITE_"))} | ours
 
-    def _start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, command: list[str], **environment: str) -> subprocess.Popen[str]:
+        """Start a process that knows where everything is."""
         child = subprocess.Popen(
-            g6(*command),
+            command,
             env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -107,15 +110,27 @@ class Wire:
         self.children.append(child)
         return child
 
-    def serve(self, start: str = "") -> subprocess.Popen[str]:
-        """Start the exchange and wait until it listens."""
+    @property
+    def exchange(self) -> subprocess.Popen[str]:
+        """The newest exchange."""
+        return self.exchanges[-1]
+
+    def kill_exchange(self) -> None:
+        """End the exchange with -9."""
+        self.exchange.send_signal(signal.SIGKILL)
+        self.exchange.wait(10)
+
+    def serve(self, start: str = "", state: Path | None = None) -> str:
+        """Start the exchange, wait until it listens, and return what it says."""
         options = ["--date", str(DAY), "--seed", str(self.seed), "--port", str(self.port), "--lockstep"]
-        options += ["--participants", "sidecar,test", "--config-dir", str(self.config_dir)]
-        child = self._start("sim", "serve", *options, *(["--start", start] if start else []))
+        options += ["--participants", self.participants, "--config-dir", str(self.config_dir)]
+        options += ["--start", start] if start else []
+        child = self.start(g6("sim", "serve", *options, *(["--state", str(state)] if state else [])))
+        self.exchanges.append(child)
         assert child.stdout is not None
         line = child.stdout.readline()
         assert self.url in line, line + child.stdout.read()
-        return child
+        return line
 
     def prepare(self) -> KiteConnect:
         """Make the day pack over the wire; returns the test's own client."""
@@ -127,19 +142,24 @@ class Wire:
     def sidecar(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Start the sidecar."""
         where = ["--data-dir", str(self.paths.root), "--config-dir", str(self.config_dir)]
-        return self._start("stream", "run", *where, *options, **environment)
+        return self.start(g6("stream", "run", *where, *options), **environment)
 
-    def await_sidecar(self) -> None:
-        """Return once the sidecar takes part in time; from then on time waits for it."""
+    def await_sidecar(self, name: str = "sidecar") -> None:
+        """Return once the sidecar (or another) takes part in time; from then on time waits for it."""
         give_up_s = monotonic() + PATIENCE_S
         while monotonic() < give_up_s:
-            with requests.Session() as session:
-                session.trust_env = False
-                known = session.get(f"{self.url}/sim/status", timeout=10).json()["participants"]
-            if any(one["name"] == "sidecar" and one["done_until"] is not None for one in known):
+            known = self.told()["participants"]
+            if any(one["name"] == name and one["done_until"] is not None for one in known):
                 return
             sleep(0.05)
-        raise AssertionError("the sidecar did not come")
+        raise AssertionError(f"the {name} did not come")
+
+    def told(self) -> dict[str, Any]:
+        """What the exchange says of itself."""
+        with requests.Session() as session:
+            session.trust_env = False
+            found: dict[str, Any] = session.get(f"{self.url}/sim/status", timeout=10).json()
+        return found
 
     def clock(self) -> SimClock:
         """The test as a participant: time goes where its `sleep_until` says."""
@@ -171,12 +191,20 @@ class Wire:
 
 
 @contextmanager
-def wire(root: Path, config_dir: Path, seed: int) -> Iterator[Wire]:
+def wire(
+    root: Path,
+    config_dir: Path,
+    seed: int,
+    state: Path | None = None,
+    *,
+    config: Callable[[Path, Path], Path] = quick_config,
+    participants: str = "sidecar,test",
+) -> Iterator[Wire]:
     """A served exchange; whatever still runs at the end is ended."""
     with ExitStack() as stack:
-        found = Wire(root, quick_config(config_dir, root / "config"), seed)
+        found = Wire(root, config(config_dir, root / "config"), seed, participants)
         stack.callback(_end, found.children)
-        found.serve()
+        found.serve(state=state)
         yield found
 
 

@@ -49,8 +49,11 @@ class Pace(Protocol):
         """The time in which rate limits are counted."""
         ...
 
-    async def join(self, name: str, send: Send) -> Participant:
-        """Register and tell the time. Raises ValueError when the name is taken."""
+    async def join(self, name: str, send: Send, known_ms: int = 0) -> Participant:
+        """Register and tell the time; `known_ms` is the time that a returning participant has seen already.
+
+        Raises ValueError when the name is taken.
+        """
         ...
 
     def wait(self, participant: Participant, wake_ms: int) -> None:
@@ -80,10 +83,12 @@ class _Registry:
         # Held while time moves: who registers is told a time that stands.
         self._moving = asyncio.Lock()
 
-    async def join(self, name: str, send: Send) -> Participant:
+    async def join(self, name: str, send: Send, known_ms: int = 0) -> Participant:
         async with self._moving:
             if not name or any(one.name == name for one in self.participants):
-                raise ValueError(f"'{name}' is registered already" if name else "a participant needs a name")
+                taken = f"'{name}' is registered already, end the other one first"
+                raise ValueError(taken if name else "a participant needs a name")
+            await self._catch_up(known_ms)
             self._joined += 1
             place = self._expected.index(name) if name in self._expected else len(self._expected) + self._joined
             participant = Participant(name, place, send)
@@ -105,6 +110,9 @@ class _Registry:
     async def _tell(self, participant: Participant) -> None:
         participant.wake_ms = None
         await participant.send(json.dumps({"now": self._world.now_ms(), "speed": self._speed}))
+
+    async def _catch_up(self, known_ms: int) -> None:
+        """In lockstep a participant that is ahead waits at its own time, and time comes there by itself."""
 
     def _earliest(self) -> Participant | None:
         waiting = [(one.wake_ms, one.place, one) for one in self.participants if one.wake_ms is not None]
@@ -177,6 +185,13 @@ class Flow(_Registry):
 
     def _flowed_ms(self) -> int:
         return self._start_ms + int((self._seconds() - self._start_s) * 1000 * self._speed)
+
+    async def _catch_up(self, known_ms: int) -> None:
+        """Time never goes back: an exchange that was started again goes on where its participants are."""
+        ahead_ms = known_ms - self._flowed_ms()
+        if ahead_ms > 0:
+            self._start_ms += ahead_ms
+            await self._world.pass_to(known_ms)
 
     def refresh(self) -> None:
         """Move the clock to now and send the order updates that this brought up."""

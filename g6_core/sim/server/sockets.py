@@ -1,7 +1,7 @@
 """The two WebSockets: Kite's ticker, and the clock of lockstep participants.
 
 ws://HOST/?api_key=..&access_token=..      the ticker: `ticker.Ticker` says what is sent
-ws://HOST/sim/clock?name=collector         the clock, JSON both ways:
+ws://HOST/sim/clock?name=collector         the clock, JSON both ways; `&now=ms` of who has seen that time already:
     server {"now": ms, "speed": x}         at once, and whenever the asked time has come; speed 0 is lockstep
     client {"done_until": ms}              nothing to do before; hears when time is there
 """
@@ -95,7 +95,8 @@ class Sockets:
                 await socket.send_text(text)
 
         try:
-            participant = await self._pace.join(socket.query_params.get("name", ""), send)
+            query = socket.query_params
+            participant = await self._pace.join(query.get("name", ""), send, _known_ms(query.get("now", "0")))
         except ValueError as error:
             await socket.close(REFUSED, str(error))
             return
@@ -120,6 +121,12 @@ class Sockets:
         for socket in list(self._clocks):
             with suppress(WebSocketDisconnect, RuntimeError):
                 await socket.close(GOING_AWAY, "the exchange stops")
+
+
+def _known_ms(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ValueError("now is a time in milliseconds")
+    return int(text)
 
 
 def _done_until(text: str) -> int | None:

@@ -39,6 +39,14 @@ def test_an_exchange_that_was_asked_for_and_is_down_is_no_reason_to_make_up_a_da
         installation.g6.locate(DAY)
 
 
+def test_a_lost_exchange_fails_a_run_with_its_line_and_without_its_causes(installation, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", "http://127.0.0.1:9")
+    result = installation.phase("session", KEY)
+    assert "no simulated exchange at http://127.0.0.1:9" in failure_of(result)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert (failed.step_failure_data.error.cause, failed.step_failure_data.error.context) == (None, None)
+
+
 def test_a_holiday_is_refused(installation: Installation) -> None:
     with pytest.raises(CalendarError, match="2025-08-27 is a holiday"):
         installation.g6.locate(date(2025, 8, 27))

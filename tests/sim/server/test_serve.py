@@ -49,6 +49,7 @@ def test_a_port_in_use_is_one_line(config_dir: Path, capsys: pytest.CaptureFixtu
         (["--redirect-url", "here"], 2, "--redirect-url here: not an address; write it like http://127.0.0.1:8766/"),
         (["--source", "x.parquet", "--index", "NIFTY", "--index", "SENSEX"], 2, "--index NIFTY SENSEX: a recorded"),
         (["--index", "DAX"], 2, "DAX"),
+        (["--state", "README.md"], 4, "README.md: not the log of an exchange, or damaged"),
         (["--date", "2026-11-15"], 4, "2026-11-15"),
     ],
 )

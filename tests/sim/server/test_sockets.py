@@ -92,6 +92,15 @@ def test_binary_requests_and_garbage_do_not_end_a_ticker(desk: Desk) -> None:
     until(nobody(desk.server), "it is gone")
 
 
+@pytest.mark.parametrize("known", ["soon", "-1", "1.5", "9" * 16])
+def test_a_participant_that_knows_no_time_is_shown_the_door(desk: Desk, known: str) -> None:
+    path = f"/sim/clock?name=fool&now={known}"
+    with closing(link(desk.server, path)) as clock, pytest.raises(ConnectionClosed) as closed:
+        clock.recv(timeout=5)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.reason == "now is a time in milliseconds"
+
+
 @pytest.mark.parametrize(
     "message", ["", "7", "{}", '{"done_until": "soon"}', '{"done_until": true}', '{"done_until": 1.5}']
 )
