@@ -49,7 +49,6 @@ def test_a_port_in_use_is_one_line(config_dir: Path, capsys: pytest.CaptureFixtu
         (["--redirect-url", "here"], 2, "--redirect-url here: not an address; write it like http://127.0.0.1:8766/"),
         (["--source", "x.parquet", "--index", "NIFTY", "--index", "SENSEX"], 2, "--index NIFTY SENSEX: a recorded"),
         (["--index", "DAX"], 2, "DAX"),
-        (["--state", "README.md"], 4, "README.md: not the log of an exchange, or damaged"),
         (["--date", "2026-11-15"], 4, "2026-11-15"),
     ],
 )
@@ -60,3 +59,16 @@ def test_wrong_usage_is_one_line(
     assert main([*fixed, *(["--date", "2026-11-18"] if "--date" not in options else []), *options]) == code
     said = capsys.readouterr().err
     assert said.startswith("g6: ") and line in said and said.count("\n") == 1
+
+
+def test_a_state_file_that_is_none_is_one_line(
+    config_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Notes\n")
+    command = ["sim", "serve", "--config-dir", str(config_dir), "--port", "0", "--date", "2026-11-18"]
+    assert main([*command, "--state", str(notes)]) == 4
+    said = capsys.readouterr().err
+    assert "notes.md: not the log of an exchange, or damaged" in said
+    assert said.count("\n") == 1
+    assert notes.read_text() == "# Notes\n"
