@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff, mypy, import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## the tests alone
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 format: $(STAMP) ## let ruff write the layout and the simple fixes
 	$(BIN)/ruff check --fix .

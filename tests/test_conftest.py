@@ -64,6 +64,16 @@ def test_a_skip_fails_the_run_in_ci_only(
     assert run(project, body).ret == expected
 
 
+def test_a_skip_fails_the_run_of_several_processes_too(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    (project.path / "tests" / "test_planted.py").write_text(ALL_RUN + ONE_SKIP, encoding="utf-8")
+    done = project.runpytest_subprocess("-n", "2", "--dist", "loadfile", "-p", "no:randomly", "-p", "no:cacheprovider")
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    done.stdout.fnmatch_lines(["*1 skipped: a failure in CI*", "*test_planted.py::test_without_data: *"])
+
+
 def test_what_was_skipped_is_named_with_its_reason(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "")
     run(project, ONE_SKIP).stdout.fnmatch_lines(

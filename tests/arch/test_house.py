@@ -82,3 +82,12 @@ def test_help_imports_neither_commands_nor_heavy_libraries() -> None:
     probe = "import sys; from g6_core.cli.main import main; main(['--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert heavy & set(done.stdout.splitlines()[-1].split()) == set()
+
+
+def test_no_test_file_is_skipped_as_a_whole() -> None:
+    """Run by several processes, pytest does not pass on what was skipped while collecting: nobody would hear of it."""
+    planted = {PROJECT / "tests" / "test_conftest.py", Path(__file__)}
+    files = [path for path in (PROJECT / "tests").rglob("*.py") if path not in planted]
+    words = ("importorskip", "allow_module_level")
+    assert len(files) > 50
+    assert [path for path in files if any(word in path.read_text(encoding="utf-8") for word in words)] == []
