@@ -8,8 +8,8 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, connect
 
+from g6_core.adapters.loopback import LoopbackSocket
 from g6_core.domain.errors import G6Error, UserError
 from g6_core.ports import Clock
 
@@ -106,17 +106,9 @@ class SimClock:
         """Leave: time goes on without this participant."""
         self._socket.close()
 
-    def _connect(self) -> ClientConnection:
+    def _connect(self) -> LoopbackSocket:
         try:
-            self._socket = connect(
-                f"{self._address}&now={self.now_ms()}",
-                open_timeout=CONNECT_TIMEOUT_S,
-                close_timeout=1.0,
-                ping_interval=None,
-                compression=None,
-                proxy=None,
-                legacy=True,
-            )
+            self._socket = LoopbackSocket(f"{self._address}&now={self.now_ms()}", timeout_s=CONNECT_TIMEOUT_S)
             self._hear()
         except (OSError, InvalidHandshake) as error:
             raise UserError(
@@ -151,7 +143,7 @@ class SimClock:
             if self._interrupted:
                 raise SleepInterrupted("interrupted")
             try:
-                message = json.loads(self._socket.recv(timeout=SLICE_S))
+                message = json.loads(self._socket.receive(SLICE_S))
             except TimeoutError:
                 continue
             self._floor_ms = self.now_ms()

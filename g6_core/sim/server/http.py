@@ -1,6 +1,7 @@
 """Kite's REST over HTTP: the routes of the exchange, and what faults make of their answers."""
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import Mapping
 from urllib.parse import parse_qs, parse_qsl
@@ -93,10 +94,9 @@ class KiteHttp:
 
     async def _wait(self, seconds: float) -> None:
         """Wait in real time; the end of the server ends it."""
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
 
 def _packed(answer: routes.Response) -> Response:
