@@ -4,8 +4,8 @@ A row is one snapshot, expiry and strike, calls and puts side by side, without b
 units of the underlying. Columns are known by several names (`NAMES`); text is read like numbers and dates.
 
 Left out: rows without stamp, expiry or strike; exact copies of another row; rows whose volume is not whole lots (two
-lines of the recorder run into one: a price of another contract); contracts that had expired; and everything stamped
-before the open, which shows the day before. `g6 data inspect` counts all of these.
+lines of the recorder run into one: a price of another contract); contracts that had expired; everything stamped before
+the open, which shows the day before, and what repeats it after the open. `g6 data inspect` counts all of these.
 """
 
 import re
@@ -62,6 +62,7 @@ STAMP_FORMATS = (
     "%d-%m-%Y %H:%M",
     "%d/%m/%Y %H:%M:%S",
     "%d/%m/%Y %H:%M",
+    "%d-%b-%Y %H:%M:%S",
 )
 KEY_COLUMNS = ("symbol", "timestamp", "expiry", "strike")
 # Field -> largest value in the file, steps per unit of the file, what an empty cell is.
@@ -142,9 +143,8 @@ def read_kite_day(
     held = {underlying_name(rules, name) for name, raw in seen if raw in of_day}
     name = chosen_underlying(path, rules, day, held, underlying, days)
     session = rules.session(day, rules.index(name).option_exchange)
-    wanted = {raw: moment for raw, moment in of_day.items() if moment >= session.open_ms}
     symbols = [raw for raw in {raw for raw, _ in seen} if underlying_name(rules, raw) == name]
-    rows = _rows_of(path, chain, symbols, wanted, day) if wanted else pl.DataFrame()
+    rows = _of_this_day(_rows_of(path, chain, symbols, of_day, day), session.open_ms)
     if rows.is_empty():
         raise no_session(path, name, day, session)
     return _chain_day(path, _whole_lots(rows, rules, name, day), name, day)
@@ -165,6 +165,20 @@ def _rows_of(
     expiry = pl.col("expiry").replace_strict(raw, [expiry_date(path, one) for one in raw], return_dtype=pl.Date)
     rows = rows.with_columns(expiry.alias("expiry")).filter(pl.col("expiry") >= day)
     return rows.drop("symbol", "timestamp").unique().sort("stamp_ms", "expiry", "strike")
+
+
+def _of_this_day(rows: pl.DataFrame, open_ms: int) -> pl.DataFrame:
+    """Rows from the open on, without leading snapshots that still repeat the last one before the open."""
+    stamps = rows["stamp_ms"].unique().sort()
+    earlier = stamps.filter(stamps < open_ms)
+    first = open_ms
+    if len(earlier):
+        old = rows.filter(pl.col("stamp_ms") == earlier[-1]).drop("stamp_ms")
+        for stamp in stamps.filter(stamps >= open_ms):
+            if not rows.filter(pl.col("stamp_ms") == stamp).drop("stamp_ms").equals(old):
+                break
+            first = stamp + 1
+    return rows.filter(pl.col("stamp_ms") >= first)
 
 
 def _whole_lots(rows: pl.DataFrame, rules: MarketRules, underlying: str, day: date) -> pl.DataFrame:

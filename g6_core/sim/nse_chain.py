@@ -121,7 +121,7 @@ def read_nse_day(
     """
     file = _File(path, frame, frame.collect_schema())
     raw_stamps, stamp_code = file.coded(STAMP)
-    stamps = np.array([_stamp_ms(path, raw) for raw in raw_stamps], np.int64)
+    stamps = np.array([nse_stamp_ms(path, raw) for raw in raw_stamps], np.int64)
     days = [ist_date(int(stamp)) for stamp in stamps]
     day = trade_date if trade_date is not None else only_trading_day(path, rules, set(days))
     mask = np.array([each == day for each in days], np.bool_)[stamp_code]
@@ -180,7 +180,7 @@ def _numbers(file: _File, mask: NDArray[np.bool_], column: str, least: int, most
     return values
 
 
-def _stamp_ms(path: Path, raw: object) -> int:
+def nse_stamp_ms(path: Path, raw: object) -> int:
     """The moment of a collection to the second; one without zone is IST."""
     if isinstance(raw, datetime):
         return to_ms(raw) // SECOND_MS * SECOND_MS
