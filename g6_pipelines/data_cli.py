@@ -57,29 +57,24 @@ def _totals(found: "Inspection") -> dict[str, int]:
 
 
 def _print(path: Path, found: "Inspection") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, soft_wrap=True)
     rows, snapshots = sum(day.rows for day in found.days), sum(day.snapshots for day in found.days)
-    console.print(
+    typer.echo(
         f"{path}: {found.kind}, {rows} rows, {snapshots} snapshots, {sum(day.in_session for day in found.days)} of them "
         f"in session, {len({day.day for day in found.days})} days, {len({day.index for day in found.days})} indices"
     )
     whole = {"rows": rows, "snapshots": snapshots}
-    table = Table("defect", "count", "share", "unit", "days x indices", "first example", box=None)
+    typer.echo(f"\n{'defect':<24}{'count':>9}{'share':>10}  {'of':<10}{'days':>5}  first example (days: of each index)")
     for kind, count in _totals(found).items():
         ones = [one for one in found.defects if one.kind.value == kind]
-        of = whole.get(ones[0].unit) or sum(one.of for one in ones)
         first = ones[0]
-        where = f"{first.index} {first.example}".strip()
-        table.add_row(kind, f"{count}", f"{100 * count / of:.2f} %", first.unit, f"{len(ones)}", where)
-    console.print(table)
-    console.print()
+        of = whole.get(first.unit) or sum(one.of for one in ones)
+        example = f"{first.index} {first.example}".strip()
+        typer.echo(f"{kind:<24}{count:>9}{100 * count / of:>8.2f} %  {first.unit:<10}{len(ones):>5}  {example}")
+    typer.echo()
     for day in found.days:
         own = [one for one in found.defects if (one.day, one.index) == (day.day, day.index)]
         said = ", ".join(f"{one.kind} {one.count}" for one in own) or "nothing wrong"
-        console.print(f"{day.day} {day.index}: {day.snapshots} snapshots, {day.in_session} in session; {said}")
+        typer.echo(f"{day.day} {day.index}: {day.snapshots} snapshots, {day.in_session} in session; {said}")
 
 
 @app.command()

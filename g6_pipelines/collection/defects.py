@@ -202,7 +202,7 @@ def _parts(rows: pl.DataFrame, source: Snapshots, rules: MarketRules) -> Iterato
 
 def _formats(snapshots: Snapshots) -> Iterator[Defect]:
     for what, count, example in (
-        ("formats of the stamp", len(snapshots.formats), ", ".join(f"{form} ({n})" for form, n in snapshots.formats.items())),
+        ("formats", len(snapshots.formats), ", ".join(f"{form} ({n})" for form, n in snapshots.formats.items())),
         ("headers", snapshots.headers, f"{snapshots.headers} different header lines"),
     ):
         if count > 1:
