@@ -36,7 +36,7 @@ def inspect(
     """
     from g6_core.adapters.market_rules import load_market_rules
     from g6_pipelines.collection.defects import inspect as judge
-    from g6_pipelines.collection.snapshots import read_snapshots
+    from g6_pipelines.stages.snapshots import read_snapshots
 
     rules = load_market_rules(config_dir)
     found = judge(read_snapshots(path, rules), rules)
@@ -58,9 +58,10 @@ def _totals(found: "Inspection") -> dict[str, int]:
 
 def _print(path: Path, found: "Inspection") -> None:
     rows, snapshots = sum(day.rows for day in found.days), sum(day.snapshots for day in found.days)
+    inside = sum(day.in_session for day in found.days)
     typer.echo(
-        f"{path}: {found.kind}, {rows} rows, {snapshots} snapshots, {sum(day.in_session for day in found.days)} of them "
-        f"in session, {len({day.day for day in found.days})} days, {len({day.index for day in found.days})} indices"
+        f"{path}: {found.kind}, {rows} rows, {snapshots} snapshots, {inside} of them in session, "
+        f"{len({day.day for day in found.days})} days, {len({day.index for day in found.days})} indices"
     )
     whole = {"rows": rows, "snapshots": snapshots}
     typer.echo(f"\n{'defect':<24}{'count':>9}{'share':>10}  {'of':<10}{'days':>5}  first example (days: of each index)")
@@ -79,7 +80,9 @@ def _print(path: Path, found: "Inspection") -> None:
 
 @app.command()
 def bhavcopy(
-    path: Annotated[Path, typer.Argument(help="Bhavcopy of the day in UDiFF form: zip or csv as published, or Parquet.")],
+    path: Annotated[
+        Path, typer.Argument(help="Bhavcopy of the day in UDiFF form: zip or csv as published, or Parquet.")
+    ],
     day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day.")],
     data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
     index: Annotated[list[str] | None, typer.Option(help="Only this index; may be repeated.")] = None,

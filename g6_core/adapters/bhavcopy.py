@@ -1,8 +1,8 @@
 """Reads the exchange's F&O bhavcopy in its UDiFF form: a zip or CSV as published (one day), or a Parquet of many days.
 
-Of its 34 columns these count: `TradDt`, `FinInstrmTp` (IDO: index option), `TckrSymb`, `XpryDt`, `StrkPric`, `OptnTp`, `LastPric`
-(0: never traded), `SttlmPric` (on expiry day that of the underlying), `OpnIntrst` (units), `TtlTradgVol` (contracts, so
-times `NewBrdLotQty`). NSE and BSE publish the same form.
+Of its 34 columns these count: `TradDt`, `FinInstrmTp` (IDO: index option), `TckrSymb`, `XpryDt`, `StrkPric`, `OptnTp`,
+`LastPric` (0: never traded), `SttlmPric` (on expiry day that of the underlying), `OpnIntrst` (units), `TtlTradgVol`
+(contracts, so times `NewBrdLotQty`). NSE and BSE publish the same form.
 """
 
 from collections.abc import Iterable
@@ -86,5 +86,7 @@ def _unpacked(path: Path) -> bytes:
         if len(inside) != 1:
             raise DataError(f"{path}: {len(inside)} CSV files in the archive, a bhavcopy has one; download it again")
         if inside[0].file_size > UNPACKED_BYTES_MAX:
-            raise DataError(f"{path}: {inside[0].file_size} bytes unpacked are more than any bhavcopy; download it again")
+            raise DataError(
+                f"{path}: {inside[0].file_size} bytes unpacked are more than any bhavcopy; download it again"
+            )
         return archive.read(inside[0])

@@ -1,9 +1,9 @@
 """A day's last state as it was collected, against what the exchange publishes about the day; every difference named.
 
-What the exchange publishes (the bhavcopy) is the state after the close. A quote stamped a minute after the close or later
-holds that state: price and volume must be equal. An earlier one is only a bound: its volume may not be above, and where
-it is equal nothing traded after it, so the price must be equal as well. Open interest is seldom equal: the exchange
-settles it in the evening, so its differences are told and do not count as wrong.
+What the exchange publishes (the bhavcopy) is the state after the close. A quote stamped a minute after the close or
+later holds that state: price and volume must be equal. An earlier one is only a bound: its volume may not be above, and
+where it is equal nothing traded after it, so the price must be equal as well. Open interest is seldom equal: the
+exchange settles it in the evening, so its differences are told and do not count as wrong.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A contract's last quote: stamp, last price in paise (0: none), volume in units (None: not recorded), OI in units."""
+    """A contract's last quote: stamp, last price in paise (0: none), volume (None: not recorded) and OI in units."""
 
     stamp_ms: int
     last_paise: int

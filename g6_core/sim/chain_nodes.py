@@ -42,10 +42,8 @@ class ChainNodes:
     close_paise: NDArray[np.int64]
 
 
-def build_nodes(
-    day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_tick: int, close_ms: int
-) -> ChainNodes:
-    """The columns of all nodes; `lots` are units per lot for each line, ticks are paise, `close_ms` the session's end."""
+def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_tick: int, close_ms: int) -> ChainNodes:
+    """The columns of all nodes; `lots` are units per lot of each line, ticks in paise, `close_ms` the session's end."""
     shape = (1 + 2 * len(lots), len(day.stamps_ms))
     nodes = np.zeros((*shape, bridge.NODE_WIDTH), np.int32)
     present = np.zeros(shape, np.bool_)

@@ -87,7 +87,7 @@ class _KiteCells:
         most, steps, empty = MOST[field]
         return _sane(self.path, column, self.rows[column].to_numpy(), most, empty=empty) * steps
 
-    def net_change_paise(self, side: str) -> Floats | None:  # noqa: ARG002
+    def net_change_paise(self, side: str) -> Floats | None:
         """None: a snapshot does not have it."""
         return None
 
@@ -150,9 +150,7 @@ def read_kite_day(
     return _chain_day(path, _whole_lots(rows, rules, name, day), name, day)
 
 
-def _rows_of(
-    path: Path, chain: pl.LazyFrame, symbols: list[str], wanted: dict[Any, int], day: date
-) -> pl.DataFrame:
+def _rows_of(path: Path, chain: pl.LazyFrame, symbols: list[str], wanted: dict[Any, int], day: date) -> pl.DataFrame:
     """Rows of these symbols and stamps, with `stamp_ms` and typed `expiry`, no expired contract and no exact copy."""
     stamp_type = chain.collect_schema()["timestamp"]
     stamps = pl.LazyFrame(
@@ -191,9 +189,9 @@ def _whole_lots(rows: pl.DataFrame, rules: MarketRules, underlying: str, day: da
 def _chain_day(path: Path, rows: pl.DataFrame, name: str, day: date) -> ChainDay:
     strikes = np.rint(_sane(path, "strike", rows["strike"].to_numpy(), PRICE_MAX, least=1) * 100).astype(np.int64)
     grid = grid_of(path, rows["stamp_ms"].to_numpy(), rows["expiry"].to_numpy(), strikes)
-    index = rows.group_by("stamp_ms").agg(
-        pl.col("spot", "pct_change").filter(pl.col("spot") > 0).first()
-    ).sort("stamp_ms")
+    index = (
+        rows.group_by("stamp_ms").agg(pl.col("spot", "pct_change").filter(pl.col("spot") > 0).first()).sort("stamp_ms")
+    )
     spot = _sane(path, "spot", index["spot"].to_numpy(), PRICE_MAX, empty=np.nan) * 100
     return ChainDay(
         path=path,

@@ -1,8 +1,8 @@
 """Bid, ask and their sizes for a record that has none: a width around the last price, by how much has traded.
 
 Widths and sizes are round figures near the medians of a recorded NIFTY chain (29 Aug 2025: 2.0 % and 2 lots below
-100 lots traded, 0.9 % and 2 below 1,000, 0.5 % and 4 below 10,000, 0.5 % and 13 above). They make a chain tradable, they
-do not make it real: a source with such a touch says so.
+100 lots traded, 0.9 % and 2 below 1,000, 0.5 % and 4 below 10,000, 0.5 % and 13 above). They make a chain tradable,
+not real: a source with such a touch says so.
 """
 
 import numpy as np
@@ -16,9 +16,7 @@ WIDTHS = (0.020, 0.010, 0.006, 0.005)
 SIZES_LOTS = (2, 2, 4, 12)
 
 
-def model_touch(
-    nodes: NDArray[np.int32], volume_known: NDArray[np.bool_], lots: NDArray[np.int64], tick: int
-) -> None:
+def model_touch(nodes: NDArray[np.int32], volume_known: NDArray[np.bool_], lots: NDArray[np.int64], tick: int) -> None:
     """Write bid, ask and sizes into option nodes, shape (contracts, snapshots, NODE_WIDTH); prices in paise.
 
     The last price lies inside the touch. A contract without a price has none, nor has one known not to have traded

@@ -1,10 +1,10 @@
 """Market source `recorded`: a recorded option chain as a day to trade on, NSE's chain or snapshots taken from Kite.
 
-Event time is the stamp of the collection. At a recorded snapshot the quotes are the record's last price, OI, volume and,
-where it has them, bid, ask and touch sizes, exactly. Between two appearances of a contract at most 180 s apart within
-the session they follow a seeded bridge (`g6_core.sim.bridge`) and carry the current second as stamp. In longer silences,
-after the last snapshot and for a contract that vanished they are the last values with their old stamp; before the
-first snapshot there is nothing.
+Event time is the stamp of the collection. At a recorded snapshot the quotes are the record's last price, OI, volume
+and, where it has them, bid, ask and touch sizes, exactly. Between two appearances of a contract at most 180 s apart
+within the session they follow a seeded bridge (`g6_core.sim.bridge`) and carry the current second as stamp. In longer
+silences, after the last snapshot and for a contract that vanished they are the last values with their old stamp;
+before the first snapshot there is nothing.
 
 Kite snapshots have no touch: `touch_kind` is ``modelled`` (`g6_core.sim.modelled_touch`), and the label says so.
 
@@ -46,7 +46,8 @@ class RecordedSource:
     """A `MarketSource` over one index and day of a recording.
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
-    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `touch_kind`, `dump_label`.
+    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `touch_kind` and
+    `dump_label`.
     Raises DataError, CalendarError or UserError as `g6_core.sim.recording.read_chain_day` does, and DataError for
     a record that no one could trade on: nothing within the session, or no forward there.
     """

@@ -29,7 +29,7 @@ def read_chain_day(path: Path, rules: MarketRules, trade_date: date | None, unde
 
 
 def open_recording(path: Path) -> pl.LazyFrame:
-    """The file, not read yet: a CSV (all columns text) by its name, else Parquet. DataError when it cannot be opened."""
+    """The file, not read yet: a CSV (all text) by its name, else Parquet. DataError when it cannot be opened."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of an NSE chain recording or of Kite snapshots (Parquet)")
     with readable(path):

@@ -1,32 +1,16 @@
 """Recorded option-chain snapshots in one shape for judging, from any schema G6 knows, dirty rows included.
 
 A row is one snapshot, expiry and strike. Columns: `time_ms` (when it was taken), `source_ms` (the source's own stamp),
-`index`, `expiry`, `strike` (rupees), `spot` (rupees), and for `call_` and `put_` each `ltp`, `bid`, `ask` (rupees), `bid_qty`,
-`ask_qty` (units), `volume`, `oi` (lots where `in_lots`, else units). Null is what the file does not have; nothing is
-mended or left out.
+`index`, `expiry`, `strike` (rupees), `spot` (rupees), and for `call_` and `put_` each `ltp`, `bid`, `ask` (rupees),
+`bid_qty`, `ask_qty` (units), `volume`, `oi` (lots where `in_lots`, else units). Null is what the file does not have;
+nothing is mended or left out.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import DataError
-from g6_core.sim.chain_day import Field, expiry_date, readable, underlying_name
-from g6_core.sim.kite_chain import kite_frame, stamp_ms
-from g6_core.sim.nse_chain import EXPIRY_COLUMNS, NAME_COLUMNS, NSE_FIELDS, STAMP, STRIKE, nse_stamp_ms
-from g6_core.sim.recording import is_kite_chain, open_recording
-
 FIGURES = ("ltp", "bid", "ask", "bid_qty", "ask_qty", "volume", "oi")
-KITE_FIGURES = ("ltp", "volume", "oi")
-NSE_SOURCE_STAMP = "Fetch_Time"
-LAKE_MARKS = {"timestamp", "expiry_code", "call_ltp", "put_ltp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,158 +26,19 @@ class Snapshots:
     headers: int
 
 
-def read_snapshots(path: Path, rules: MarketRules) -> Snapshots:
-    """A recording (Parquet, CSV, a folder of CSVs of one recorder) or a lake file of G6.
-
-    DataError when it is missing, unreadable or of a foreign schema.
-    """
-    if path.is_dir():
-        files = sorted(path.glob("*.csv"))
-        if not files:
-            raise DataError(f"{path}: no CSV file in the folder; give a recording, or a folder of CSV snapshots")
-        return _together([_read(file, rules) for file in files], [_header(file) for file in files])
-    return _read(path, rules)
-
-
 def lake_snapshots(rows: pl.DataFrame) -> Snapshots:
     """Collected rows of the lake (columns of `OPTION_COLUMNS`); expiries with several codes come once."""
-    frame = rows.filter(pl.col("strike").is_not_null()).unique(["timestamp", "index", "expiry", "strike"]).select(
-        pl.col("timestamp").dt.timestamp("ms").alias("time_ms"),
-        pl.col("exchange_time").dt.timestamp("ms").alias("source_ms"),
-        "index",
-        "expiry",
-        "strike",
-        "spot",
-        *(
-            pl.col(f"{side}_{name}").cast(pl.Float64)
-            for side in ("call", "put")
-            for name in FIGURES
-        ),
-    )
-    return Snapshots(frame, "lake", False, True, True, {}, 1)
-
-
-def _read(path: Path, rules: MarketRules) -> Snapshots:
-    if path.suffix == ".arrows":
-        from g6_core.adapters.lake import read_lake
-
-        return lake_snapshots(read_lake(path))
-    frame = open_recording(path)
-    if LAKE_MARKS.issubset(frame.collect_schema().names()):
-        with readable(path):
-            return lake_snapshots(frame.collect())
-    return _kite(path, frame, rules) if is_kite_chain(path, frame) else _nse(path, frame, rules)
-
-
-def _kite(path: Path, frame: pl.LazyFrame, rules: MarketRules) -> Snapshots:
-    chain = kite_frame(frame)
-    null = pl.lit(None, pl.Float64)
-    with readable(path):
-        raw = chain.select(
-            "timestamp",
-            pl.col("symbol").alias("index"),
+    frame = (
+        rows.filter(pl.col("strike").is_not_null())
+        .unique(["timestamp", "index", "expiry", "strike"])
+        .select(
+            pl.col("timestamp").dt.timestamp("ms").alias("time_ms"),
+            pl.col("exchange_time").dt.timestamp("ms").alias("source_ms"),
+            "index",
             "expiry",
             "strike",
             "spot",
-            *(
-                (pl.col(f"{short}_{name}") if name in KITE_FIGURES else null).alias(f"{side}_{name}")
-                for side, short in (("call", "ce"), ("put", "pe"))
-                for name in FIGURES
-            ),
-        ).collect()
-    rows = _mapped(raw, "timestamp", "time_ms", pl.Int64(), stamp_ms)
-    rows = rows.with_columns(pl.lit(None, pl.Int64).alias("source_ms"))
-    return Snapshots(
-        frame=_named(path, rows, rules),
-        kind="Kite snapshots",
-        in_lots=False,
-        has_touch=False,
-        has_spot="spot" in raw.columns and raw["spot"].null_count() < raw.height,
-        formats=_formats(raw["timestamp"]),
-        headers=1,
+            *(pl.col(f"{side}_{name}").cast(pl.Float64) for side in ("call", "put") for name in FIGURES),
+        )
     )
-
-
-def _nse(path: Path, frame: pl.LazyFrame, rules: MarketRules) -> Snapshots:
-    names = frame.collect_schema().names()
-    source = pl.col(NSE_SOURCE_STAMP) if NSE_SOURCE_STAMP in names else pl.lit(None, pl.String)
-    with readable(path):
-        raw = frame.select(
-            pl.col(STAMP),
-            source.alias("source"),
-            pl.col(next(name for name in NAME_COLUMNS if name in names)).alias("index"),
-            pl.col(next(name for name in EXPIRY_COLUMNS if name in names)).alias("expiry"),
-            pl.col(STRIKE).cast(pl.Float64, strict=False).alias("strike"),
-            pl.lit(None, pl.Float64).alias("spot"),
-            *(
-                pl.col(f"{prefix}_{NSE_FIELDS[Field(name)]}").cast(pl.Float64, strict=False).alias(f"{side}_{name}")
-                for side, prefix in (("call", "CALLS"), ("put", "PUTS"))
-                for name in FIGURES
-            ),
-        ).collect()
-    rows = _mapped(raw, STAMP, "time_ms", pl.Int64(), lambda one: nse_stamp_ms(path, one))
-    rows = _mapped(rows, "source", "source_ms", pl.Int64(), stamp_ms)
-    return Snapshots(
-        frame=_named(path, rows, rules),
-        kind="NSE chain",
-        in_lots=True,
-        has_touch=True,
-        has_spot=False,
-        formats=_formats(raw[STAMP]),
-        headers=1,
-    )
-
-
-def _named(path: Path, rows: pl.DataFrame, rules: MarketRules) -> pl.DataFrame:
-    """With typed expiry and our name of the index; only the columns of the module."""
-
-    def expiry(raw: object) -> date | None:
-        return None if raw is None else expiry_date(path, raw)
-
-    rows = _mapped(rows, "expiry", "expiry", pl.Date(), expiry)
-    rows = _mapped(rows, "index", "index", pl.String(), lambda raw: None if raw is None else underlying_name(rules, raw))
-    sides = [f"{side}_{name}" for side in ("call", "put") for name in FIGURES]
-    return rows.select("time_ms", "source_ms", "index", "expiry", "strike", "spot", *sides)
-
-
-def _mapped(
-    rows: pl.DataFrame, column: str, into: str, kind: pl.DataType, value: Callable[[Any], object]
-) -> pl.DataFrame:
-    """A column worked out from the few distinct values of another one."""
-    raw = [one for one in rows[column].unique().to_list() if one is not None]
-    if not raw:
-        return rows.with_columns(pl.lit(None, kind).alias(into))
-    replaced = pl.col(column).replace_strict(raw, [value(one) for one in raw], default=None, return_dtype=kind)
-    return rows.with_columns(replaced.alias(into))
-
-
-def _formats(stamps: pl.Series) -> dict[str, int]:
-    """Rows by the shape of their stamp, every digit as 9; typed stamps have one."""
-    if stamps.dtype != pl.String:
-        return {str(stamps.dtype): len(stamps)}
-    shapes: Counter[str] = Counter()
-    for stamp, count in stamps.value_counts().rows():
-        if stamp is not None and stamp.strip():
-            shapes[re.sub(r"\d", "9", stamp)] += count
-    return dict(shapes.most_common())
-
-
-def _header(file: Path) -> str:
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        return lines.readline().strip()
-
-
-def _together(parts: list[Snapshots], headers: list[str]) -> Snapshots:
-    first = parts[0]
-    formats: Counter[str] = Counter()
-    for part in parts:
-        formats.update(part.formats)
-    return Snapshots(
-        frame=pl.concat([part.frame for part in parts]),
-        kind=first.kind,
-        in_lots=first.in_lots,
-        has_touch=first.has_touch,
-        has_spot=any(part.has_spot for part in parts),
-        formats=dict(formats),
-        headers=len(set(headers)),
-    )
+    return Snapshots(frame, "lake", False, True, True, {}, 1)

@@ -53,7 +53,9 @@ def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
     for side, option_type in (("call", "CE"), ("put", "PE")):
         figures = [f"{side}_{name}" for name in ("status", "ltp", "volume", "oi")]
         seen = (
-            rows.filter(pl.col("strike").is_not_null() & (pl.col(f"{side}_status") == "live") & (pl.col("expiry") >= day))
+            rows.filter(
+                pl.col("strike").is_not_null() & (pl.col(f"{side}_status") == "live") & (pl.col("expiry") >= day)
+            )
             .sort("timestamp")
             .group_by("index", "expiry", "strike", maintain_order=True)
             .agg(pl.col("exchange_time").dt.timestamp("ms").last(), pl.col(figures).last())

@@ -25,12 +25,15 @@ def test_a_day_of_the_exchange_has_its_contracts_in_units_and_paise(original: Pa
     assert len(published) == raw.height
     contract = ContractKey("NIFTY", date(2026, 3, 2), 25_300_00, "PE")
     assert published[contract] == Published(363_85, 363_85, 65, 65, 65)
-    assert sum(one.volume for one in published.values()) == raw.select(
-        (pl.col("TtlTradgVol") * pl.col("NewBrdLotQty")).sum()
-    ).item()
+    assert (
+        sum(one.volume for one in published.values())
+        == raw.select((pl.col("TtlTradgVol") * pl.col("NewBrdLotQty")).sum()).item()
+    )
 
 
-def test_on_expiry_day_the_settlement_is_that_of_the_underlying_and_the_last_price_the_contracts(original: Path) -> None:
+def test_on_expiry_day_the_settlement_is_that_of_the_underlying_and_the_last_price_the_contracts(
+    original: Path,
+) -> None:
     expiring = {
         key: row for key, row in read_bhavcopy(original, EXPIRY_DAY, ["NIFTY"]).items() if key.expiry == EXPIRY_DAY
     }

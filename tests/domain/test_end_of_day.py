@@ -72,9 +72,7 @@ def test_counts_and_sums_are_over_what_could_be_compared() -> None:
 def test_differences_are_ordered_by_kind_then_contract_and_read_in_rupees_and_units() -> None:
     puts = [CONTRACT._replace(strike_paise=strike, side="PE") for strike in (26_100_00, 26_000_00)]
     wrong = replace(FINAL, last_paise=150_00, oi=65)
-    found = compare_with_published(
-        dict.fromkeys(puts, wrong), dict.fromkeys(puts, PUBLISHED), {"NIFTY": CLOSE_MS}
-    )
+    found = compare_with_published(dict.fromkeys(puts, wrong), dict.fromkeys(puts, PUBLISHED), {"NIFTY": CLOSE_MS})
     assert [str(one) for one in found.differences] == [
         "NIFTY 2026-01-13 26000 PE 150, bhavcopy 150.05",
         "NIFTY 2026-01-13 26100 PE 150, bhavcopy 150.05",

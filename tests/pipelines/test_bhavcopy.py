@@ -44,7 +44,7 @@ def bhavcopy(shared_data: Path) -> Path:
 def collect_final_state(
     snapshots: Path, rules: MarketRules, settings: Settings, paths: DataPaths, day: date, underlying: str
 ) -> int:
-    """Two late cycles of every contract into the lake: after the first snapshot that followed the close, after the last.
+    """Two late cycles of every contract into the lake: after the first snapshot that followed the close and the last.
 
     Returns how many contracts the record shows after the close (one of them vanished before its last snapshot).
     """
@@ -114,7 +114,9 @@ def collected_day(
     snapshots: Path, rules: MarketRules, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> DataPaths:
     """FINNIFTY of 8 January 2026 as the collector leaves it: every cycle of the session, none after the close."""
-    file = settings.file.model_copy(update={"collection": settings.file.collection.model_copy(update={"interval_s": 300})})
+    file = settings.file.model_copy(
+        update={"collection": settings.file.collection.model_copy(update={"interval_s": 300})}
+    )
     slow = replace(settings, file=file)
     paths = DataPaths(tmp_path_factory.mktemp("collected"))
     source = RecordedSource(snapshots, rules, date(2026, 1, 8), "FINNIFTY")

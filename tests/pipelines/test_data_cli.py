@@ -37,7 +37,10 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     """A lake with the published state of one contract that traded, as if collected after the close."""
     side = SideCells("live", "NIFTY", 363.85, 363.0, 364.0, 65, 65, 65, 130)
     gone = SideCells("no_contract")
-    row = OptionRow(CLOSE_MS, CLOSE_MS + 60_000, "NIFTY", "this_month", date(2026, 3, 2), 0, 25_300.0, 25_300.0, 34, 25_175.4, "index", None, gone, side)  # fmt: skip
+    row = OptionRow(
+        CLOSE_MS, CLOSE_MS + 60_000, "NIFTY", "this_month", date(2026, 3, 2), 0, 25_300.0, 25_300.0, 34, 25_175.4,
+        "index", None, gone, side,
+    )  # fmt: skip
     with Lake.open(DataPaths(tmp_path).lake(DAY, "NIFTY"), OPTION_COLUMNS) as lake:
         lake.append([row.cells()])
     yield tmp_path
@@ -47,7 +50,9 @@ def test_inspect_prints_every_defect_once_and_each_day_with_its_own(shared_data:
     code, said = run("inspect", shared_data / "nse-chain-20250829" / "NIFTY.parquet", "--config-dir", config_dir)
     lines = said.splitlines()
     assert code == 0
-    assert lines[0].endswith("NIFTY.parquet: NSE chain, 239131 rows, 313 snapshots, 306 of them in session, 2 days, 1 indices")
+    assert lines[0].endswith(
+        "NIFTY.parquet: NSE chain, 239131 rows, 313 snapshots, 306 of them in session, 2 days, 1 indices"
+    )
     (falls,) = [line for line in lines if line.split()[:1] == ["volume_falls"]]
     assert falls.split()[1] == "12"
     assert "NIFTY 2025-08-29 09:35:13 2025-09-02 24650 call: volume 0 after 236846" in falls
@@ -75,11 +80,16 @@ def test_bhavcopy_passes_when_price_and_volume_are_equal_and_tells_the_open_inte
         "passed  bhavcopy_contracts: 1 of 1 contracts hold the state after the close",
         "passed  bhavcopy_last_price: all 1 that can be compared are equal",
         "passed  bhavcopy_volume: all 1 that can be compared are equal",
-        "passed  bhavcopy_open_interest: 1 of 1 differ, the sum by +100.00 %: NIFTY 2026-03-02 25300 PE 130, bhavcopy 65",
+        (
+            "passed  bhavcopy_open_interest: 1 of 1 differ, the sum by +100.00 %: "
+            "NIFTY 2026-03-02 25300 PE 130, bhavcopy 65"
+        ),
     ]
 
 
-def test_bhavcopy_ends_with_5_when_a_price_differs(bhavcopy: Path, data_dir: Path, config_dir: Path, tmp_path: Path) -> None:
+def test_bhavcopy_ends_with_5_when_a_price_differs(
+    bhavcopy: Path, data_dir: Path, config_dir: Path, tmp_path: Path
+) -> None:
     wrong = tmp_path / "wrong.csv"
     price = pl.when(pl.col("FinInstrmNm") == "NIFTY2630225300PE").then(pl.lit("363.90")).otherwise("LastPric")
     pl.read_csv(bhavcopy, infer_schema=False).with_columns(price.alias("LastPric")).write_csv(wrong)

@@ -13,18 +13,15 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SideCells
 from g6_pipelines.collection.defects import Defect, DefectKind, Inspection, inspect
-from g6_pipelines.collection.snapshots import lake_snapshots, read_snapshots
+from g6_pipelines.collection.snapshots import lake_snapshots
+from g6_pipelines.stages.snapshots import read_snapshots
 
 K = DefectKind
 HOLIDAY, FRIDAY = date(2025, 8, 27), date(2025, 8, 29)
 
 
 def of(found: Inspection, kind: DefectKind, day: date | None = None, index: str | None = None) -> list[Defect]:
-    return [
-        one
-        for one in found.defects
-        if one.kind is kind and day in (None, one.day) and index in (None, one.index)
-    ]
+    return [one for one in found.defects if one.kind is kind and day in (None, one.day) and index in (None, one.index)]
 
 
 def only(found: Inspection, kind: DefectKind, day: date | None = None, index: str | None = None) -> Defect:
@@ -51,7 +48,7 @@ def kite(shared_data: Path, rules: MarketRules) -> Inspection:
         (K.NO_SPOT, FRIDAY, 233_762, 233_762, "the schema has no index value"),
         (K.NO_TRADING_DAY, HOLIDAY, 7, 7, "2025-08-27 09:45:17: no session of NIFTY on a Wednesday"),
         (K.EARLIER_DAY, HOLIDAY, 7, 7, "2025-08-27 09:45:17 shows 2025-08-26 15:30:00"),
-        # Eight of the nine are equal in all columns; the one of 14:24:57 differs in the implied volatility, a derived one.
+        # Eight of the nine are equal in all columns; that of 14:24:57 differs in the implied volatility, a derived one.
         (K.REPEATED_STAMP, FRIDAY, 14, 306, "; 9 of them equal in content"),
         (K.LATE_STAMP, FRIDAY, 219, 306, "own stamps lag 29 to 139 s behind the collection"),
         (K.STARTS_LATE, FRIDAY, 9, 375, "first snapshot at 09:24:16"),
@@ -80,7 +77,7 @@ def test_the_index_is_missing_in_every_row_before_22_january_and_in_two_thirds_o
         assert found.day is not None
         if found.day < date(2026, 1, 22) or found.index in ("FINNIFTY", "MIDCPNIFTY"):
             assert found.count == found.of
-    later = [found for found in of(kite, K.NO_SPOT, date(2026, 1, 22))]
+    later = of(kite, K.NO_SPOT, date(2026, 1, 22))
     rows = sum(day.rows for day in kite.days if day.day == date(2026, 1, 22))
     assert sum(found.count for found in later) / rows == pytest.approx(0.677, abs=0.001)
     assert {found.index for found in of(kite, K.NO_SPOT, date(2026, 2, 1))} == {"MIDCPNIFTY"}
@@ -199,7 +196,7 @@ MADE = [
         "1 of them differ from the first",
     ),
     (repeat(100), {K.REPEATED_CONTENT: 1}, "2026-03-10 10:55:00 is 10:54:00 again"),
-    (without(100, 109), {K.SILENCE: 1, K.MINUTES_MISSING: 10}, "660 to 660 s where 60 s are usual, the longest until 11:05:00"),
+    (without(100, 109), {K.SILENCE: 1, K.MINUTES_MISSING: 10}, "660 to 660 s where 60 s are usual, the longest until"),
     (without(0, 9), {K.STARTS_LATE: 10, K.MINUTES_MISSING: 10}, "first snapshot at 09:25:00"),
     (without(365, 400), {K.ENDS_EARLY: 11, K.MINUTES_MISSING: 10}, "last snapshot at 15:19:00"),
     (put("expiry", date(2026, 3, 9), place(3)), {K.EXPIRED: 1}, "2026-03-10 09:18:00 2026-03-09 24300"),
@@ -255,7 +252,10 @@ def test_crossed_and_empty_quotes_are_found_where_there_is_a_touch(rules: Market
         stamp = 1_773_114_300_000 + minute * 60_000
         call = SideCells("live", "NIFTY", 100.0, bid, ask, 65, 65, 6500, 6500)
         whole = SideCells("live", "NIFTY", 100.0, 99.0, 101.0, 65, 65, 6500, 6500)
-        return OptionRow(stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 24_480.0, "index", 24_500.0, call, whole).cells()  # fmt: skip
+        return OptionRow(
+            stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 24_480.0, "index", 24_500.0,
+            call, whole,
+        ).cells()  # fmt: skip
 
     rows = [row(0, 99.0, 101.0), row(1, 101.0, 99.0), row(2, 99.0, 99.0), row(3, None, 101.0)]
     types = {"timestamp": pl.Datetime("ms", "UTC"), "exchange_time": pl.Datetime("ms", "UTC")}

@@ -1,4 +1,4 @@
-"""The recorded source over Kite chain snapshots: exact at every snapshot, a modelled touch that says so, dirt left out."""
+"""The recorded source over Kite snapshots: exact at every one, a modelled touch that says so, dirt left out."""
 
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.errors import CalendarError, DataError, UserError
 from g6_core.domain.ist import at, ist_text
 from g6_core.sim.recorded import GAP_MAX_S, RecordedSource
 from tests.sim.server.kit import serving
@@ -62,7 +62,12 @@ def index_at(source: RecordedSource, moment: int) -> Any:
 
 @pytest.mark.parametrize(
     ("day", "underlying"),
-    [*((date(2026, 1, 7), name) for name in INDICES), (DAYS[0], "NIFTY"), (PART_DAYS[0], "BANKNIFTY"), (SUNDAY, "NIFTY")],
+    [
+        *((date(2026, 1, 7), name) for name in INDICES),
+        (DAYS[0], "NIFTY"),
+        (PART_DAYS[0], "BANKNIFTY"),
+        (SUNDAY, "NIFTY"),
+    ],
     ids=str,
 )
 def test_every_recorded_snapshot_is_quoted_exactly(
@@ -89,7 +94,9 @@ def test_every_recorded_snapshot_is_quoted_exactly(
             ("volume", known[f"{prefix}_volume"].fill_null(0)),
             ("oi", known[f"{prefix}_oi"]),
         ):
-            np.testing.assert_array_equal(quotes[field], values.cast(pl.Float64).round().to_numpy(), f"{prefix} {field}")
+            np.testing.assert_array_equal(
+                quotes[field], values.cast(pl.Float64).round().to_numpy(), f"{prefix} {field}"
+            )
         compared += len(quotes)
     assert compared == 2 * rows.height > 0
 
@@ -200,9 +207,19 @@ def test_what_repeats_the_day_before_after_the_open_is_left_out(snapshots: Path,
     [
         ("2026-01-14", "NIFTY", DataError, "NIFTY holds no snapshot within the session 09:15-15:30 of 2026-01-14"),
         ("2026-01-03", "NIFTY", CalendarError, "2026-01-03 is a Saturday"),
-        ("2026-01-22", "FINNIFTY", DataError, "no rows of FINNIFTY on 2026-01-22; the file holds BANKNIFTY, MIDCPNIFTY, "),
+        (
+            "2026-01-22",
+            "FINNIFTY",
+            DataError,
+            "no rows of FINNIFTY on 2026-01-22; the file holds BANKNIFTY, MIDCPNIFTY, ",
+        ),
         ("2026-01-23", "NIFTY", DataError, "no rows of 2026-01-23; the file holds 2025-12-31, 2026-01-01, "),
-        ("2026-01-07", None, DataError, "several indices on 2026-01-07, BANKNIFTY, FINNIFTY, MIDCPNIFTY, NIFTY; choose"),
+        (
+            "2026-01-07",
+            None,
+            DataError,
+            "several indices on 2026-01-07, BANKNIFTY, FINNIFTY, MIDCPNIFTY, NIFTY; choose",
+        ),
         (None, "NIFTY", DataError, "several trading days, 2025-12-31, 2026-01-01, "),
     ],
 )
@@ -246,7 +263,9 @@ def made(*clocks: str, **changes: Any) -> pl.DataFrame:
             for side, sign in (("CE", 1), ("PE", -1)):
                 row[f"{side}_LTP"] = 200.0 + place + max(0, sign * (24_500 - strike))
                 row |= {f"{side}_OI": 6_500, f"{side}_Volume": 65 * 500 * (place + 1)}
-            rows.append(row | {"Spot": 24_480.5, "%Change": 0.5, "timestamp": f"{DAY} {clock}", "Max_Pain": 1} | changes)
+            rows.append(
+                row | {"Spot": 24_480.5, "%Change": 0.5, "timestamp": f"{DAY} {clock}", "Max_Pain": 1} | changes
+            )
     return pl.DataFrame(rows)
 
 
@@ -262,9 +281,17 @@ FORMS = ["%Y-%m-%d %H:%M:%S", "%d-%m-%Y %H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%
 @pytest.mark.parametrize("form", FORMS)
 def test_stamps_and_headers_of_other_recorders_read_the_same(tmp_path: Path, rules: MarketRules, form: str) -> None:
     plain = opened(tmp_path, made("09:20:00", "09:22:00"), rules)
-    names = {"Symbol": "Stock", "Spot": "Stock_LTP", "%Change": "Stock_%_Change", "CE_LTP": "ce ltp", "Expiry": "EXPIRY"}
+    names = {
+        "Symbol": "Stock",
+        "Spot": "Stock_LTP",
+        "%Change": "Stock_%_Change",
+        "CE_LTP": "ce ltp",
+        "Expiry": "EXPIRY",
+    }
     text = pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S").dt.strftime(form)
-    frame = made("09:20:00", "09:22:00").with_columns(text, pl.col("Strike").cast(pl.String), pl.lit("30-03-2026").alias("Expiry"))
+    frame = made("09:20:00", "09:22:00").with_columns(
+        text, pl.col("Strike").cast(pl.String), pl.lit("30-03-2026").alias("Expiry")
+    )
     other = opened(tmp_path, frame.rename(names), rules)
     tokens, moment = all_tokens(plain), at(DAY, time(9, 21))
     assert other.quotes(tokens, moment).tobytes() == plain.quotes(tokens, moment).tobytes()
@@ -282,7 +309,9 @@ def test_typed_stamps_and_missing_optional_columns_are_enough(tmp_path: Path, ru
 
 def test_copies_damaged_rows_and_expired_contracts_are_left_out(tmp_path: Path, rules: MarketRules) -> None:
     clean = made("09:20:00", "09:25:00")
-    torn = clean.head(1).with_columns(pl.lit(99_999.0).alias("CE_LTP"), pl.lit(7, pl.Int64).alias("CE_Volume"), pl.lit(27_000.0).alias("Strike"))
+    torn = clean.head(1).with_columns(
+        pl.lit(99_999.0).alias("CE_LTP"), pl.lit(7, pl.Int64).alias("CE_Volume"), pl.lit(27_000.0).alias("Strike")
+    )
     expired = clean.head(3).with_columns(pl.lit("2026-03-09").alias("Expiry"))
     empty = clean.head(2).with_columns(pl.lit(None, pl.Float64).alias("Strike"))
     dirty = opened(tmp_path, pl.concat([clean, clean.head(5), torn, expired, empty]), rules)
@@ -311,7 +340,7 @@ def test_a_mostly_missing_index_is_not_shown_as_the_index(tmp_path: Path, rules:
     ],
 )
 def test_what_cannot_be_is_one_line(tmp_path: Path, rules: MarketRules, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(Exception, match=message) as caught:  # noqa: PT011 (DataError or UserError, see the message)
+    with pytest.raises(UserError, match=message) as caught:
         opened(tmp_path, made("09:20:00", **change), rules)
     assert "\n" not in str(caught.value)
 
@@ -319,14 +348,18 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, rules: MarketRules, change: 
 def test_rows_of_one_place_that_differ_are_refused(tmp_path: Path, rules: MarketRules) -> None:
     clean = made("09:20:00")
     other = clean.head(1).with_columns(pl.lit(1.0).alias("CE_LTP"))
-    with pytest.raises(DataError, match="1 duplicate rows, among them expiry 2026-03-30 strike 24000 at 2026-03-10 09:20"):
+    with pytest.raises(
+        DataError, match="1 duplicate rows, among them expiry 2026-03-30 strike 24000 at 2026-03-10 09:20"
+    ):
         opened(tmp_path, pl.concat([clean, other]), rules)
 
 
 def test_a_foreign_file_is_told_what_it_lacks(tmp_path: Path, rules: MarketRules) -> None:
     with pytest.raises(DataError, match=r"not a recording of Kite snapshots: missing columns pe_ltp, pe_oi$"):
         opened(tmp_path, made("09:20:00").drop("PE_LTP", "PE_OI"), rules)
-    with pytest.raises(DataError, match=r"not an NSE chain recording: missing .*; nor Kite snapshots: missing symbol, "):
+    with pytest.raises(
+        DataError, match=r"not an NSE chain recording: missing .*; nor Kite snapshots: missing symbol, "
+    ):
         opened(tmp_path, pl.DataFrame({"open": [1.0]}), rules)
     text = tmp_path / "notes.csv"
     text.write_text("")
