@@ -71,6 +71,8 @@ MOST = {
     Field.OI: (COUNT_MAX, 1, 0.0),
     Field.VOLUME: (float(COUNT_MAX) * 10, 1, np.nan),
 }
+# A few torn rows are left out; more of them mean another unit or another lot.
+WHOLE_LOTS_SHARE_MIN = 0.95
 PREFIXES = dict(zip(SIDES, ("ce", "pe"), strict=True))
 
 
@@ -147,7 +149,7 @@ def read_kite_day(
     rows = _of_this_day(_rows_of(path, chain, symbols, of_day, day), session.open_ms)
     if rows.is_empty():
         raise no_session(path, name, day, session)
-    return _chain_day(path, _whole_lots(rows, rules, name, day), name, day)
+    return _chain_day(path, _whole_lots(path, rows, rules, name, day), name, day)
 
 
 def _rows_of(path: Path, chain: pl.LazyFrame, symbols: list[str], wanted: dict[Any, int], day: date) -> pl.DataFrame:
@@ -179,11 +181,19 @@ def _of_this_day(rows: pl.DataFrame, open_ms: int) -> pl.DataFrame:
     return rows.filter(pl.col("stamp_ms") >= first)
 
 
-def _whole_lots(rows: pl.DataFrame, rules: MarketRules, underlying: str, day: date) -> pl.DataFrame:
+def _whole_lots(path: Path, rows: pl.DataFrame, rules: MarketRules, underlying: str, day: date) -> pl.DataFrame:
+    """Rows whose volumes are whole lots. DataError when so many are not that the lot itself must be wrong."""
     lots = {expiry: rules.lot_size(underlying, day, expiry) for expiry in rows["expiry"].unique().to_list()}
     lot = pl.col("expiry").replace_strict(lots, return_dtype=pl.Float64)
     whole = pl.all_horizontal(((pl.col(column) % lot) == 0).fill_null(True) for column in ("ce_volume", "pe_volume"))
-    return rows.filter(whole)
+    kept = rows.filter(whole)
+    if kept.height < WHOLE_LOTS_SHARE_MIN * rows.height:
+        raise DataError(
+            f"{path}: {rows.height - kept.height} of {rows.height} rows of {underlying} on {day} have a volume that is "
+            f"not whole lots ({', '.join(f'{expiry}: {size}' for expiry, size in lots.items())}); volume must be in units, "
+            "or correct the lot in config/market/contracts.yaml"
+        )
+    return kept
 
 
 def _chain_day(path: Path, rows: pl.DataFrame, name: str, day: date) -> ChainDay:

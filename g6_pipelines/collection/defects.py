@@ -111,7 +111,7 @@ def _duplicates(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
 def _sessions(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
     times, inside = part.times_ms, part.open_times_ms
     if part.session is None:
-        text = f"{ist_text(times[0])}: no session of {part.index} on a {part.day:%A}"
+        text = f"{ist_text(times[0])}: {part.no_session}"
         yield from part.found(DefectKind.NO_TRADING_DAY, len(times), len(times), "snapshots", text)
     outside = sorted(set(times) - set(inside))
     if outside:

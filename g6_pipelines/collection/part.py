@@ -81,10 +81,11 @@ class Part:
     def __init__(self, day: date, index: str, rows: pl.DataFrame, source: Snapshots, rules: MarketRules) -> None:
         self.day, self.index, self.rows, self.source, self.rules = day, index, rows, source, rules
         self.session: Session | None = None
+        self.no_session = ""
         try:
             self.session = rules.session(day, rules.index(index).option_exchange)
-        except (CalendarError, UserError):
-            self.session = None
+        except (CalendarError, UserError) as why:
+            self.no_session = str(why)
         self.times_ms: list[int] = rows["time_ms"].unique().sort().to_list()
 
     @cached_property

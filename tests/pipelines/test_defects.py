@@ -46,7 +46,7 @@ def kite(shared_data: Path, rules: MarketRules) -> Inspection:
     ("kind", "day", "count", "of_all", "words"),
     [
         (K.NO_SPOT, FRIDAY, 233_762, 233_762, "the schema has no index value"),
-        (K.NO_TRADING_DAY, HOLIDAY, 7, 7, "2025-08-27 09:45:17: no session of NIFTY on a Wednesday"),
+        (K.NO_TRADING_DAY, HOLIDAY, 7, 7, "2025-08-27 09:45:17: 2025-08-27 is a holiday (Ganesh Chaturthi); nearest"),
         (K.EARLIER_DAY, HOLIDAY, 7, 7, "2025-08-27 09:45:17 shows 2025-08-26 15:30:00"),
         # Eight of the nine are equal in all columns; that of 14:24:57 differs in the implied volatility, a derived one.
         (K.REPEATED_STAMP, FRIDAY, 14, 306, "; 9 of them equal in content"),
@@ -245,6 +245,12 @@ def test_yesterdays_content_on_a_holiday_is_data_of_an_earlier_day(tmp_path: Pat
     found = found_in(pl.concat([friday, holiday]), tmp_path, rules)
     assert only(found, K.EARLIER_DAY, date(2026, 3, 3)).count == 1
     assert only(found, K.NO_TRADING_DAY, date(2026, 3, 3)).count == 1
+
+
+def test_an_index_that_nobody_knows_has_no_session(tmp_path: Path, rules: MarketRules) -> None:
+    found = found_in(chain(minutes=range(3)).with_columns(pl.lit("DAX").alias("symbol")), tmp_path, rules)
+    assert "unknown index 'DAX'; choose one of NIFTY, " in only(found, K.NO_TRADING_DAY).example
+    assert not of(found, K.MINUTES_MISSING)
 
 
 def test_crossed_and_empty_quotes_are_found_where_there_is_a_touch(rules: MarketRules) -> None:

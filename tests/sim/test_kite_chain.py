@@ -321,6 +321,13 @@ def test_copies_damaged_rows_and_expired_contracts_are_left_out(tmp_path: Path, 
     assert dirty.quotes(all_tokens(plain), moment).tobytes() == plain.quotes(all_tokens(plain), moment).tobytes()
 
 
+def test_a_volume_in_lots_is_refused_instead_of_left_out(tmp_path: Path, rules: MarketRules) -> None:
+    with pytest.raises(
+        DataError, match=r"21 of 21 rows of NIFTY on 2026-03-10 have a volume that is not whole lots \(2026-"
+    ):
+        opened(tmp_path, made("09:20:00", CE_Volume=7), rules)
+
+
 def test_a_mostly_missing_index_is_not_shown_as_the_index(tmp_path: Path, rules: MarketRules) -> None:
     spot = pl.when(pl.col("timestamp").str.ends_with("09:20:00")).then("Spot").otherwise(0.0)
     source = opened(tmp_path, made("09:20:00", "09:25:00", "09:30:00").with_columns(spot.alias("Spot")), rules)
