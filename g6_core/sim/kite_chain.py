@@ -188,10 +188,10 @@ def _whole_lots(path: Path, rows: pl.DataFrame, rules: MarketRules, underlying: 
     whole = pl.all_horizontal(((pl.col(column) % lot) == 0).fill_null(True) for column in ("ce_volume", "pe_volume"))
     kept = rows.filter(whole)
     if kept.height < WHOLE_LOTS_SHARE_MIN * rows.height:
+        sizes = ", ".join(f"{expiry}: {size}" for expiry, size in lots.items())
         raise DataError(
             f"{path}: {rows.height - kept.height} of {rows.height} rows of {underlying} on {day} have a volume that is "
-            f"not whole lots ({', '.join(f'{expiry}: {size}' for expiry, size in lots.items())}); volume must be in units, "
-            "or correct the lot in config/market/contracts.yaml"
+            f"not whole lots ({sizes}); record it in units, or correct the lot in config/market/contracts.yaml"
         )
     return kept
 
