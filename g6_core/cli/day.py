@@ -16,7 +16,8 @@ from g6_core.domain.money import rupees_text
 
 def day(
     source: Annotated[
-        str, typer.Option(help="`modelled`, or the path of a Parquet file with a recorded NSE option chain.")
+        str,
+        typer.Option(help="`modelled`, or the path of a recording (Parquet): an NSE option chain or Kite snapshots."),
     ],
     data_dir: Annotated[Path, typer.Option(help="Where everything is written; made when it is not there.")],
     date_text: Annotated[

@@ -38,7 +38,8 @@ def _group() -> None:
 @app.command()
 def serve(
     source: Annotated[
-        str, typer.Option(help="`modelled`, or the path of a Parquet file with a recorded NSE option chain.")
+        str,
+        typer.Option(help="`modelled`, or the path of a recording (Parquet): an NSE option chain or Kite snapshots."),
     ] = MODELLED,
     date_text: Annotated[
         str,

@@ -28,7 +28,8 @@ MODELLED = "modelled"
 def up(
     data_dir: Annotated[Path, typer.Option(help="Everything is written below this folder.")] = Path("data/up"),
     source: Annotated[
-        str, typer.Option(help="`modelled` (default), or the path of a Parquet file with a recorded NSE option chain.")
+        str,
+        typer.Option(help="`modelled` (default), or the path of a recording (Parquet): NSE chain or Kite snapshots."),
     ] = "",
     date_text: Annotated[
         str,

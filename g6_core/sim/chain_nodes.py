@@ -11,19 +11,18 @@ from numpy.typing import NDArray
 
 from g6_core.domain import options
 from g6_core.sim import bridge
-from g6_core.sim.nse_chain import SIDES, ChainDay
+from g6_core.sim.chain_day import SIDES, ChainDay, Field
+from g6_core.sim.modelled_touch import model_touch
 
 ATM_STRIKES = 7
 # Strikes with a wider market (call and put spread together, as part of the strike) say nothing about the forward.
 PARITY_SPREAD_MAX = 0.01
 SHORTEST_LIFE_MS = 60_000
-COLUMNS = {
-    "Bid_Price": bridge.BID,
-    "Ask_Price": bridge.ASK,
-    "LTP": bridge.LTP,
-    "Bid_Qty": bridge.BID_QTY,
-    "Ask_Qty": bridge.ASK_QTY,
-    "Volume": bridge.VOLUME_LOTS,
+TOUCH_COLUMNS = {
+    Field.BID: bridge.BID,
+    Field.ASK: bridge.ASK,
+    Field.BID_QTY: bridge.BID_QTY,
+    Field.ASK_QTY: bridge.ASK_QTY,
 }
 
 Floats = NDArray[np.float64]
@@ -43,23 +42,35 @@ class ChainNodes:
     close_paise: NDArray[np.int64]
 
 
-def build_nodes(day: ChainDay, lots: NDArray[np.int64], index_tick: int, close_ms: int) -> ChainNodes:
-    """The recorded columns of all nodes; `lots` are units per lot for each line, `close_ms` the session's end."""
+def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_tick: int, close_ms: int) -> ChainNodes:
+    """The columns of all nodes; `lots` are units per lot of each line, ticks in paise, `close_ms` the session's end."""
     shape = (1 + 2 * len(lots), len(day.stamps_ms))
     nodes = np.zeros((*shape, bridge.NODE_WIDTH), np.int32)
     present = np.zeros(shape, np.bool_)
+    volume_known = np.ones(shape, np.bool_)
+    lot = lots[day.line].astype(np.float64)
     for place, side in enumerate(SIDES):
         at = (1 + 2 * day.line + place, day.snapshot)
         present[at] = True
-        for field, column in COLUMNS.items():
-            nodes[(*at, column)] = np.rint(day.values(side, field))
-        nodes[(*at, bridge.OI)] = np.rint(day.values(side, "OI") * lots[day.line])
+        volume, oi = day.cells.values(side, Field.VOLUME), day.cells.values(side, Field.OI)
+        volume_known[at] = np.isfinite(volume)
+        nodes[(*at, bridge.VOLUME_LOTS)] = np.rint(np.nan_to_num(volume) / (1.0 if day.in_lots else lot))
+        nodes[(*at, bridge.OI)] = np.rint(oi * lot if day.in_lots else oi)
+        nodes[(*at, bridge.LTP)] = np.rint(day.cells.values(side, Field.LTP))
+        for field, column in TOUCH_COLUMNS.items() if day.has_touch else ():
+            nodes[(*at, column)] = np.rint(day.cells.values(side, field))
+    if not day.has_touch:
+        model_touch(nodes[1:], volume_known[1:], np.repeat(lots, 2), option_tick)
     forward, sigma = _fill_deltas(nodes, day, close_ms)
-    known = np.isfinite(forward)
+    index = forward if day.spot_paise is None else day.spot_paise
+    known = np.isfinite(index)
     present[0] = known
-    nodes[0, known, bridge.LTP] = np.rint(forward[known] / index_tick) * index_tick
+    nodes[0, known, bridge.LTP] = np.rint(index[known] / index_tick) * index_tick
     nodes[0, :, bridge.DELTA_PPM] = 1_000_000
-    return ChainNodes(nodes, present, forward, sigma, _previous_close(day, nodes, index_tick))
+    close_paise = _previous_close(day, nodes, index_tick)
+    if day.spot_paise is not None:
+        close_paise[0] = round(day.spot_close_paise / index_tick) * index_tick
+    return ChainNodes(nodes, present, forward, sigma, close_paise)
 
 
 def parity_forward(strikes: Floats, gap: Floats, usable: NDArray[np.bool_]) -> Floats:
@@ -186,7 +197,7 @@ def _previous_close(day: ChainDay, nodes: NDArray[np.int32], index_tick: int) ->
     lines, first = np.unique(day.line[by_time], return_index=True)
     first = by_time[first]
     for place, side in enumerate(SIDES):
-        change = day.net_change_paise(side)
+        change = day.cells.net_change_paise(side)
         if change is None:
             return close
         contracts = 1 + 2 * lines + place

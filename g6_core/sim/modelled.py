@@ -46,6 +46,7 @@ class ModelledSource:
 
     label = "modelled"
     spot_kind = "index"
+    touch_kind = "modelled"
     dump_label = DUMP_LABEL
 
     def __init__(self, underlyings: tuple[str, ...], trade_date: date, rules: MarketRules, seed: int = 0) -> None:

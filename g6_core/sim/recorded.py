@@ -1,17 +1,21 @@
-"""Market source `recorded`: a recorded NSE option chain as a day to trade on.
+"""Market source `recorded`: a recorded option chain as a day to trade on, NSE's chain or snapshots taken from Kite.
 
-Event time is the collection stamp. At a recorded snapshot the quotes are the record's bid, ask, last price, OI,
-volume and touch sizes, exactly. Between two appearances of a contract at most 180 s apart within the session
-they follow a seeded bridge (`g6_core.sim.bridge`) and carry the current second as stamp. In longer silences, after
-the last snapshot and for a contract that vanished they are the last values with their old stamp; before the
-first snapshot there is nothing.
+Event time is the stamp of the collection. At a recorded snapshot the quotes are the record's last price, OI, volume
+and, where it has them, bid, ask and touch sizes, exactly. Between two appearances of a contract at most 180 s apart
+within the session they follow a seeded bridge (`g6_core.sim.bridge`) and carry the current second as stamp. In longer
+silences, after the last snapshot and for a contract that vanished they are the last values with their old stamp;
+before the first snapshot there is nothing.
 
-The record has no index: its row shows the parity forward of the nearest expiry (`spot_kind` is ``forward``), without
-book, volume and OI, and its previous close is the forward of the recorded closes. The open is the last price of the
-first snapshot at which a contract has traded; high and low start there and include bridged trades; the average price
-is the volume-weighted mean of the recorded last prices.
+Kite snapshots have no touch: `touch_kind` is ``modelled`` (`g6_core.sim.modelled_touch`), and the label says so.
+
+An NSE chain has no index, Kite snapshots often have none: then its row shows the parity forward of the nearest expiry
+(`spot_kind` is ``forward``), without book, volume and OI, and its previous close is the forward of the recorded closes.
+An index that is there for at least half of the session's snapshots is shown as recorded (`spot_kind` is ``index``).
+The open is the last price of the first snapshot at which a contract has traded; high and low start there and include
+bridged trades; the average price is the volume-weighted mean of the recorded last prices.
 """
 
+from dataclasses import replace
 from datetime import date
 from math import sqrt
 from pathlib import Path
@@ -21,15 +25,17 @@ from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import ist_clock
 from g6_core.domain.market import QUOTE
 from g6_core.sim import bridge
+from g6_core.sim.chain_day import ChainDay, no_session
 from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
 from g6_core.sim.counter_random import key_of, stream
 from g6_core.sim.dump import DUMP_LABEL, synthetic_book
-from g6_core.sim.nse_chain import ChainDay, read_chain_day
+from g6_core.sim.recording import read_chain_day
 
 GAP_MAX_S = 180
+SPOT_SHARE_MIN = 0.5
+MODELLED_TOUCH_LABEL = "recorded, touch modelled"
 TRADING_DAYS_PER_YEAR = 252
 # Median of the absolute value of a standard normal number.
 NORMAL_MEDIAN = 0.6745
@@ -40,13 +46,12 @@ class RecordedSource:
     """A `MarketSource` over one index and day of a recording.
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
-    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `dump_label`.
-    Raises DataError, CalendarError or UserError as `g6_core.sim.nse_chain.read_chain_day` does, and DataError for
+    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `touch_kind` and
+    `dump_label`.
+    Raises DataError, CalendarError or UserError as `g6_core.sim.recording.read_chain_day` does, and DataError for
     a record that no one could trade on: nothing within the session, or no forward there.
     """
 
-    label = "recorded"
-    spot_kind = "forward"
     dump_label = DUMP_LABEL
 
     def __init__(
@@ -64,10 +69,15 @@ class RecordedSource:
         self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
         self.snapshots_ms = day.stamps_ms
         joined = _joined(day.stamps_ms, self.session)
-        _require_session(day, joined, self.session)
+        if not joined.any():
+            raise no_session(path, day.underlying, day.trade_date, self.session)
+        day = _with_trusted_spot(day, joined)
+        self.spot_kind = "forward" if day.spot_paise is None else "index"
+        self.touch_kind = "recorded" if day.has_touch else "modelled"
+        self.label = "recorded" if day.has_touch else MODELLED_TOUCH_LABEL
         rows = self.instruments.rows
         lots = np.array([row.lot_size for row in rows[1::2]], np.int64)
-        built = build_nodes(day, lots, rows[0].tick_paise, self.session.close_ms)
+        built = build_nodes(day, lots, rows[1].tick_paise, rows[0].tick_paise, self.session.close_ms)
         _require_forward(day, joined, built.forward_paise)
         self._tokens = np.array([row.token for row in rows], np.int64)
         self._terms = np.zeros((len(rows), bridge.TERMS_WIDTH), np.int64)
@@ -106,13 +116,11 @@ def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]
     return ((stamps_ms >= session.open_ms) & (stamps_ms < session.close_ms)).astype(np.int64)
 
 
-def _require_session(day: ChainDay, joined: NDArray[np.int64], session: Session) -> None:
-    if not joined.any():
-        hours = f"{ist_clock(session.open_ms)[:5]}-{ist_clock(session.close_ms)[:5]}"
-        raise DataError(
-            f"{day.path}: the recording of {day.underlying} holds no snapshot within the session {hours} of "
-            f"{day.trade_date} (IST); record while the market is open"
-        )
+def _with_trusted_spot(day: ChainDay, joined: NDArray[np.int64]) -> ChainDay:
+    """Without the index where fewer than half of the session's snapshots have it: a day has one kind of index row."""
+    if day.spot_paise is None or np.isfinite(day.spot_paise[joined == 1]).mean() >= SPOT_SHARE_MIN:
+        return day
+    return replace(day, spot_paise=None)
 
 
 def _require_forward(day: ChainDay, joined: NDArray[np.int64], forward_paise: NDArray[np.float64]) -> None:
@@ -120,7 +128,7 @@ def _require_forward(day: ChainDay, joined: NDArray[np.int64], forward_paise: ND
         raise DataError(
             f"{day.path}: within the session of {day.trade_date} no snapshot has a two-sided pair at the money "
             f"(expiry {day.expiries[0]}: call and put with bid below ask, together at most {PARITY_SPREAD_MAX:.0%} of "
-            "the strike wide); record bid and ask while the market is open"
+            "the strike wide); record call and put while the market is open"
         )
 
 

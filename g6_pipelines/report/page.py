@@ -17,6 +17,7 @@ TRADE_PICTURES_MAX = 24
 _DRAWN = ("st_", "close_", "spot", "forward")
 _SOURCE_WORDS = {
     "recorded": "recorded quotes",
+    "recorded, touch modelled": "recorded prices with a modelled bid and ask",
     "modelled": "modelled market: nothing here is a real price",
     "synthetic": "synthetic instruments dump",
     "forward": "index shown as parity forward",

@@ -221,7 +221,11 @@ def resolve_expiries(
 
 
 def check_dump(book: InstrumentBook, rules: MarketRules, day: date, underlyings: Sequence[str]) -> tuple[Check, ...]:
-    """Named checks of the dump against the dated rules: index rows, expiries, lots, ticks, tokens."""
+    """Named checks of the dump against the dated rules: index rows, expiries, lots, ticks, tokens.
+
+    Of the expiries the nearest `PACKED_EXPIRIES` must be ones that the rules know: they are what is traded. The rules
+    may list more than a dump does that was made from a short recording.
+    """
     options = [row for row in book if row.is_option and row.expiry is not None and row.expiry >= day]
     without_index = [name for name in underlyings if book.index(name) is None]
     without_expiry = [name for name in underlyings if not any(expiry >= day for expiry in book.expiries(name))]
@@ -247,6 +251,7 @@ def check_dump(book: InstrumentBook, rules: MarketRules, day: date, underlyings:
             f"{doubled} tokens stand for more than one contract; fetch the dump again" if doubled else "all unique",
             {"doubled": doubled},
         ),
+        _expiries_by_rule(book, rules, day, underlyings),
         _against_rules("lot_size", options, _lots_by_rule(options, rules, day), lambda row: row.lot_size),
         _against_rules(
             "tick_size",
@@ -255,6 +260,24 @@ def check_dump(book: InstrumentBook, rules: MarketRules, day: date, underlyings:
             lambda row: row.tick_paise,
         ),
     )
+
+
+def _expiries_by_rule(book: InstrumentBook, rules: MarketRules, day: date, underlyings: Sequence[str]) -> Check:
+    """The nearest expiries of the dump against the dated rules'."""
+    nearest = [
+        (name, expiry)
+        for name in underlyings
+        for expiry in [one for one in book.expiries(name) if one >= day][:PACKED_EXPIRIES]
+    ]
+    wrong = [f"{name} {expiry}" for name, expiry in nearest if expiry not in rules.expiries(name, day)]
+    detail = f"{len(nearest)} nearest expiries agree with the dated rules"
+    if wrong:
+        detail = (
+            f"{len(wrong)} of the {len(nearest)} nearest expiries are not in the dated rules "
+            f"({', '.join(wrong[:EXAMPLES_MAX])}); "
+            "correct config/market/contracts.yaml, holidays.yaml or the dump"
+        )
+    return Check("expiries", not wrong, detail, {"compared": len(nearest), "wrong": len(wrong)})
 
 
 def _lots_by_rule(options: Sequence[Instrument], rules: MarketRules, day: date) -> dict[int, int]:

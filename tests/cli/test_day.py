@@ -292,3 +292,28 @@ def test_an_interrupted_day_says_so_and_can_be_run_again(config_dir: Path, tmp_p
     assert not (tmp_path / "day_summary.json").exists()
     report = g6("report", "--data-dir", tmp_path, "--config-dir", config_dir)
     assert (report.returncode, "day_summary.json" in report.stderr) == (4, True)
+
+
+def test_kite_snapshots_are_a_day_to_trade_on_and_their_touch_is_marked_as_modelled(
+    shared_data: Path, config_dir: Path, tmp_path: Path
+) -> None:
+    snapshots = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
+    options = ("--source", snapshots, "--index", "BANKNIFTY", "--config-dir", config_dir, "--data-dir", tmp_path)
+    other = (*options[:-1], tmp_path / "none")
+    sunday, empty = side_by_side(
+        [("day", "--date", "2026-02-01", "--json", *options), ("day", "--date", "2026-01-14", *other)]
+    )
+    assert sunday.returncode == 0, sunday.stderr
+    summary = json.loads(sunday.stdout)
+    assert (summary["date"], summary["source"], summary["indices"]) == (
+        "2026-02-01",
+        "recorded, touch modelled",
+        ["BANKNIFTY"],
+    )
+    # 65 snapshots, about one in five minutes: each is fresh for a minute.
+    assert summary["cycles"] == 375
+    assert 10 < summary["coverage_pct"] < 25
+    assert "recorded prices with a modelled bid and ask" in (tmp_path / "day_report.html").read_text(encoding="utf-8")
+    assert empty.returncode == 4
+    assert "BANKNIFTY holds no snapshot within the session 09:15-15:30 of 2026-01-14" in empty.stderr
+    assert empty.stderr.count("g6: ") == 1

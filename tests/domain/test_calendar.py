@@ -42,9 +42,10 @@ def test_every_observed_trading_day_is_one_and_no_other(rules: MarketRules, shar
         shared_data / "nse-calendar" / "nse_trading_days_observed_201908_202608.csv", try_parse_dates=True
     )
     observed = set(table["trade_date"])
+    assert len(observed) == table.height == 1_710
+    assert all(rules.is_trading_day(today) for today in observed)
     expected = {today for today in days_between(date(2019, 9, 30), max(observed)) if rules.is_trading_day(today)}
     assert expected - observed == NOT_OBSERVED
-    assert {today for today in observed if today >= date(2019, 9, 30)} <= expected
 
 
 def test_holidays_of_2026_are_the_published_ones(rules: MarketRules, shared_data: Path) -> None:
@@ -165,6 +166,24 @@ def test_every_real_nifty_expiry_from_2021_to_2026_follows_from_the_rules(
     for expiry, kind, lot in real:
         assert rules.is_monthly("NIFTY", expiry) == (kind == "monthly"), expiry
         assert rules.lot_size("NIFTY", expiry, expiry) == lot, expiry
+
+
+def test_every_lot_of_the_published_history_follows_from_the_rules(rules: MarketRules, shared_data: Path) -> None:
+    history = pl.read_parquet(shared_data / "nse-calendar" / "nse_contract_rule_dimension.parquet")
+    spans = history.select(
+        "underlying", "expiry_type", pl.col("contract_expiry_from", "contract_expiry_to").cast(pl.String).str.to_date(),
+        "contract_lot_size",
+    ).rows()  # fmt: skip
+    compared = 0
+    for underlying, kind, first, last, lot in spans:
+        for today in days_between(first, last or rules.days.last):
+            if not rules.is_trading_day(today) or rules.expiries(underlying, today)[0] != today:
+                continue
+            if rules.is_monthly(underlying, today) == (kind == "monthly"):
+                assert rules.lot_size(underlying, today, today) == lot, today
+                compared += 1
+    assert len(spans) == 10
+    assert compared >= 296, "as many as there are real expiries to 2026"
 
 
 def test_expiries_lots_ticks_and_steps_are_those_of_the_dump_of_18_august_2026(

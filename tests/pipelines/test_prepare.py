@@ -145,9 +145,24 @@ def test_a_dump_without_the_index_or_unexpired_options_or_with_doubled_tokens_fa
     assert [check.name for check in later] == ["unexpired_options"]
 
 
-def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data) -> None:
+def test_an_expiry_that_the_dated_rules_do_not_know_fails_a_named_check(world) -> None:
+    moved = date(2025, 9, 4)
+    rows = [replace(row, expiry=moved) if row.expiry == date(2025, 9, 2) else row for row in world.book]
+    (problem,) = failed(check_dump(InstrumentBook.of(rows), world.rules, DAY, ["NIFTY"]))
+    assert problem.name == "expiries"
+    assert problem.detail.startswith(
+        "1 of the 2 nearest expiries are not in the dated rules (NIFTY 2025-09-04); correct"
+    )
+    assert problem.figures == {"compared": 2, "wrong": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("instruments.csv.gz", 960 + 480 + 764 + 1722 + 2398), ("nfo_instruments.csv.gz", 960 + 480 + 756 + 1714)],
+)
+def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data, name: str, options: int) -> None:
     day = date(2026, 8, 18)
-    with gzip.open(shared_data / "kite-instruments-20260818" / "instruments.csv.gz", "rt") as file:
+    with gzip.open(shared_data / "kite-instruments-20260818" / name, "rt") as file:
         rows = [
             row
             | {
@@ -157,8 +172,11 @@ def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data) -> None:
             }
             for row in csv.DictReader(file)
         ]
-    book = instruments_from_kite(rows, rules, rules.underlyings)
-    checks = {check.name: check for check in check_dump(book, rules, day, rules.underlyings)}
-    # The dump has no index rows; everything else agrees.
+    exchanges = {row["exchange"] for row in rows}
+    underlyings = [one for one in rules.underlyings if rules.index(one).option_exchange in exchanges]
+    book = instruments_from_kite(rows, rules, underlyings)
+    checks = {check.name: check for check in check_dump(book, rules, day, underlyings)}
+    # The dumps have no index rows; everything else agrees.
     assert [check.name for check in failed(checks.values())] == ["index_rows"]
-    assert checks["lot_size"].figures["compared"] == len(book) == 960 + 480 + 764 + 1722 + 2398
+    assert checks["lot_size"].figures["compared"] == len(book) == options
+    assert checks["expiries"].figures["compared"] == 2 * len(underlyings)

@@ -62,6 +62,7 @@ def _add_control(app: FastAPI, world: World, pace: Pace, kite: KiteHttp, stoppin
             "source": source.label,
             "seed": world.exchange.seed,
             "spot_kind": getattr(source, "spot_kind", "index"),
+            "touch": getattr(source, "touch_kind", "modelled"),
             "date": str(source.trade_date),
             "indices": source.underlyings,
             "open_ms": source.session.open_ms,

@@ -1,0 +1,110 @@
+"""`g6 data`: is what was recorded or collected true and complete?"""
+
+import json
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from g6_core.cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from g6_pipelines.collection.defects import Inspection
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+ConfigDir = Annotated[Path, typer.Option(help="Settings and market rules.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Is what was recorded or collected true and complete?"""
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Recording: Parquet, CSV, a folder of CSV snapshots, or a lake file.")],
+    config_dir: ConfigDir = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Find and name every known defect of a recording: counted, with its first example, by day and index.
+
+    Reads an NSE option chain, Kite snapshots, or the lake of G6. Nothing is mended. Times are Indian.
+    """
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_pipelines.collection.defects import inspect as judge
+    from g6_pipelines.stages.snapshots import read_snapshots
+
+    rules = load_market_rules(config_dir)
+    found = judge(read_snapshots(path, rules), rules)
+    if as_json:
+        typer.echo(json.dumps(_plain(found), sort_keys=True))
+    else:
+        _print(path, found)
+
+
+def _plain(found: "Inspection") -> dict[str, Any]:
+    days = [asdict(one) | {"day": str(one.day)} for one in found.days]
+    defects = [asdict(one) | {"day": str(one.day) if one.day else None} for one in found.defects]
+    return {"kind": found.kind, "days": days, "defects": defects, "totals": _totals(found)}
+
+
+def _totals(found: "Inspection") -> dict[str, int]:
+    return {kind.value: found.total(kind) for kind in dict.fromkeys(one.kind for one in found.defects)}
+
+
+def _print(path: Path, found: "Inspection") -> None:
+    rows, snapshots = sum(day.rows for day in found.days), sum(day.snapshots for day in found.days)
+    inside = sum(day.in_session for day in found.days)
+    typer.echo(
+        f"{path}: {found.kind}, {rows} rows, {snapshots} snapshots, {inside} of them in session, "
+        f"{len({day.day for day in found.days})} days, {len({day.index for day in found.days})} indices"
+    )
+    whole = {"rows": rows, "snapshots": snapshots}
+    typer.echo(f"\n{'defect':<24}{'count':>9}{'share':>10}  {'of':<10}{'days':>5}  first example (days: of each index)")
+    for kind, count in _totals(found).items():
+        ones = [one for one in found.defects if one.kind.value == kind]
+        first = ones[0]
+        of = whole.get(first.unit) or sum(one.of for one in ones)
+        example = f"{first.index} {first.example}".strip()
+        typer.echo(f"{kind:<24}{count:>9}{100 * count / of:>8.2f} %  {first.unit:<10}{len(ones):>5}  {example}")
+    typer.echo()
+    for day in found.days:
+        own = [one for one in found.defects if (one.day, one.index) == (day.day, day.index)]
+        said = ", ".join(f"{one.kind} {one.count}" for one in own) or "nothing wrong"
+        typer.echo(f"{day.day} {day.index}: {day.snapshots} snapshots, {day.in_session} in session; {said}")
+
+
+@app.command()
+def bhavcopy(
+    path: Annotated[
+        Path, typer.Argument(help="Bhavcopy of the day in UDiFF form: zip or csv as published, or Parquet.")
+    ],
+    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day.")],
+    data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
+    index: Annotated[list[str] | None, typer.Option(help="Only this index; may be repeated.")] = None,
+    config_dir: ConfigDir = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare a day's collected rows with the exchange's bhavcopy; every difference is named by its contract.
+
+    Ends with 5 when a price or a volume differs; open interest is reported, the exchange settles it after the close.
+    """
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.domain.checks import failed
+    from g6_core.schema.paths import DataPaths
+    from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
+
+    rules = load_market_rules(config_dir)
+    on: date = day.date()
+    checks = reconcile_bhavcopy(DataPaths(data_dir), rules, on, tuple(index or ()), path)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], sort_keys=True))
+    else:
+        for check in checks:
+            typer.echo(f"{'passed' if check.passed else 'failed'}  {check.name}: {check.detail}")
+    if failed(checks):
+        raise typer.Exit(ExitCode.CHECK_FAILED)

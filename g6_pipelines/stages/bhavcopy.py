@@ -1,0 +1,106 @@
+"""The bhavcopy stage: the day's collected rows against what the exchange publishes in the evening."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from g6_core.adapters.bhavcopy import read_bhavcopy
+from g6_core.adapters.lake import read_lake
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check
+from g6_core.domain.end_of_day import (
+    Collected,
+    Comparison,
+    ContractKey,
+    DifferenceKind,
+    compare_with_published,
+)
+from g6_core.domain.errors import DataError
+from g6_core.domain.money import paise
+from g6_core.schema.paths import DataPaths
+
+EXAMPLES_MAX = 5
+
+
+def reconcile_bhavcopy(
+    paths: DataPaths, rules: MarketRules, day: date, underlyings: Sequence[str], bhavcopy: Path
+) -> tuple[Check, ...]:
+    """Named checks of the lake's last row of every contract; without `underlyings`, of every index that has a lake.
+
+    Raises DataError when there is no lake or the bhavcopy is not one of that day.
+    """
+    rules.require_trading_day(day)
+    names = tuple(underlyings) or tuple(name for name in rules.underlyings if paths.lake(day, name).exists())
+    if not names:
+        raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
+    collected: dict[ContractKey, Collected] = {}
+    for name in names:
+        collected |= last_states(read_lake(paths.lake(day, name)), day)
+    close_ms = {name: rules.session(day, rules.index(name).option_exchange).close_ms for name in names}
+    return bhavcopy_checks(compare_with_published(collected, read_bhavcopy(bhavcopy, day, names), close_ms))
+
+
+def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
+    """The last live quote of every unexpired contract in lake rows (columns of `OPTION_COLUMNS`).
+
+    The lake keeps one stamp for both sides of a strike, the newer one: only a live side is about that new. Volumes that
+    are 0 in every row count as not recorded: Kite has no other way to say so.
+    """
+    no_volume = rows.select(pl.sum_horizontal(pl.col("call_volume", "put_volume").sum())).item() == 0
+    states: dict[ContractKey, Collected] = {}
+    for side, option_type in (("call", "CE"), ("put", "PE")):
+        figures = [f"{side}_{name}" for name in ("status", "ltp", "volume", "oi")]
+        seen = (
+            rows.filter(
+                pl.col("strike").is_not_null() & (pl.col(f"{side}_status") == "live") & (pl.col("expiry") >= day)
+            )
+            .sort("timestamp")
+            .group_by("index", "expiry", "strike", maintain_order=True)
+            .agg(pl.col("exchange_time").dt.timestamp("ms").last(), pl.col(figures).last())
+        )
+        for index, expiry, strike, stamp_ms, _, ltp, volume, oi in seen.rows():
+            key = ContractKey(index, expiry, paise(strike), option_type)
+            states[key] = Collected(stamp_ms, paise(ltp or 0.0), None if no_volume else volume, oi or 0)
+    return states
+
+
+def bhavcopy_checks(comparison: Comparison) -> tuple[Check, ...]:
+    """Prices and volumes must be equal, every contract must be published; open interest is only told."""
+    told: dict[DifferenceKind, str] = {
+        kind: "; ".join(str(one) for one in comparison.of(kind)[:EXAMPLES_MAX]) for kind in DifferenceKind
+    }
+    counts = {kind: len(comparison.of(kind)) for kind in DifferenceKind}
+    off_pct = 100 * (comparison.own_oi / comparison.published_oi - 1) if comparison.published_oi else 0.0
+    final = f"{comparison.final} of {comparison.contracts} contracts hold the state after the close"
+    return (
+        Check(
+            "bhavcopy_contracts",
+            counts[DifferenceKind.NOT_PUBLISHED] == 0 and comparison.contracts > 0,
+            told[DifferenceKind.NOT_PUBLISHED] or final,
+            {
+                "contracts": comparison.contracts,
+                "final": comparison.final,
+                "not_published": counts[DifferenceKind.NOT_PUBLISHED],
+            },
+        ),
+        _equal("bhavcopy_last_price", comparison.prices, counts[DifferenceKind.PRICE], told[DifferenceKind.PRICE]),
+        _equal("bhavcopy_volume", comparison.volumes, counts[DifferenceKind.VOLUME], told[DifferenceKind.VOLUME]),
+        Check(
+            "bhavcopy_open_interest",
+            True,
+            f"{counts[DifferenceKind.OPEN_INTEREST]} of {comparison.final} differ, the sum by {off_pct:+.2f} %: "
+            f"{told[DifferenceKind.OPEN_INTEREST] or 'none'}",
+            {
+                "differences": counts[DifferenceKind.OPEN_INTEREST],
+                "compared": comparison.final,
+                "sum_off_pct": round(off_pct, 4),
+            },
+        ),
+    )
+
+
+def _equal(name: str, compared: int, wrong: int, examples: str) -> Check:
+    detail = f"{wrong} of {compared} differ: {examples}" if wrong else f"all {compared} that can be compared are equal"
+    return Check(name, wrong == 0, detail, {"compared": compared, "differences": wrong})

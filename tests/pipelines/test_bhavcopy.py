@@ -1,0 +1,171 @@
+"""The bhavcopy stage: whole recorded days through the simulated exchange against what the exchange published."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, fetch_quotes
+from g6_core.adapters.lake import Lake, read_lake
+from g6_core.adapters.world import open_world
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check
+from g6_core.domain.end_of_day import FINAL_AFTER_MS
+from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.ist import MINUTE_MS
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_core.schema.paths import DataPaths
+from g6_core.sim.recorded import RecordedSource
+from g6_pipelines.collection.plan import plan_index
+from g6_pipelines.collection.rows import Moment
+from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
+from g6_pipelines.stages.collect import collect
+
+# Every strike of a recorded chain, whatever its distance from the money.
+ALL_OFFSETS = range(-150, 151)
+FULL_DAYS = [date(2026, 1, number) for number in (1, 2, 5, 6, 7, 8, 9, 12, 13)]
+INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY")
+
+
+@pytest.fixture(scope="module")
+def snapshots(shared_data: Path) -> Path:
+    return shared_data / "kite-chain-2026q1" / "snapshots.parquet"
+
+
+@pytest.fixture(scope="module")
+def bhavcopy(shared_data: Path) -> Path:
+    return shared_data / "nse-fo-bhavcopy" / "index_2026_01_02.parquet"
+
+
+def collect_final_state(
+    snapshots: Path, rules: MarketRules, settings: Settings, paths: DataPaths, day: date, underlying: str
+) -> int:
+    """Two late cycles of every contract into the lake: after the first snapshot that followed the close and the last.
+
+    Returns how many contracts the record shows after the close (one of them vanished before its last snapshot).
+    """
+    source = RecordedSource(snapshots, rules, day, underlying)
+    world = open_world(source, rules, settings, seed=0)
+    codes = ("this_week", "this_month")
+    plan = plan_index(underlying, day, source.instruments, rules, codes, ALL_OFFSETS, source.spot_kind)
+    keys = [row.kite_key for row in source.instruments]
+    final_ms = source.session.close_ms + FINAL_AFTER_MS
+    after_close = source.snapshots_ms[source.snapshots_ms >= final_ms]
+    with Lake.open(paths.lake(day, underlying), OPTION_COLUMNS) as lake:
+        for place, snapshot_ms in enumerate((after_close[0], after_close[-1])):
+            world.clock.sleep_until(int(snapshot_ms))
+            quotes = {}
+            for start in range(0, len(keys), QUOTE_KEYS_MAX):
+                quotes |= fetch_quotes(world.kite, keys[start : start + QUOTE_KEYS_MAX])
+                world.clock.sleep_until(world.clock.now_ms() + 1_000)
+            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS)
+            rows = plan.rows(plan.locate(quotes, moment), quotes, moment)
+            lake.append([row.cells() for row in rows])
+    tokens = np.array([row.token for row in source.instruments if row.is_option])
+    return int((source.quotes(tokens, int(source.snapshots_ms[-1]))["exchange_ms"] >= final_ms).sum())
+
+
+def by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+@pytest.mark.parametrize("day", FULL_DAYS, ids=str)
+def test_prices_and_volumes_of_a_whole_day_are_the_published_ones_to_the_last_contract(
+    snapshots: Path, bhavcopy: Path, rules: MarketRules, settings: Settings, tmp_path: Path, day: date
+) -> None:
+    paths = DataPaths(tmp_path)
+    contracts = 0
+    for underlying in INDICES:
+        contracts += collect_final_state(snapshots, rules, settings, paths, day, underlying)
+    checks = by_name(reconcile_bhavcopy(paths, rules, day, (), bhavcopy))
+
+    assert all(check.passed for check in checks.values()), checks
+    assert checks["bhavcopy_contracts"].figures == {"contracts": contracts, "final": contracts, "not_published": 0}
+    assert checks["bhavcopy_last_price"].figures["compared"] > 400
+    told = checks["bhavcopy_open_interest"]
+    assert told.figures["differences"] > 300, "the exchange settles open interest in the evening"
+    assert 0 < abs(float(told.figures["sum_off_pct"])) < 15
+    assert told.detail.count(", bhavcopy ") == 5, "named by contract"
+
+
+@pytest.mark.parametrize(("day", "recorded"), [(date(2026, 1, 5), False), (date(2026, 1, 7), True)], ids=str)
+def test_volume_is_compared_where_it_was_recorded(
+    snapshots: Path,
+    bhavcopy: Path,
+    rules: MarketRules,
+    settings: Settings,
+    tmp_path: Path,
+    day: date,
+    recorded: bool,
+) -> None:
+    paths = DataPaths(tmp_path)
+    contracts = collect_final_state(snapshots, rules, settings, paths, day, "BANKNIFTY")
+    checks = by_name(reconcile_bhavcopy(paths, rules, day, ("BANKNIFTY",), bhavcopy))
+    assert checks["bhavcopy_volume"].figures["compared"] == (contracts if recorded else 0)
+    assert checks["bhavcopy_volume"].passed
+
+
+@pytest.fixture(scope="module")
+def collected_day(
+    snapshots: Path, rules: MarketRules, settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> DataPaths:
+    """FINNIFTY of 8 January 2026 as the collector leaves it: every cycle of the session, none after the close."""
+    file = settings.file.model_copy(
+        update={"collection": settings.file.collection.model_copy(update={"interval_s": 300})}
+    )
+    slow = replace(settings, file=file)
+    paths = DataPaths(tmp_path_factory.mktemp("collected"))
+    source = RecordedSource(snapshots, rules, date(2026, 1, 8), "FINNIFTY")
+    world = open_world(source, rules, slow, seed=0)
+    stage = collect(
+        world.kite, world.clock, slow, rules, paths, source.trade_date, source.instruments, ("FINNIFTY",),
+        index_kind=world.spot_kind,
+    )  # fmt: skip
+    for wake_ms in stage:
+        world.clock.sleep_until(wake_ms)
+    return paths
+
+
+def test_the_rows_of_the_session_are_a_bound_for_what_is_published(
+    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules
+) -> None:
+    checks = by_name(reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), (), bhavcopy))
+    assert all(check.passed for check in checks.values()), checks
+    assert checks["bhavcopy_contracts"].figures["final"] == 0
+    assert checks["bhavcopy_last_price"].figures["compared"] > 0, "nothing traded in some contracts after that"
+
+
+@pytest.mark.parametrize(
+    ("change", "failing", "named"),
+    [
+        (pl.col("call_ltp") + 0.05, "bhavcopy_last_price", "FINNIFTY 2026-01-27 "),
+        (pl.col("call_volume") + 10_000_000, "bhavcopy_volume", "FINNIFTY 2026-01-27 "),
+        (pl.col("strike") + 1, "bhavcopy_contracts", " is not in the bhavcopy"),
+    ],
+)
+def test_what_the_lake_has_wrong_fails_by_name(
+    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules, tmp_path: Path,
+    change: pl.Expr, failing: str, named: str,
+) -> None:  # fmt: skip
+    paths = DataPaths(tmp_path)
+    rows = read_lake(collected_day.lake(date(2026, 1, 8), "FINNIFTY")).with_columns(change)
+    with Lake.open(paths.lake(date(2026, 1, 8), "FINNIFTY"), OPTION_COLUMNS) as lake:
+        lake.append(rows.rows())
+    checks = by_name(reconcile_bhavcopy(paths, rules, date(2026, 1, 8), (), bhavcopy))
+    assert [check.name for check in checks.values() if not check.passed] == [failing]
+    assert named in checks[failing].detail
+
+
+def test_a_day_without_rows_or_without_a_bhavcopy_is_one_line(
+    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"nothing was collected on 2026-01-08; collect the day first"):
+        reconcile_bhavcopy(DataPaths(tmp_path), rules, date(2026, 1, 8), (), bhavcopy)
+    with pytest.raises(DataError, match=r"no collected rows; run the collect stage first"):
+        reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), ("NIFTY",), bhavcopy)
+    with pytest.raises(CalendarError, match=r"2026-01-10 is a Saturday"):
+        reconcile_bhavcopy(collected_day, rules, date(2026, 1, 10), (), bhavcopy)
