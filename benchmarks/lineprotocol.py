@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
-from influxdb_client import Point, WritePrecision
 from influxdb_client.client.write.dataframe_serializer import data_frame_to_list_of_points
+from influxdb_client.client.write.point import Point
 from influxdb_client.client.write_api import PointSettings
+from influxdb_client.domain.write_precision import WritePrecision
 
 from benchmarks.runner import Contender, named, pin, race, ratios, table
 from g6_core.adapters.line_protocol import encode_lines
@@ -24,6 +25,8 @@ COUNTS = ("bid_qty", "ask_qty", "volume", "oi")
 FIELDS = (*PRICES, *COUNTS, "status")
 SPEED_UP_MIN = 10.0
 
+# Its methods have no types of their own.
+_new_point: Callable[[str], Any] = Point
 Parsed = dict[tuple[str, str], dict[str, object]]
 
 
@@ -80,18 +83,20 @@ def chain(points: int) -> pl.DataFrame:
 def _contenders(points: int) -> list[Contender]:
     """Each begins with the rows in the form that suits it best and ends with one text of all lines."""
     frame = chain(points)
+    # Its functions have no types of their own.
+    to_lines: Callable[..., list[str]] = data_frame_to_list_of_points
     rows = frame.to_dicts()
     table_of = pd.DataFrame(frame.to_dict(as_series=False)).set_index("timestamp")
     settings = PointSettings()
 
     def ours() -> str:
-        return str(encode_lines(frame, "options", TAGS, "timestamp").str.join("\n").item())
+        return encode_lines(frame, "options", TAGS, "timestamp")
 
     def by_point() -> str:
         return "\n".join(_point(row) for row in rows)
 
     def by_frame() -> str:
-        made = data_frame_to_list_of_points(
+        made = to_lines(
             table_of,
             settings,
             precision=WritePrecision.MS,
@@ -110,7 +115,7 @@ def _contenders(points: int) -> list[Contender]:
 
 
 def _point(row: dict[str, Any]) -> str:
-    point = Point("options")
+    point: Any = _new_point("options")
     for name in TAGS:
         point.tag(name, row[name])
     for name in FIELDS:

@@ -11,72 +11,46 @@ if TYPE_CHECKING:
     import polars as pl
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What has to stand behind a backslash in a tag value, and what in a text.
-_TAG_SPECIALS: Final = (",", "=", " ")
-_TEXT_SPECIALS: Final = ("\\", '"')
+# What only an empty tag value or an escaped text can bring into lines.
+_ODD: Final = ("\\", "=,", "= ")
 
 
-def encode_lines(frame: "pl.DataFrame", measurement: str, tags: Sequence[str], time: str) -> "pl.Series":
-    """One line a row. `time` names the column (Datetime) of the stamp, written in whole milliseconds, UTC.
+def encode_lines(frame: "pl.DataFrame", measurement: str, tags: Sequence[str], time: str) -> str:
+    """The lines of all rows, joined by line ends. `time` names the column (Datetime) of the stamp, written in whole
+    milliseconds, UTC.
 
     What is neither tag nor stamp is a field: integers carry ``i``, texts and dates are quoted, other times are
     integer milliseconds, floats have the digits that bring back the same float. Null, an empty tag value and a float
-    that is no number do not exist in the protocol and are left out; a row without any field is no point: null.
+    that is no number do not exist in the protocol and are left out, and so is a row without any field.
     Names are plain identifiers. Tag values and texts hold no line break, tag values end in no backslash.
     """
-    import polars as pl
-
     assert set(frame.columns) > {*tags, time}, "a point has at least one field"
     assert all(_NAME.fullmatch(name) for name in (measurement, *frame.columns)), frame.columns
-    needs = _needs_of(frame, tags)
-    plain = _plain(frame, (*tags, time), needs.odd_floats)
-    fields = [name for name in plain.columns if name not in tags and name != time]
-    gaps = {name for name, count in zip(plain.columns, plain.null_count().row(0), strict=True) if count}
-    texts = {name for name, kind in plain.schema.items() if kind == pl.String}
-    key = list(_segments(tags, _tag_template, _tag, needs.rough_tags, gaps, texts))
-    values = list(_segments(fields, partial(_field_template, plain.schema), _text, needs.rough_texts, gaps, texts))
-    stamp = pl.col(time).dt.timestamp("ms")
-    if not gaps and not needs.rough_tags:
-        # Nothing can be left out: one format for everything.
-        shape = f"{measurement}{''.join(one.shape for one in key)} {values[0].shape} {{}}"
-        line = pl.format(shape, *(value for one in (*key, *values) for value in one.values), stamp)
-    else:
-        head = pl.concat_str([pl.lit(measurement), *(one.text() for one in key)], ignore_nulls=True)
-        said = pl.concat_str([one.text() for one in values], separator=",", ignore_nulls=True)
-        line = pl.format("{} {} {}", head, pl.when(said != "").then(said), stamp)
-    return plain.select(line.alias("line")).to_series()
+    # Mostly nothing has to be escaped or left out, and counting afterwards costs less than looking before.
+    if all(isfinite(column.sum()) for column in frame.iter_columns() if column.dtype.is_float()):
+        text = _written(_plain(frame, (*tags, time), careful=False), measurement, tags, time, careful=False)
+        if _is_clean(text, frame, tags, time):
+            return text
+    return _written(_plain(frame, (*tags, time), careful=True), measurement, tags, time, careful=True)
 
 
-class _Needs(NamedTuple):
-    """What one look at the values says has to be done. Mostly nothing, and looking costs less than doing."""
-
-    rough_tags: bool
-    rough_texts: bool
-    odd_floats: bool
-
-
-def _needs_of(frame: "pl.DataFrame", tags: Sequence[str]) -> _Needs:
+def _is_clean(text: str, frame: "pl.DataFrame", tags: Sequence[str], time: str) -> bool:
+    """Whether the lines hold as many separators and quotes as their cells need, and no more."""
     import polars as pl
 
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String and name not in tags]
-    floats = [name for name, kind in frame.schema.items() if kind.is_float()]
-    none = pl.lit("")
-    # Every tag value stands on a line of its own: an empty one is an empty line.
-    in_tags, in_texts, total = frame.select(
-        pl.concat_str(tags, separator="\n", ignore_nulls=True).str.join("\n") if tags else none,
-        pl.concat_str(texts, ignore_nulls=True).str.join("").alias("texts") if texts else none.alias("texts"),
-        # One value that is no number makes the sum none.
-        pl.sum_horizontal(pl.col(floats).sum()).alias("total") if floats else pl.lit(0.0).alias("total"),
-    ).row(0)
-    return _Needs(
-        any(special in in_tags for special in _TAG_SPECIALS) or "\n\n" in f"\n{in_tags}\n",
-        any(special in in_texts for special in _TEXT_SPECIALS),
-        not isfinite(total),
+    nulls = frame.null_count().row(0, named=True)
+    cells = sum(frame.height - nulls[name] for name in frame.columns if name != time)
+    quoted = sum(
+        frame.height - nulls[name]
+        for name, kind in frame.schema.items()
+        if kind in (pl.String, pl.Date) and name not in tags
     )
+    wanted = {"=": cells, ",": cells - frame.height, " ": 2 * frame.height, '"': 2 * quoted, "\n": frame.height - 1}
+    return not any(odd in text for odd in _ODD) and all(text.count(one) == count for one, count in wanted.items())
 
 
-def _plain(frame: "pl.DataFrame", keep: Sequence[str], odd_floats: bool) -> "pl.DataFrame":
-    """Times as milliseconds (what is to keep stays), dates as text, floats that are no numbers as null."""
+def _plain(frame: "pl.DataFrame", keep: Sequence[str], *, careful: bool) -> "pl.DataFrame":
+    """Times as milliseconds (what is to keep stays), dates as text; if careful, floats that are no numbers as null."""
     import polars as pl
 
     changed = []
@@ -85,9 +59,32 @@ def _plain(frame: "pl.DataFrame", keep: Sequence[str], odd_floats: bool) -> "pl.
             changed.append(pl.col(name).cast(pl.String))
         elif kind == pl.Datetime and name not in keep:
             changed.append(pl.col(name).dt.timestamp("ms"))
-        elif kind.is_float() and odd_floats:
+        elif kind.is_float() and careful:
             changed.append(pl.when(pl.col(name).is_finite()).then(pl.col(name)))
     return frame.with_columns(changed) if changed else frame
+
+
+def _written(plain: "pl.DataFrame", measurement: str, tags: Sequence[str], time: str, *, careful: bool) -> str:
+    """The lines; if careful, with everything escaped that needs it and empty tag values left out."""
+    import polars as pl
+
+    fields = [name for name in plain.columns if name not in tags and name != time]
+    gaps = {name for name, count in zip(plain.columns, plain.null_count().row(0), strict=True) if count}
+    texts = {name for name, kind in plain.schema.items() if kind == pl.String and careful}
+    # An empty tag value leaves a gap too.
+    key = list(_segments(tags, _tag_template, "", gaps | texts, texts, _tag))
+    values = list(_segments(fields, partial(_field_template, plain.schema), ",", gaps, texts, _text))
+    stamp = pl.col(time).dt.timestamp("ms")
+    if not gaps and not careful:
+        # Nothing can be left out: one format for everything.
+        shape = f"{measurement}{''.join(one.shape for one in key)} {values[0].shape} {{}}"
+        line = pl.format(shape, *(value for one in (*key, *values) for value in one.values), stamp)
+    else:
+        head = pl.concat_str([pl.lit(measurement), *(one.text() for one in key)], ignore_nulls=True)
+        said = pl.concat_str([one.text() for one in values], separator=",", ignore_nulls=True)
+        line = pl.format("{} {} {}", head, pl.when(said != "").then(said), stamp)
+    text: str = plain.select(line.str.join("\n")).item()
+    return text
 
 
 class _Segment(NamedTuple):
@@ -106,22 +103,19 @@ class _Segment(NamedTuple):
 def _segments(
     names: Sequence[str],
     template: Callable[[str], str],
-    escape: "Callable[[pl.Expr], pl.Expr]",
-    rough: bool,
-    gaps: set[str],
+    separator: str,
+    alone: set[str],
     texts: set[str],
+    escape: "Callable[[pl.Expr], pl.Expr]",
 ) -> Iterator[_Segment]:
-    """Columns without gaps, as many as stand together; each other one by itself, so that it can be left out."""
+    """Columns that have a value in every row, as many as stand together; each other one by itself, to be left out."""
     import polars as pl
 
-    # An empty tag value leaves a gap too.
-    alone = gaps | (texts if rough and escape is _tag else set())
     for gap, run in groupby(names, alone.__contains__):
         together = list(run)
         for part in [[name] for name in together] if gap else [together]:
-            shape = ("," if escape is _text else "").join(template(name) for name in part)
-            values = [escape(pl.col(name)) if rough and name in texts else pl.col(name) for name in part]
-            yield _Segment(shape, values)
+            values = [escape(pl.col(name)) if name in texts else pl.col(name) for name in part]
+            yield _Segment(separator.join(template(name) for name in part), values)
 
 
 def _tag(value: "pl.Expr") -> "pl.Expr":

@@ -102,8 +102,7 @@ def lines_of(rows: "pl.DataFrame", copied: Copied) -> tuple[bytes, bytes]:
 
 
 def _lines(points: "pl.DataFrame", measurement: Measurement) -> bytes:
-    text: str = encode_lines(points, measurement, TAGS[measurement], TIME).str.join("\n").item()
-    return f"{text}\n".encode()
+    return f"{encode_lines(points, measurement, TAGS[measurement], TIME)}\n".encode()
 
 
 def _cycle_point(cycle: Iterable[OptionRow], copied: Copied) -> tuple[object, ...]:

@@ -25,8 +25,8 @@ from g6_pipelines.collection.coverage import Coverage, CoverageTally
 from g6_pipelines.collection.overview import overviews_of
 from g6_pipelines.collection.plan import IndexPlan, plan_index
 from g6_pipelines.collection.rows import Moment
-from g6_pipelines.sinks.following import LAST_BUDGET_S, Sinks
-from g6_pipelines.stages.influx import open_sinks
+from g6_pipelines.sinks.configured import open_sinks
+from g6_pipelines.sinks.following import LAST_BUDGET_S
 
 ATTEMPTS_MAX = 3
 ROUNDS_MAX = 3
@@ -114,7 +114,7 @@ def collect(
     spacing = CallSpacing(clock)
     tally, reasons = CoverageTally(), Counter[str]()
     row_count = calls = keys_missing = 0
-    with _lakes(paths, day, underlyings) as lakes, _sinks(settings, clock, paths, day, underlyings) as sinks:
+    with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
         sink = CsvSink(paths, day)
         done = {name: _catch_up(lake, sink, tally) for name, lake in lakes.items()}
         sinks.follow()
@@ -167,11 +167,6 @@ def _plan(
     """What the settings want of an index."""
     own = settings.indices[name]
     return plan_index(name, day, book, rules, own.expiry_codes, own.offsets, index_kind)
-
-
-def _sinks(settings: Settings, clock: Clock, paths: DataPaths, day: date, underlyings: Sequence[str]) -> Sinks:
-    """The copies that are kept beside the lakes."""
-    return Sinks(open_sinks(settings, clock, paths, day, underlyings))
 
 
 def cycle_times(plans: Sequence[IndexPlan], interval_ms: int) -> range:

@@ -1,4 +1,4 @@
-"""The copy in InfluxDB as a stage of its own: open it for a collection, or catch a day up from its lakes."""
+"""Catches the copy of a day in InfluxDB up from its lakes: after an outage, or when it is turned on late."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -6,17 +6,12 @@ from dataclasses import dataclass
 from datetime import date
 
 from g6_core.adapters.influx import Influx, InfluxTarget
-from g6_core.adapters.world import simulated_days
 from g6_core.config import Settings
 from g6_core.domain.errors import ConfigError
-from g6_core.ports import Clock
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.sinks.following import Sink
-from g6_pipelines.sinks.influx import InfluxSink
+from g6_pipelines.sinks.configured import source_of
 from g6_pipelines.sinks.influx_copy import InfluxCopy
 
-# A request that a collection makes must not keep the process from ending.
-COLLECTION_QUERY_TIMEOUT_S = 10.0
 # A collection that has just ended may still be at its last request.
 PATIENCE_S = 10.0
 
@@ -28,21 +23,6 @@ class CaughtUp:
     underlying: str
     rows: int
     sent: int
-
-
-def source_of(paths: DataPaths, day: date) -> str:
-    """What the tag `source` says of a day: kite or simulated."""
-    return "simulated" if day in simulated_days(paths) else "kite"
-
-
-def open_sinks(
-    settings: Settings, clock: Clock, paths: DataPaths, day: date, underlyings: Sequence[str]
-) -> tuple[Sink, ...]:
-    """The sinks that the configuration turns on; none by default."""
-    if settings.influx is None:
-        return ()
-    influx = Influx(InfluxTarget.of(settings.influx), query_timeout_s=COLLECTION_QUERY_TIMEOUT_S)
-    return (InfluxSink(influx, clock, paths, day, underlyings, source_of(paths, day)),)
 
 
 def catch_up_influx(

@@ -13,9 +13,10 @@ from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError, StoreDown, UserError
 from g6_core.domain.ist import utc_text
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.sinks.configured import source_of
 from g6_pipelines.sinks.influx_copy import where
 from g6_pipelines.sinks.influx_points import ALWAYS, TAGS, TIME, Copied, Measurement, option_points, other_points
-from g6_pipelines.stages.influx import catch_up_influx, source_of
+from g6_pipelines.stages.influx import catch_up_influx
 
 if TYPE_CHECKING:
     import polars as pl
