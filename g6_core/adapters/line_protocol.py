@@ -7,12 +7,12 @@ from itertools import groupby
 from math import isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     import polars as pl
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What only an empty tag value or an escaped text can bring into lines.
-_ODD: Final = ("\\", "=,", "= ")
 
 
 def encode_lines(frame: "pl.DataFrame", measurement: str, tags: Sequence[str], time: str) -> str:
@@ -45,8 +45,13 @@ def _is_clean(text: str, frame: "pl.DataFrame", tags: Sequence[str], time: str) 
         for name, kind in frame.schema.items()
         if kind in (pl.String, pl.Date) and name not in tags
     )
-    wanted = {"=": cells, ",": cells - frame.height, " ": 2 * frame.height, '"': 2 * quoted, "\n": frame.height - 1}
-    return not any(odd in text for odd in _ODD) and all(text.count(one) == count for one, count in wanted.items())
+    letters = np.frombuffer(text.encode(), np.uint8)
+    wanted = {"=": cells, ",": cells - frame.height, " ": 2 * frame.height, '"': 2 * quoted, "\\": 0}
+    if any(np.count_nonzero(letters == ord(letter)) != count for letter, count in wanted.items()):
+        return False
+    # Nothing behind an equals sign is an empty tag value.
+    after = letters[1:][letters[:-1] == ord("=")]
+    return bool(np.all((after != ord(",")) & (after != ord(" "))))
 
 
 def _plain(frame: "pl.DataFrame", keep: Sequence[str], *, careful: bool) -> "pl.DataFrame":
