@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import SystemRandom
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -52,10 +53,12 @@ def needs(program: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on just now, below those that the machine gives to connections by itself."""
+    for port in SystemRandom().sample(range(20_000, 32_000), 100):
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("100 ports in a row are taken")
 
 
 def wait_for(answers: Any, what: str, process: subprocess.Popen[bytes]) -> None:
@@ -113,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy.requests.append((self.path, dict(self.headers), len(body)))
-        if proxy.delay_s and proxy.released.wait(proxy.delay_s):
+        late = len(proxy.requests) > proxy.prompt_requests and proxy.delay_s
+        if late and proxy.released.wait(late):
             self.close_connection = True
             return
         if proxy.status:
@@ -173,11 +177,15 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class InfluxProxy:
-    """The way to influxd, with faults: `stop` closes the port, `delay_s` lets answers wait, `status` replaces them."""
+    """The way to influxd, with faults: `stop` closes the port, `delay_s` lets answers wait, `status` replaces them.
+
+    The first `prompt_requests` are not made to wait.
+    """
 
     port_behind: int
     port: int = field(default_factory=free_port)
     delay_s: float = 0.0
+    prompt_requests: int = 0
     status: int = 0
     requests: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)

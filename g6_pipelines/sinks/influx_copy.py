@@ -137,7 +137,7 @@ class InfluxCopy:
             return None
         import polars as pl
 
-        there = read_lake(lake).filter(pl.col(TIME).dt.timestamp("ms") <= kept.time_ms)
+        there = _by_time(read_lake(lake)).filter(pl.col(TIME).dt.timestamp("ms") <= kept.time_ms)
         for rows in there.iter_slices(REQUEST_ROWS):
             self._digest.update(option_lines(rows, self._source))
         if (self._digest.hexdigest(), there.height) == (kept.sha256, kept.rows):
@@ -163,7 +163,12 @@ def _newer(lake: Path, time_ms: int) -> "pl.DataFrame":
     import polars as pl
 
     found = read_lake_since(lake, time_ms + 1, tuple(OPTION_COLUMNS))
-    return found.filter(pl.col(TIME).dt.timestamp("ms") > time_ms)
+    return _by_time(found).filter(pl.col(TIME).dt.timestamp("ms") > time_ms)
+
+
+def _by_time(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Whatever was put into the lake afterwards stands where it belongs."""
+    return rows.sort(TIME, maintain_order=True)
 
 
 def _requests_of(rows: "pl.DataFrame") -> "Iterator[pl.DataFrame]":

@@ -60,7 +60,7 @@ def test_a_sink_that_does_not_come_back_is_left_alone_until_it_does() -> None:
         began = monotonic()
         for _ in range(3):
             sinks.follow(BUDGET_S)
-        assert monotonic() - began < 3 * BUDGET_S * 2
+        assert monotonic() - began < 10, "it would come back after 30 s"
         assert (store.calls, sinks.said) == (1, [])
         release.set()
         sinks.follow(30 * BUDGET_S)

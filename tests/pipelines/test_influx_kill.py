@@ -14,9 +14,10 @@ from g6_core.adapters.lake import lake_cycles
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
+from g6_pipelines.sinks.influx_points import Measurement
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from tests.pipelines.collecting import DAY, collecting, narrowed
-from tests.servers import InfluxBox, InfluxProxy
+from tests.servers import InfluxBox
 
 PROJECT = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
@@ -36,23 +37,18 @@ collecting(load_market_rules(Path(config)), settings, Path(root)).finish()
 """
 
 
-def writes(proxy: InfluxProxy) -> int:
-    return sum(path.startswith("/api/v2/write") for path, _, _ in proxy.requests)
-
-
 @pytest.mark.parametrize("after", [1, 4, 11])
 def test_a_killed_collector_leaves_a_copy_that_the_next_one_completes(
     influx: InfluxBox, rules: MarketRules, settings: Settings, config_dir: Path, tmp_path: Path, after: int
 ) -> None:
     target = influx.target
     arguments = [str(config_dir), str(tmp_path), target.url, target.bucket]
+    # Then no write is answered any more: the collector stands between its lake and the answer.
+    influx.proxy.delay_s, influx.proxy.prompt_requests = 7, len(Measurement) + after
     with subprocess.Popen([sys.executable, "-c", COLLECTOR, *arguments], cwd=PROJECT) as process:
         until = monotonic() + WAIT_S
-        while writes(influx.proxy) < after and monotonic() < until:
-            sleep(0.002)
-        # From here on no write is answered: the collector stands between its lake and the answer.
-        influx.proxy.delay_s = 7
-        sleep(0.1)
+        while len(influx.proxy.requests) <= influx.proxy.prompt_requests and monotonic() < until:
+            sleep(0.01)
         assert process.poll() is None, "the day was over before it could be killed"
         os.kill(process.pid, signal.SIGKILL)
     influx.proxy.delay_s = 0
