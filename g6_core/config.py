@@ -34,7 +34,10 @@ _SECRET = re.compile(r"key|secret|token|password", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Effective settings. `config_sha256` is the hash of what they say, not of how or where they are written."""
+    """Effective settings. `config_sha256` is the hash of what they say, not of how or where they are written.
+
+    It leaves out where copies of the data go: nothing is decided by that, so a day may change it.
+    """
 
     file: schema.SettingsFile
     strategy: schema.StrategyFile
@@ -63,6 +66,12 @@ class Settings:
     def collection(self) -> schema.CollectionSettings:
         """How often the chain is collected."""
         return self.file.collection
+
+    @property
+    def influx(self) -> schema.InfluxSettings | None:
+        """Where collected rows are copied to; None when they are not."""
+        found = self.file.influx
+        return found if found is not None and found.enabled else None
 
     @property
     def simulation(self) -> schema.SimulationSettings:
@@ -175,7 +184,10 @@ def load_settings(config_dir: Path) -> Settings:
                 f"{strategy_file}: validation_modes.{name}.theta_cutoff: is after exits.time_exit of {main_file}; "
                 "entries must stop before positions are closed"
             )
-    effective = {"settings": settings.model_dump(mode="json"), "strategy": strategy.model_dump(mode="json")}
+    effective = {
+        "settings": settings.model_dump(mode="json", exclude={"influx"}),
+        "strategy": strategy.model_dump(mode="json"),
+    }
     canonical = json.dumps(effective, sort_keys=True, separators=(",", ":"))
     return Settings(settings, strategy, sha256(canonical.encode()).hexdigest(), main_file)
 

@@ -59,6 +59,18 @@ class CollectionSettings(Strictly):
         return self
 
 
+class InfluxSettings(Strictly):
+    """Where collected rows are copied to. `bucket` is ``database`` or ``database/retention-policy``.
+
+    `org` matters to InfluxDB 2.x only. The token comes from the environment, G6_INFLUX_TOKEN.
+    """
+
+    enabled: Flag
+    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.\-\[\]:_]+$")]
+    org: Annotated[str, Field(pattern=r"^[^\s/]{1,64}$")]
+    bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-.]{1,64}(/[A-Za-z0-9_\-.]{1,64})?$")]
+
+
 class SimulationSettings(Strictly):
     """Delays of the simulated exchange: an order arrives after the latency, give or take up to the jitter."""
 
@@ -207,6 +219,7 @@ class SettingsFile(Strictly):
     risk: RiskSettings
     exits: ExitSettings
     execution: ExecutionSettings
+    influx: InfluxSettings | None = None
 
 
 class SignalSettings(Strictly):

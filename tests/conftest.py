@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
+    from tests.servers import InfluxBox
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -44,6 +47,34 @@ def settings(config_dir: Path) -> Settings:
     from g6_core.config import load_settings
 
     return load_settings(config_dir)
+
+
+@pytest.fixture(scope="session")
+def influx_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Port of a real influxd of this session; skipped, by name, where it is not installed."""
+    from tests.servers import influx_daemon
+
+    with influx_daemon(tmp_path_factory.mktemp("influxd")) as port:
+        yield port
+
+
+_databases = count(1)
+
+
+@pytest.fixture
+def influx(influx_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfluxBox]:
+    """An empty database in a real influxd, its token in the environment, and a way to it that can fail."""
+    from g6_core.adapters.influx import TOKEN_VARIABLE, InfluxTarget
+    from tests.servers import PASSWORD, USER, InfluxBox, InfluxProxy, ask_influx
+
+    bucket, token = f"g6_{next(_databases)}", f"{USER}:{PASSWORD}"
+    ask_influx(influx_port, f"CREATE DATABASE {bucket}")
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    proxy = InfluxProxy(influx_port)
+    proxy.start()
+    yield InfluxBox(proxy, InfluxTarget(proxy.url, "g6", bucket, token))
+    proxy.stop()
+    ask_influx(influx_port, f"DROP DATABASE {bucket}")
 
 
 def skipped_tests(reporter: pytest.TerminalReporter) -> dict[str, str]:

@@ -131,6 +131,12 @@ REFUSED = [
         "interval_s: 45",
         "collection.interval_s: 45 neither divides a minute nor is whole minutes",
     ),
+    (MAIN, "enabled: false", "enabled: maybe", "influx.enabled: 'maybe'"),
+    (MAIN, "url: http://127.0.0.1:8086", "url: 127.0.0.1:8086", "influx.url: '127.0.0.1:8086' has the wrong form"),
+    (MAIN, "url: http://127.0.0.1:8086", "url: http://h/query", "influx.url: 'http://h/query' has the wrong form"),
+    (MAIN, "bucket: g6", "bucket: a/b/c", "influx.bucket: 'a/b/c' has the wrong form"),
+    (MAIN, "bucket: g6", "bucket: g6\n  buckets: x", "influx.buckets: unknown key (did you mean bucket?)"),
+    (MAIN, "bucket: g6", "bucket: g6\n  token: x", "influx.token: secrets come from the environment"),
     (MAIN, '"15:20"', "15:20", 'exits.time_exit: 920 is not a time of day; write it in quotes as "HH:MM", IST'),
     (MAIN, '"15:20"', '"15.20"', "exits.time_exit: '15.20' is not a time of day"),
     (MAIN, '"15:20"', '"24:00"', "exits.time_exit: '24:00' is not a time of day"),
@@ -312,6 +318,22 @@ def test_the_hash_ignores_comments_order_and_place_and_sees_every_value(
     strategy = (folder / STRATEGY).read_text(encoding="utf-8")
     (folder / STRATEGY).write_text(strategy.replace("adx_period: 14", "adx_period: 15"), encoding="utf-8")
     assert load_settings(folder).config_sha256 not in (settings.config_sha256, other.config_sha256)
+
+
+def test_a_copy_may_be_turned_on_within_a_day_and_is_off_without_its_section(
+    change: Change, config_dir: Path, settings: Settings
+) -> None:
+    assert settings.influx is None
+    on = load_settings(change(MAIN, "enabled: false", "enabled: true"))
+    assert on.influx is not None
+    assert (on.influx.url, on.influx.org, on.influx.bucket) == ("http://127.0.0.1:8086", "g6", "g6")
+    main = yaml.safe_load((config_dir / MAIN).read_text(encoding="utf-8"))
+    del main["influx"]
+    (on.path).write_text(yaml.safe_dump(main), encoding="utf-8")
+    without = load_settings(on.path.parent)
+    assert without.influx is None
+    # The day pack is sealed with this hash: what is decided does not depend on where copies go.
+    assert on.config_sha256 == without.config_sha256 == settings.config_sha256
 
 
 def test_settings_cannot_be_changed_after_loading(settings: Settings) -> None:

@@ -10,6 +10,7 @@ G6Error                      everything we raise on purpose
 │   ├── Refused              a definite no: do not send again unchanged
 │   ├── OutcomeUnknown       may have happened: poll the order book by tag
 │   └── TryLater             a read that may be repeated after a pause (429, 5xx)
+├── StoreDown                a copy's store is away or ill: go on without it, send again later
 └── Bug                      a broken promise of our own code: crash
 """
 
@@ -62,6 +63,10 @@ class OutcomeUnknown(BrokerError):
 
 class TryLater(BrokerError):
     """A read that may be repeated after a pause."""
+
+
+class StoreDown(G6Error):
+    """A store that holds a copy is away, slow or ill. What it lacks is sent again later."""
 
 
 class Bug(G6Error):

@@ -41,6 +41,14 @@ class DataPaths:
         """Every collected option row of an index and day: an Arrow stream, one batch a cycle."""
         return self.root / "lake" / "options" / underlying / f"{day}.arrows"
 
+    def cycle_log(self, day: date) -> Path:
+        """How each cycle of a day was collected, one line of JSON each."""
+        return self.root / "lake" / "cycles" / f"{day}.jsonl"
+
+    def influx_position(self, day: date, underlying: str) -> Path:
+        """How far the lake of an index and day has been copied to InfluxDB."""
+        return self.root / "state" / "influx" / underlying / f"{day}.json"
+
     def csv_options(self, underlying: str, expiry_code: str, offset: int, day: date) -> Path:
         """One contract pair by its distance from the money."""
         return self.root / "csv" / "options" / underlying / expiry_code / str(offset) / f"{day}.csv"

@@ -51,6 +51,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "seed": place.seed,
                     "calls": report.calls,
                     "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
+                    "copies_said": table(("said",), ((line,) for line in report.said)),
                     **picture(coverage_picture(facts, name), "coverage_picture"),
                 },
             )
@@ -133,6 +134,8 @@ def _progress(context: dg.AssetExecutionContext, place: Place, names: Sequence[s
             context.log.warning(f"{ist_clock(cycle.time_ms)[:5]}: {reason}")
         troubles.clear()
         troubles.update(cycle.reasons)
+        for line in cycle.said:
+            context.log.warning(line)
         if cycle.time_ms % REPORT_EVERY_MS:
             return
         clock = ist_clock(cycle.time_ms)[:5]

@@ -36,6 +36,19 @@ def lake_equals_csv(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> d
     return judged(context, lambda day, name: _kept(g6, day, name))
 
 
+@dg.asset_check(asset=data_reconciliation)
+def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """InfluxDB, if it is on, holds exactly the lake's rows and values. A copy stops nobody from trading."""
+    from g6_pipelines.stages.reconcile import copy_part, kept_checks
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        if g6.settings.influx is None and kept_checks(g6.paths, day, copy_part(name)) is None:
+            return (Check("influx_off", True, "InfluxDB is not turned on", {}),)
+        return _kept(g6, day, copy_part(name))
+
+    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+
+
 @dg.asset_check(asset=order_reconciliation, blocking=True)
 def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
@@ -114,6 +127,7 @@ def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resourc
 
 CHECKS = (
     lake_equals_csv,
+    influx_equals_lake,
     orders_reconcile,
     flat_after_the_close,
     every_index_is_judged,

@@ -1,4 +1,4 @@
-"""The collect stage: one cycle per interval through the session, into the lakes first, then into the CSV files."""
+"""The collect stage: one cycle per interval through the session, into the lakes, then the CSV files, then the sinks."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from datetime import date
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import CsvSink
+from g6_core.adapters.cycle_log import note_cycle
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, CallSpacing, MarketQuote, fetch_quotes
 from g6_core.adapters.lake import Lake, lake_cycles
 from g6_core.config import Settings
@@ -17,12 +18,15 @@ from g6_core.domain.errors import BrokerError, TryLater
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
+from g6_core.schema.cycles import CycleFact
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SpotKind
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.coverage import Coverage, CoverageTally
 from g6_pipelines.collection.overview import overviews_of
 from g6_pipelines.collection.plan import IndexPlan, plan_index
 from g6_pipelines.collection.rows import Moment
+from g6_pipelines.sinks.configured import open_sinks
+from g6_pipelines.sinks.following import LAST_BUDGET_S
 
 ATTEMPTS_MAX = 3
 ROUNDS_MAX = 3
@@ -31,7 +35,10 @@ NOT_RUNNING = "the collector was not running"
 
 @dataclass(frozen=True, slots=True)
 class CycleReport:
-    """One cycle. `live` of `expected` counts contracts, identical expiries once; `reasons` say why any are missing."""
+    """One cycle. `live` of `expected` counts contracts, identical expiries once; `reasons` say why any are missing.
+
+    `said` is what the sinks had to say since the cycle before, each thing once.
+    """
 
     time_ms: int
     rows: int
@@ -40,13 +47,14 @@ class CycleReport:
     calls: int
     keys_missing: int
     reasons: tuple[str, ...]
+    said: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
     """The whole stage. `reasons` counts cycles by why something could not be fetched; `keys_missing` counts keys
     that were asked for and not in the reply; `resumed_cycles` were found in the lake at the start, of which
-    `dropped_bytes` of a torn tail and `healed_files` torn CSV lines were cut off."""
+    `dropped_bytes` of a torn tail and `healed_files` torn CSV lines were cut off. `said` is what the sinks said."""
 
     cycles: int
     rows: int
@@ -58,6 +66,7 @@ class CollectReport:
     resumed_cycles: int
     dropped_bytes: int
     healed_files: int
+    said: tuple[str, ...]
 
     @property
     def coverage_pct(self) -> float:
@@ -73,6 +82,11 @@ class _Fetched:
     asked: set[str] = field(default_factory=set)
     calls: int = 0
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def keys_missing(self) -> int:
+        """Keys that were asked for and not in the replies."""
+        return len(self.asked - self.quotes.keys())
 
 
 def collect(
@@ -96,18 +110,14 @@ def collect(
     Raises DataError when the data directory cannot be written or holds another schema.
     """
     interval_ms = settings.collection.interval_s * SECOND_MS
-    plans = [
-        plan_index(
-            name, day, book, rules, settings.indices[name].expiry_codes, settings.indices[name].offsets, index_kind
-        )
-        for name in underlyings
-    ]
+    plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
     spacing = CallSpacing(clock)
     tally, reasons = CoverageTally(), Counter[str]()
     row_count = calls = keys_missing = 0
-    with _lakes(paths, day, underlyings) as lakes:
+    with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
         sink = CsvSink(paths, day)
         done = {name: _catch_up(lake, sink, tally) for name, lake in lakes.items()}
+        sinks.follow()
         for time_ms in cycle_times(plans, interval_ms):
             active = [plan for plan in plans if plan.is_open(time_ms) and time_ms not in done[plan.underlying]]
             if not active:
@@ -115,23 +125,27 @@ def collect(
             moment = Moment(time_ms, interval_ms)
             if clock.now_ms() < time_ms:
                 yield time_ms
-            if clock.now_ms() < time_ms + interval_ms:
+            started_ms = clock.now_ms()
+            if started_ms < time_ms + interval_ms:
                 fetched = yield from _fetch_cycle(kite, clock, spacing, active, moment)
             else:
                 fetched = _Fetched(reasons=[NOT_RUNNING])
+            note_cycle(paths, day, _fact(active, started_ms, clock.now_ms(), fetched, moment))
             rows: list[OptionRow] = []
             for plan in active:
                 own = plan.rows(plan.locate(fetched.quotes, moment), fetched.quotes, moment)
                 lakes[plan.underlying].append([row.cells() for row in own])
                 rows += own
             sink.append(rows, overviews_of(rows))
-            report = _cycle_report(rows, fetched, moment, tally)
+            sinks.follow()
+            report = _cycle_report(rows, fetched, moment, tally, sinks.news())
             row_count += report.rows
             calls += report.calls
             keys_missing += report.keys_missing
             reasons.update(report.reasons)
             if on_cycle is not None:
                 on_cycle(report)
+        sinks.follow(LAST_BUDGET_S)
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
             rows=row_count + sum(rows_at for times in done.values() for rows_at in times.values()),
@@ -143,7 +157,16 @@ def collect(
             resumed_cycles=len({time_ms for times in done.values() for time_ms in times}),
             dropped_bytes=sum(lake.healed.dropped_bytes for lake in lakes.values()),
             healed_files=sink.healed_files,
+            said=tuple(sinks.said),
         )
+
+
+def _plan(
+    settings: Settings, rules: MarketRules, day: date, book: InstrumentBook, name: str, index_kind: str
+) -> IndexPlan:
+    """What the settings want of an index."""
+    own = settings.indices[name]
+    return plan_index(name, day, book, rules, own.expiry_codes, own.offsets, index_kind)
 
 
 def cycle_times(plans: Sequence[IndexPlan], interval_ms: int) -> range:
@@ -224,7 +247,22 @@ def _call(
             return
 
 
-def _cycle_report(rows: Sequence[OptionRow], fetched: _Fetched, moment: Moment, tally: CoverageTally) -> CycleReport:
+def _fact(plans: Sequence[IndexPlan], started_ms: int, ended_ms: int, fetched: _Fetched, moment: Moment) -> CycleFact:
+    """How the cycle was fetched, for the log."""
+    return CycleFact(
+        time_ms=moment.time_ms,
+        indices=tuple(plan.underlying for plan in plans),
+        started_ms=started_ms,
+        ended_ms=ended_ms,
+        calls=fetched.calls,
+        keys_missing=fetched.keys_missing,
+        reasons=tuple(fetched.reasons),
+    )
+
+
+def _cycle_report(
+    rows: Sequence[OptionRow], fetched: _Fetched, moment: Moment, tally: CoverageTally, said: tuple[str, ...]
+) -> CycleReport:
     """Count the rows of a cycle, for itself and for the day."""
     counted = tally.add(rows)
     return CycleReport(
@@ -233,6 +271,7 @@ def _cycle_report(rows: Sequence[OptionRow], fetched: _Fetched, moment: Moment, 
         live=counted.live,
         expected=counted.expected,
         calls=fetched.calls,
-        keys_missing=len(fetched.asked - fetched.quotes.keys()),
+        keys_missing=fetched.keys_missing,
         reasons=tuple(fetched.reasons),
+        said=said,
     )

@@ -1,4 +1,4 @@
-"""The evening's comparison: collected data with itself, the ledger with the broker; each kept as a document."""
+"""The evening's comparison: collected data with itself and its copies, the ledger with the broker; each kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.reconcile_data import reconcile_data
+from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from g6_pipelines.stages.reconcile_orders import OrderBook, reconcile_orders
 
 RECONCILIATION_VERSION = 1
@@ -46,6 +47,7 @@ def reconcile(
     """
     checks = (
         *(check for name in underlyings for check in reconcile_index(paths, settings, rules, day, name)),
+        *(check for name in underlyings for check in reconcile_copy(paths, settings, day, name)),
         *reconcile_broker(kite, ledger, rules, paths, day),
     )
     bad = failed(checks)
@@ -62,6 +64,20 @@ def reconcile_index(
 ) -> tuple[Check, ...]:
     """The collected data of one index with itself; kept in its own document."""
     return keep_checks(paths, day, underlying, reconcile_data(paths, settings, rules, day, (underlying,)))
+
+
+def reconcile_copy(paths: DataPaths, settings: Settings, day: date, underlying: str) -> tuple[Check, ...]:
+    """The copy of one index in InfluxDB with its lake; kept in its own document, for no trade depends on it.
+
+    No checks, and nothing kept, when Influx is off.
+    """
+    checks = reconcile_influx(paths, settings, day, underlying)
+    return keep_checks(paths, day, copy_part(underlying), checks) if checks else ()
+
+
+def copy_part(underlying: str) -> str:
+    """The part of a day under which the comparison with InfluxDB is kept."""
+    return f"{underlying}-influx"
 
 
 def reconcile_broker(

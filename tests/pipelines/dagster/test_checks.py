@@ -12,6 +12,7 @@ import pytest
 
 from g6_core.adapters.iv_history import record_iv
 from g6_core.adapters.lake import Lake, read_lake
+from g6_core.domain.checks import Check
 from g6_core.domain.ist import at
 from g6_core.domain.orders import Side
 from g6_core.domain.records import OrderRecord, Purpose, TradeRecord
@@ -19,6 +20,7 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
+from g6_pipelines.stages.reconcile import copy_part, keep_checks
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
 
 NAME = "BANKNIFTY"
@@ -145,6 +147,12 @@ def page_loads_from_elsewhere(paths: DataPaths) -> None:
     path.write_text(path.read_text().replace("</main>", '<img src="https://example.org/x.png"></main>'))
 
 
+def influx_lacked_a_minute(paths: DataPaths) -> None:
+    keep_checks(
+        paths, DAY, copy_part(NAME), (Check("influx_options_match_lake", False, "one minute is not in it", {}),)
+    )
+
+
 DAMAGES = [
     ("instruments", "dump_agrees_with_rules", wrong_lot, "has 50, the rule says 35"),
     ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
@@ -154,6 +162,7 @@ DAMAGES = [
     ("option_chain", "spot_is_sane", forward_strays, "spot_near_forward"),
     ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
     ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
+    ("data_reconciliation", "influx_equals_lake", influx_lacked_a_minute, "one minute is not in it"),
     ("order_reconciliation", "orders_reconcile", kept_check_fails("orders", "charges_equal"), "one paisa off"),
     ("order_reconciliation", "orders_reconcile", nothing_was_compared, "not there"),
     ("order_reconciliation", "flat_after_the_close", kept_check_fails("orders", "positions_flat"), "one paisa off"),

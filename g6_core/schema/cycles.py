@@ -1,0 +1,19 @@
+"""What is kept about how a cycle was collected; what was collected is in the lake."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CycleFact:
+    """One cycle of some indices. `calls`, `keys_missing` and `reasons` are of all of them: calls are shared.
+
+    `time_ms` is when the cycle was due, `started_ms` and `ended_ms` when fetching began and ended.
+    """
+
+    time_ms: int
+    indices: tuple[str, ...]
+    started_ms: int
+    ended_ms: int
+    calls: int
+    keys_missing: int
+    reasons: tuple[str, ...]

@@ -1,0 +1,34 @@
+"""`g6 data influx-catch-up`: give InfluxDB what it lacks of a collected day."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.config import load_settings
+from g6_core.domain.errors import DataError
+from g6_core.schema.paths import DataPaths
+
+
+def influx_catch_up(
+    date: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The trading day.")],
+    data_dir: Annotated[Path, typer.Option(help="Where the day was collected.", envvar="G6_DATA_DIR")],
+    index: Annotated[list[str] | None, typer.Option(help="One index; again for more. All by default.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Remove what is there of the day and send everything.")
+    ] = False,
+    config_dir: Annotated[Path, typer.Option(help="Settings that name the InfluxDB.")] = Path("config"),
+) -> None:
+    """Send what InfluxDB lacks of a collected day, from the lakes. What is there already is not sent again."""
+    from g6_pipelines.stages.influx import catch_up_influx
+
+    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
+    names = [rules.index(name).underlying for name in index] if index else list(settings.indices)
+    paths, day = DataPaths(data_dir), date.date()
+    known = [name for name in names if paths.lake(day, name).exists()]
+    if not known:
+        raise DataError(f"{data_dir}: no lake of {', '.join(names)} on {day}; collect the day first")
+    for one in catch_up_influx(settings, paths, day, known, again=again):
+        typer.echo(f"{one.underlying} {day}: {one.rows} rows in InfluxDB, {one.sent} of them sent now")

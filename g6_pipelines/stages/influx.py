@@ -1,0 +1,72 @@
+"""Catches the copy of a day in InfluxDB up from its lakes: after an outage, or when it is turned on late."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+
+from g6_core.adapters.influx import Influx, InfluxTarget
+from g6_core.config import Settings
+from g6_core.domain.errors import ConfigError
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.sinks.configured import source_of
+from g6_pipelines.sinks.influx_copy import InfluxCopy
+
+# A collection that has just ended may still be at its last request.
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """One index: rows of its lake that InfluxDB has now, and how many of them were sent just now."""
+
+    underlying: str
+    rows: int
+    sent: int
+
+
+def catch_up_influx(
+    settings: Settings,
+    paths: DataPaths,
+    day: date,
+    underlyings: Sequence[str],
+    *,
+    again: bool = False,
+    on_sent: Callable[[str, int], None] | None = None,
+) -> tuple[CaughtUp, ...]:
+    """Send what InfluxDB lacks of a day; with `again` everything, after removing what is there.
+
+    An index without a lake has nothing to send. Raises ConfigError when Influx is off or refuses, StoreDown when it is
+    away, DataError when another process is at it or a lake cannot be read.
+    """
+    with _opened(settings) as influx:
+        return tuple(
+            _caught_up(influx, paths, day, name, source_of(paths, day), again, on_sent)
+            for name in dict.fromkeys(underlyings)
+        )
+
+
+def _opened(settings: Settings) -> Influx:
+    if settings.influx is None:
+        raise ConfigError(f"{settings.path}: influx.enabled: is not true; turn it on to copy anything to InfluxDB")
+    return Influx(InfluxTarget.of(settings.influx))
+
+
+def _caught_up(
+    influx: Influx,
+    paths: DataPaths,
+    day: date,
+    underlying: str,
+    source: str,
+    again: bool,
+    on_sent: Callable[[str, int], None] | None,
+) -> CaughtUp:
+    sent = 0
+    with closing(InfluxCopy(influx, paths, day, underlying, source, patience_s=PATIENCE_S)) as copy:
+        if again:
+            copy.forget()
+        for rows in copy.requests():
+            sent += rows
+            if on_sent is not None:
+                on_sent(underlying, sent)
+        return CaughtUp(underlying, copy.rows, sent)
