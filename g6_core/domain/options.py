@@ -160,3 +160,22 @@ def greeks_of(
         row = greeks(forwards[i], strikes[i], sigmas[i], t_years[i], discounts[i], is_call[i])
         for j in range(5):
             out[i, j] = row[j]
+
+
+@kernel("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean[::1], float64[:, ::1])")
+def vols_and_greeks(
+    prices: NDArray[np.float64],
+    forwards: NDArray[np.float64],
+    strikes: NDArray[np.float64],
+    t_years: NDArray[np.float64],
+    discounts: NDArray[np.float64],
+    is_call: NDArray[np.bool_],
+    out: NDArray[np.float64],
+) -> None:
+    """(sigma, the five `greeks` at it) row by row into `out`, shape (n, 6); six nan where there is no sigma."""
+    for i in range(len(prices)):
+        sigma = implied_vol(prices[i], forwards[i], strikes[i], t_years[i], discounts[i], is_call[i])
+        row = greeks(forwards[i], strikes[i], sigma, t_years[i], discounts[i], is_call[i])
+        out[i, 0] = sigma
+        for j in range(5):
+            out[i, 1 + j] = row[j]

@@ -73,6 +73,8 @@ def test_a_row_says_what_the_exchange_quoted(rules, small, tmp_path) -> None:
     expected = 100 * implied_vol(mid, float(row["forward"]), 24_550.0, years, 1.0, True)
     assert float(row["call_iv"]) == pytest.approx(expected, abs=1e-6)
     assert 0 < float(row["call_delta"]) < 0.5
+    assert (row["minutes_to_expiry"], row["call_iv_reason"]) == (f"{years * YEAR_MS / 60_000:.6f}", "")
+    assert float(row["call_rho"]) == pytest.approx(-years * mid / 100, abs=1e-6)
 
 
 def test_an_unmoved_index_costs_one_call_a_cycle_and_a_new_strike_one_more(rules, small, tmp_path) -> None:
@@ -123,6 +125,7 @@ def test_a_silence_makes_rows_stale_with_their_old_stamp_and_they_do_not_count(r
     assert row["exchange_time"] == utc_text(start)
     assert row["call_bid"] != ""
     assert (row["call_iv"], row["spot"], row["forward"]) == ("", "", "")
+    assert (row["call_iv_reason"], row["put_iv_reason"]) == ("stale", "stale")
     # At its first moment the silence is fresh, so nine cycles of ten are stale.
     assert report.coverage_pct == round(100 * (CYCLES - 9) / CYCLES, 2)
     assert report.coverage.minutes_missing == tuple(range(start + STEP, end, STEP))
@@ -198,6 +201,7 @@ def test_a_crossed_or_locked_book_makes_no_forward_and_no_volatility(rules, smal
         rows = rows_of("NIFTY", {"this_week": view}, (0, 1), DAY, 2_450_000, None, crossed, moment)
         assert rows[0].call.iv is not None
         assert (rows[1].call.bid, rows[1].call.ask, rows[1].call.iv, rows[1].call.delta) == (bid, ask, None, None)
+        assert (rows[0].call.iv_reason, rows[1].call.iv_reason, rows[1].put.iv_reason) == (None, "crossed", None)
 
 
 def test_without_an_index_quote_the_parity_forward_stands_in(rules, small, tmp_path) -> None:
