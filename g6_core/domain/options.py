@@ -19,7 +19,9 @@ _SQRT_2 = math.sqrt(2.0)
 _SQRT_2PI = math.sqrt(2.0 * math.pi)
 # Dekker's constant: splits a double into halves whose products are exact.
 _SPLIT = 134217729.0
+# Below this a ratio has lost digits; its logarithm is taken apart.
 _TINY = 1e-290
+_LEAST = 5e-324
 
 
 @kernel("float64(float64)")
@@ -101,7 +103,7 @@ def implied_vol(price: float, forward: float, strike: float, t_years: float, dis
     if not (time_value > 0.0 and room > 0.0):
         return math.nan
     largest = discount * min(forward, strike)
-    value = time_value / largest
+    value = max(time_value / largest, _LEAST)
     log_value = math.log(value) if value > _TINY else math.log(time_value) - math.log(largest)
     return total_vol_of(_distance(forward, strike), value, room / largest, log_value) / math.sqrt(t_years)
 

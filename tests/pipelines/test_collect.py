@@ -77,6 +77,20 @@ def test_a_row_says_what_the_exchange_quoted(rules, small, tmp_path) -> None:
     assert float(row["call_rho"]) == pytest.approx(-years * mid / 100, abs=1e-6)
 
 
+def test_every_side_has_a_volatility_with_five_greeks_or_a_reason(rules, settings, tmp_path) -> None:
+    wide = narrowed(settings, codes=("this_week", "next_month"), offsets=(-20, 20))
+    world = collecting(rules, wide, tmp_path, silences=[(OPEN + 10 * STEP, OPEN + 12 * STEP)])
+    world.finish()
+    figures = ("iv", "delta", "gamma", "theta", "vega", "rho")
+    seen = set()
+    for cells in read_lake(world.paths.lake(DAY, "NIFTY")).iter_rows(named=True):
+        for side in ("call", "put"):
+            known = {cells[f"{side}_{name}"] is not None for name in figures}
+            assert known == {cells[f"{side}_iv_reason"] is None}
+            seen.add(cells[f"{side}_iv_reason"])
+    assert {None, "no_quote", "stale"} <= seen
+
+
 def test_an_unmoved_index_costs_one_call_a_cycle_and_a_new_strike_one_more(rules, small, tmp_path) -> None:
     moves = [(OPEN, 24_512_35), (OPEN + 20 * STEP, 24_612_35)]
     world = collecting(rules, small, tmp_path, spot_path=moves)
@@ -139,7 +153,7 @@ def test_before_anything_is_known_the_rows_are_missing_but_there(rules, small, t
     world = collecting(rules, small, tmp_path, spot_path=[(first_news, 24_512_35)])
     report = world.finish()
     assert [row["call_status"] for row in world.csv()[:3]] == ["missing", "missing", "live"]
-    assert world.csv()[0]["strike"] == ""
+    assert (world.csv()[0]["strike"], world.csv()[0]["put_iv_reason"]) == ("", "no_quote")
     assert report.coverage.minutes_missing == (OPEN, OPEN + STEP)
     assert report.keys_missing > 0
 
@@ -150,6 +164,7 @@ def test_an_offset_without_a_listed_strike_is_no_contract_and_not_expected(rules
     report = world.finish()
     row = world.csv(offset=20)[0]
     assert (row["call_status"], row["put_status"], row["strike"]) == ("no_contract", "no_contract", "25500.00")
+    assert row["call_iv_reason"] == "no_quote"
     assert report.coverage_pct == 100.0
     assert report.coverage.no_contract == CYCLES * 2 * 5
     assert failed_checks(world) == []
@@ -177,6 +192,7 @@ def test_an_expiring_contract_is_closed_after_its_own_last_minute(rules, setting
     ends = [(row["timestamp"][11:16], row["call_status"]) for row in expiring[-5:]]
     assert ends == [("09:50", "live"), ("09:55", "live"), ("10:00", "closed"), ("10:05", "closed"), ("10:10", "closed")]
     assert [row["put_status"] for row in other[-5:]] == ["live"] * 5
+    assert (expiring[-1]["call_iv_reason"], expiring[-1]["minutes_to_expiry"]) == ("expired", "0.000000")
     assert report.coverage.closed == 3 * 2
 
 
