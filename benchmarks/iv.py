@@ -174,4 +174,6 @@ def errors_of(found: Floats, sigmas: Floats, bound: Floats) -> Errors:
     solved = np.isfinite(found) & (found > 0)
     error = np.abs(np.where(solved, found, sigmas) - sigmas)
     sharp = solved & (bound <= ERROR_FLOOR)
-    return Errors(len(found), int((~solved).sum()), int((error > bound).sum()), float(error[sharp].max(initial=0.0)))
+    return Errors(
+        len(found), int((~solved).sum()), int((error > bound).sum()), float(f"{error[sharp].max(initial=0.0):.2e}")
+    )
