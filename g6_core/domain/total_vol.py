@@ -20,6 +20,8 @@ _INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 # Below this half total volatility a difference of Mills' ratios is its Taylor series, wrong by half^6 / 105.
 _SMALL_HALF = 3e-3
 _FAR = 1e8
+# So many deviations out the density is 0 as a double.
+_NOTHING = 39.0
 # Distance over symmetric value up to which the first guess is a fraction of that ratio; eta is 1.2 there.
 _NEAR_MONEY = 22.9
 # A step this small, relative to the volatility, leaves an error of its fourth power.
@@ -74,6 +76,8 @@ def value_and_rest(distance: float, total_vol: float) -> tuple[float, float]:
     eta = distance / total_vol
     half = 0.5 * total_vol
     gap = eta - half
+    if gap > _NOTHING:
+        return 0.0, 1.0
     density = _INV_SQRT_2PI * math.exp(-0.5 * gap * gap)
     if half < _SMALL_HALF:
         value = density * _mills_drop(eta, half)

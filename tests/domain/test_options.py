@@ -155,6 +155,7 @@ def test_the_price_without_time_or_volatility_is_intrinsic() -> None:
     assert black76_price(FORWARD, 24000.0, 0.0, DAY, 1.0, True) == 500.0
     assert black76_price(FORWARD, 24000.0, 0.1, 0.0, 1.0, False) == 0.0
     assert math.isnan(black76_price(0.0, 24000.0, 0.1, DAY, 1.0, True))
+    assert [black76_price(FORWARD, 25000.0, tiny, DAY, 1.0, True) for tiny in (1e-5, 1e-100, 1e-300)] == [0.0] * 3
 
 
 def test_array_versions_agree_with_the_scalar_ones() -> None:
