@@ -72,4 +72,4 @@ lock: ## resolve requirements*.txt anew (with UPGRADE=--upgrade: to the newest v
 
 clean: ## remove .venv, caches and the demo day (never other data)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build data/demo-day data/demo
-	find g6_core g6_pipelines g6_stream tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find g6_core g6_pipelines g6_stream benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

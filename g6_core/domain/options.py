@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.kernel import kernel
+from g6_core.domain.total_vol import total_vol_of, value_and_rest
 
 DAYS_PER_YEAR = 365.0
 YEAR_MS = 365 * 86_400_000
 _SQRT_2 = math.sqrt(2.0)
 _SQRT_2PI = math.sqrt(2.0 * math.pi)
-_MAX_STEPS = 80
-_MAX_TOTAL_VOL = 64.0
-_PRECISION = 4e-16
+# Dekker's constant: splits a double into halves whose products are exact.
+_SPLIT = 134217729.0
+# Below this a ratio has lost digits; its logarithm is taken apart.
+_TINY = 1e-290
+_LEAST = 5e-324
 
 
 @kernel("float64(float64)")
@@ -34,12 +37,39 @@ def normal_pdf(x: float) -> float:
 
 
 @kernel("float64(float64, float64)")
-def _otm_value(x: float, total_vol: float) -> float:
-    """Undiscounted out-of-the-money option over sqrt(forward * strike); `x` = -|ln(forward / strike)|."""
-    h = x / total_vol
-    t = 0.5 * total_vol
-    value = math.exp(0.5 * x) * normal_cdf(h + t) - math.exp(-0.5 * x) * normal_cdf(h - t)
-    return max(value, 0.0)
+def _distance(forward: float, strike: float) -> float:
+    """|ln(forward / strike)|, in full relative accuracy also where the two are nearly the same."""
+    smaller, larger = min(forward, strike), max(forward, strike)
+    if larger < 2.0 * smaller:
+        return math.log1p((larger - smaller) / smaller)
+    return math.log(larger) - math.log(smaller) if larger > 1e300 * smaller else math.log(larger / smaller)
+
+
+@kernel("float64(float64, float64, float64)")
+def _beyond(price: float, discount: float, amount: float) -> float:
+    """price - discount * amount as if the product were not rounded: its sign is right and so are its last digits."""
+    if discount == 1.0:
+        return price - amount
+    product = discount * amount
+    high = discount * _SPLIT
+    high -= high - discount
+    wide = amount * _SPLIT
+    wide -= wide - amount
+    low, narrow = discount - high, amount - wide
+    rounded_away = ((high * wide - product) + high * narrow + low * wide) + low * narrow
+    return (price - product) - rounded_away
+
+
+@kernel("float64(float64, float64, float64, float64, boolean)")
+def _time_value(price: float, forward: float, strike: float, discount: float, is_call: bool) -> float:
+    """Price over the discounted intrinsic value, rounded once at the end; negative when below it."""
+    worth, paid = (forward, strike) if is_call else (strike, forward)
+    if worth <= paid:
+        return price
+    intrinsic = worth - paid
+    # What the subtraction rounded away (exactly 0 while neither is twice the other).
+    lost = (worth - (intrinsic + (worth - intrinsic))) + ((worth - intrinsic) - paid)
+    return _beyond(price, discount, intrinsic) - discount * lost
 
 
 @kernel("float64(float64, float64, float64, float64, float64, boolean)")
@@ -53,76 +83,29 @@ def black76_price(forward: float, strike: float, sigma: float, t_years: float, d
     intrinsic = max(forward - strike, 0.0) if is_call else max(strike - forward, 0.0)
     if sigma <= 0.0 or t_years <= 0.0:
         return discount * intrinsic
-    x = -abs(math.log(forward / strike))
-    time_value = math.sqrt(forward) * math.sqrt(strike) * _otm_value(x, sigma * math.sqrt(t_years))
-    return discount * (intrinsic + time_value)
-
-
-@kernel("float64(float64, float64)")
-def _first_guess(x: float, value: float) -> float:
-    """A total volatility near the one that gives `value`; any positive number would do."""
-    near_money = value * _SQRT_2PI
-    if -x < near_money:
-        return near_money
-    # Far from the money ln(value) is about -x^2 / (2 s^2).
-    return min(-x / math.sqrt(max(-2.0 * math.log(value), 0.1)), math.sqrt(-2.0 * x))
-
-
-@kernel("float64(float64, float64)")
-def _total_vol(x: float, value: float) -> float:
-    """Solve `_otm_value(x, s) = value` for s: Halley steps on the logarithm, kept inside a bracket."""
-    low = 0.0
-    high = 2.0
-    while _otm_value(x, high) < value:
-        low = high
-        high *= 2.0
-        if high > _MAX_TOTAL_VOL:
-            return math.nan
-    target = math.log(value)
-    s = _first_guess(x, value)
-    if not low < s < high:
-        s = 0.5 * (low + high)
-    for _ in range(_MAX_STEPS):
-        reached = _otm_value(x, s)
-        if reached < value:
-            low = s
-        else:
-            high = s
-        slope = math.exp(-0.5 * ((x / s) ** 2 + 0.25 * s * s)) / _SQRT_2PI
-        following = 0.5 * (low + high)
-        if reached > 0.0 and slope > 0.0:
-            gap = math.log(reached) - target
-            log_slope = slope / reached
-            bend = x * x / (s * s * s) - 0.25 * s - log_slope
-            divisor = 1.0 - 0.5 * gap * bend / log_slope
-            step = gap / log_slope / divisor if divisor > 0.5 else gap / log_slope
-            if low < s - step < high:
-                following = s - step
-        if abs(following - s) <= _PRECISION * s or high - low <= _PRECISION * s:
-            return following
-        s = following
-    return s
+    value, _ = value_and_rest(_distance(forward, strike), sigma * math.sqrt(t_years))
+    return discount * (intrinsic + min(forward, strike) * value)
 
 
 @kernel("float64(float64, float64, float64, float64, float64, boolean)")
 def implied_vol(price: float, forward: float, strike: float, t_years: float, discount: float, is_call: bool) -> float:
-    """Volatility at which `black76_price` gives `price`; nan when there is none.
+    """Volatility at which the Black-76 price is `price`; nan when there is none.
 
-    None exists at or below the intrinsic value, at or above the forward (call) or the strike (put),
-    at expiry and for arguments that are not positive. Works on the out-of-the-money side (an
-    in-the-money price is turned over by parity first), so the result is as good as the price's time value.
+    None exists at or below the intrinsic value, at or above the discounted forward (call) or strike (put), at expiry
+    and for arguments that are not positive; what is above or below is decided in exact arithmetic. The arguments are
+    taken as exact: the error stays below 1e-10 even one rounding step above intrinsic or below the bound. (A price
+    that was rounded before it came here belongs to a volatility up to eps * price / vega away, and no solver knows.)
     """
     if not (price > 0.0 and forward > 0.0 and strike > 0.0 and t_years > 0.0 and discount > 0.0):
         return math.nan
-    undiscounted = price / discount
-    intrinsic = max(forward - strike, 0.0) if is_call else max(strike - forward, 0.0)
-    time_value = undiscounted - intrinsic
-    # What is left of a price this close to intrinsic is rounding, not time value.
-    if time_value <= 4e-16 * undiscounted or time_value >= min(forward, strike):
+    time_value = _time_value(price, forward, strike, discount, is_call)
+    room = -_beyond(price, discount, forward if is_call else strike)
+    if not (time_value > 0.0 and room > 0.0):
         return math.nan
-    x = -abs(math.log(forward / strike))
-    value = time_value / (math.sqrt(forward) * math.sqrt(strike))
-    return _total_vol(x, value) / math.sqrt(t_years)
+    largest = discount * min(forward, strike)
+    value = max(time_value / largest, _LEAST)
+    log_value = math.log(value) if value > _TINY else math.log(time_value) - math.log(largest)
+    return total_vol_of(_distance(forward, strike), value, room / largest, log_value) / math.sqrt(t_years)
 
 
 @kernel("UniTuple(float64, 5)(float64, float64, float64, float64, float64, boolean)")
@@ -179,3 +162,22 @@ def greeks_of(
         row = greeks(forwards[i], strikes[i], sigmas[i], t_years[i], discounts[i], is_call[i])
         for j in range(5):
             out[i, j] = row[j]
+
+
+@kernel("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], boolean[::1], float64[:, ::1])")
+def vols_and_greeks(
+    prices: NDArray[np.float64],
+    forwards: NDArray[np.float64],
+    strikes: NDArray[np.float64],
+    t_years: NDArray[np.float64],
+    discounts: NDArray[np.float64],
+    is_call: NDArray[np.bool_],
+    out: NDArray[np.float64],
+) -> None:
+    """(sigma, the five `greeks` at it) row by row into `out`, shape (n, 6); six nan where there is no sigma."""
+    for i in range(len(prices)):
+        sigma = implied_vol(prices[i], forwards[i], strikes[i], t_years[i], discounts[i], is_call[i])
+        row = greeks(forwards[i], strikes[i], sigma, t_years[i], discounts[i], is_call[i])
+        out[i, 0] = sigma
+        for j in range(5):
+            out[i, 1 + j] = row[j]

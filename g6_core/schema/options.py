@@ -1,8 +1,10 @@
 """Columns of the collected option rows (lake and CSV) and of the overview, with their types.
 
 Prices, strikes, spot and forward are rupees; quantities, volume and open interest are units of the underlying;
-`*_iv` is percent, `*_theta` rupees per unit and calendar day, `*_vega` rupees per unit and point of volatility.
-An empty cell (null in the lake) means unknown.
+`minutes_to_expiry` counts to the close of the expiry's own last session and stops at 0; `*_iv` is percent, `*_delta`
+and `*_gamma` per rupee of the forward, `*_theta` rupees per unit and calendar day, `*_vega` rupees per unit and point
+of volatility, `*_rho` rupees per unit and point of interest, the forward unchanged. An empty cell (null in the lake)
+means unknown. A side has either an IV with five greeks or an `*_iv_reason` (`IvReason`).
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
-OPTIONS_VERSION: Final = 1
+OPTIONS_VERSION: Final = 2
 
 
 class Kind(StrEnum):
@@ -48,7 +50,7 @@ class SpotKind(StrEnum):
 
 
 class SideCells(NamedTuple):
-    """The cells of one side; `status` is a RowStatus."""
+    """The cells of one side; `status` is a RowStatus, `iv_reason` an IvReason and there exactly when `iv` is not."""
 
     status: str
     symbol: str | None = None
@@ -65,6 +67,8 @@ class SideCells(NamedTuple):
     gamma: float | None = None
     theta: float | None = None
     vega: float | None = None
+    rho: float | None = None
+    iv_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class OptionRow:
     atm_strike: float | None
     strike: float | None
     dte: int | None
+    minutes_to_expiry: float | None
     spot: float | None
     spot_kind: str | None
     forward: float | None
@@ -98,6 +103,7 @@ class OptionRow:
             self.atm_strike,
             self.strike,
             self.dte,
+            self.minutes_to_expiry,
             self.spot,
             self.spot_kind,
             self.forward,
@@ -159,6 +165,8 @@ _SIDE_COLUMNS: Final = {
     "gamma": Kind.NUMBER,
     "theta": Kind.NUMBER,
     "vega": Kind.NUMBER,
+    "rho": Kind.NUMBER,
+    "iv_reason": Kind.TEXT,
 }
 
 OPTION_COLUMNS: Final[dict[str, Kind]] = {
@@ -171,6 +179,7 @@ OPTION_COLUMNS: Final[dict[str, Kind]] = {
     "atm_strike": Kind.RUPEES,
     "strike": Kind.RUPEES,
     "dte": Kind.COUNT,
+    "minutes_to_expiry": Kind.NUMBER,
     "spot": Kind.RUPEES,
     "spot_kind": Kind.TEXT,
     "forward": Kind.RUPEES,

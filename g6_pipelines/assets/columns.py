@@ -29,9 +29,12 @@ _BY_NAME = {
     (Kind.NUMBER, "gamma"): "delta per rupee of the underlying",
     (Kind.NUMBER, "theta"): "rupees per unit and calendar day",
     (Kind.NUMBER, "vega"): "rupees per unit and point of volatility",
+    (Kind.NUMBER, "rho"): "rupees per unit and point of interest",
+    (Kind.NUMBER, "expiry"): "minutes to the end of the expiry's last session",
     (Kind.NUMBER, "oi"): "puts to calls, by open interest",
     (Kind.NUMBER, "volume"): "puts to calls, by volume",
     (Kind.TEXT, "status"): "live, stale, missing, no_contract or closed",
+    (Kind.TEXT, "reason"): "why there is no IV",
     (Kind.TEXT, "kind"): "index, or forward where there is no index",
 }
 

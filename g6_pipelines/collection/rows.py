@@ -1,19 +1,31 @@
-"""Turns the quotes of one cycle into option rows: status, parity forward, implied volatility, greeks."""
+"""Turns the quotes of one cycle into option rows: status, parity forward, implied volatility and greeks, or why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from g6_core.adapters.kite_market import MarketQuote
 from g6_core.domain.chain import parity_forward
 from g6_core.domain.instruments import Instrument
-from g6_core.domain.options import YEAR_MS, greeks, implied_vol
+from g6_core.domain.ist import MINUTE_MS
+from g6_core.domain.iv_reason import IvReason, iv_reason
+from g6_core.domain.options import YEAR_MS, vols_and_greeks
 from g6_core.domain.universe import Pair
 from g6_core.schema.options import OptionRow, RowStatus, SideCells
 
 Quotes = Mapping[str, MarketQuote]
+
+_Quoted = tuple[
+    str, str | None, float | None, float | None, float | None,
+    int | None, int | None, int | None, int | None, float | None,
+]  # fmt: skip
+# Middle, forward and strike in rupees, years to expiry, is a call.
+_Asked = tuple[float, float, float, float, bool]
+_UNKNOWN: Final = (None,) * 6
+_UNSEEN_REASON: Final = {RowStatus.MISSING: IvReason.NO_QUOTE, RowStatus.CLOSED: IvReason.EXPIRED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,14 @@ class ExpiryView:
     forward: float | None
     expires_ms: int
     open_until_ms: int
+
+
+class _Judged(NamedTuple):
+    """One side: the first cells of `SideCells`, and why it has no volatility or what to solve."""
+
+    quoted: _Quoted
+    reason: str | None
+    asked: _Asked | None
 
 
 def forward_of(pairs: Sequence[Pair], quotes: Quotes, moment: Moment) -> float | None:
@@ -87,22 +107,19 @@ def rows_of(
     moment: Moment,
 ) -> list[OptionRow]:
     """One row per expiry code (a code without an expiry included) and offset, in that order."""
-    cells_of: dict[date, list[tuple[SideCells, SideCells]]] = {}
+    sides_of = _sides_of([view for view in views.values() if view is not None], quotes, moment)
     rows: list[OptionRow] = []
     for code, view in views.items():
         pairs = view.pairs if view is not None else ()
-        if view is not None and view.expiry not in cells_of:
-            cells_of[view.expiry] = [
-                (_cells(pair.call, view, pair, quotes, moment), _cells(pair.put, view, pair, quotes, moment))
-                for pair in pairs
-            ]
+        minutes = None if view is None else max(view.expires_ms - moment.time_ms, 0) / MINUTE_MS
         for place, offset in enumerate(offsets):
             if view is None:
-                call = put = SideCells(RowStatus.NO_CONTRACT.value)
+                call = put = SideCells(RowStatus.NO_CONTRACT.value, iv_reason=IvReason.NO_QUOTE.value)
             elif not pairs:
-                call = put = SideCells(_unseen(view, moment).value)
+                unseen = _unseen(view, moment)
+                call = put = SideCells(unseen.value, iv_reason=_UNSEEN_REASON[unseen].value)
             else:
-                call, put = cells_of[view.expiry][place]
+                call, put = sides_of[view.expiry][place]
             rows.append(
                 OptionRow(
                     time_ms=moment.time_ms,
@@ -114,6 +131,7 @@ def rows_of(
                     atm_strike=None if atm_paise is None else atm_paise / 100,
                     strike=pairs[place].strike_paise / 100 if pairs else None,
                     dte=(view.expiry - day).days if view else None,
+                    minutes_to_expiry=minutes,
                     spot=spot.rupees if spot else None,
                     spot_kind=spot.kind if spot else None,
                     forward=view.forward if view else None,
@@ -135,20 +153,41 @@ def _newest(pair: Pair, quotes: Quotes) -> int | None:
     return max(stamps, default=None)
 
 
-def _cells(side: Instrument | None, view: ExpiryView, pair: Pair, quotes: Quotes, moment: Moment) -> SideCells:
+def _sides_of(
+    views: Iterable[ExpiryView], quotes: Quotes, moment: Moment
+) -> dict[date, list[tuple[SideCells, SideCells]]]:
+    """(call, put) of every pair by expiry; all volatilities and greeks of the cycle come from one compiled call."""
+    judged = [
+        (view.expiry, _judge(side, view, pair, quotes, moment))
+        for view in {view.expiry: view for view in views}.values()
+        for pair in view.pairs
+        for side in pair.sides()
+    ]
+    figures = iter(_solve([one.asked for _, one in judged if one.asked is not None]))
+    cells: dict[date, list[SideCells]] = {}
+    for expiry, one in judged:
+        known = _UNKNOWN if one.asked is None else next(figures)
+        cells.setdefault(expiry, []).append(SideCells._make((*one.quoted, *known, one.reason)))
+    return {expiry: list(zip(found[::2], found[1::2], strict=True)) for expiry, found in cells.items()}
+
+
+def _judge(side: Instrument | None, view: ExpiryView, pair: Pair, quotes: Quotes, moment: Moment) -> _Judged:
     if side is None:
-        return SideCells(RowStatus.NO_CONTRACT.value)
+        return _Judged(_blank(RowStatus.NO_CONTRACT, None), IvReason.NO_QUOTE.value, None)
     unseen = _unseen(view, moment)
     quote = quotes.get(side.kite_key)
     if quote is None or unseen is RowStatus.CLOSED:
-        return SideCells(unseen.value, side.tradingsymbol)
-    live = moment.is_live(quote)
-    known: tuple[float | None, ...] = (None,) * 5
-    mid = _middle(quote)
-    if live and view.forward is not None and mid is not None:
-        years = (view.expires_ms - moment.time_ms) / YEAR_MS
-        known = _iv_and_greeks(mid, view.forward, pair.strike_paise / 100, years, side is pair.call)
-    return SideCells(
+        return _Judged(_blank(unseen, side.tradingsymbol), _UNSEEN_REASON[unseen].value, None)
+    live, strike = moment.is_live(quote), pair.strike_paise / 100
+    years, is_call = (view.expires_ms - moment.time_ms) / YEAR_MS, side is pair.call
+    reason = iv_reason(
+        quote.bid, quote.ask, is_live=live, forward=view.forward, strike=strike, t_years=years, is_call=is_call
+    )
+    middle = _middle(quote)
+    asked = None
+    if reason is None and middle is not None and view.forward is not None:
+        asked = (middle, view.forward, strike, years, is_call)
+    quoted = (
         (RowStatus.LIVE if live else RowStatus.STALE).value,
         side.tradingsymbol,
         quote.ltp,
@@ -159,14 +198,21 @@ def _cells(side: Instrument | None, view: ExpiryView, pair: Pair, quotes: Quotes
         quote.volume,
         quote.oi,
         quote.average_price,
-        *known,
     )
+    return _Judged(quoted, None if reason is None else reason.value, asked)
 
 
-def _iv_and_greeks(mid: float, forward: float, strike: float, years: float, is_call: bool) -> tuple[float | None, ...]:
-    """(iv percent, delta, gamma, theta, vega), all None when the price has no implied volatility."""
-    sigma = implied_vol(mid, forward, strike, years, 1.0, is_call)
-    if sigma != sigma:
-        return (None,) * 5
-    delta, gamma, theta, vega, _ = greeks(forward, strike, sigma, years, 1.0, is_call)
-    return round(sigma * 100, 6), round(delta, 6), round(gamma, 6), round(theta, 6), round(vega, 6)
+def _blank(status: RowStatus, symbol: str | None) -> _Quoted:
+    return (status.value, symbol, None, None, None, None, None, None, None, None)
+
+
+def _solve(asked: Sequence[_Asked]) -> list[list[float]]:
+    """(iv percent, delta, gamma, theta, vega, rho) of each, to six decimals."""
+    if not asked:
+        return []
+    prices, forwards, strikes, years, is_call = np.array(asked, np.float64).T.copy()
+    found = np.empty((len(asked), 6))
+    vols_and_greeks(prices, forwards, strikes, years, np.ones(len(asked)), is_call.astype(np.bool_), found)
+    found[:, 0] *= 100
+    table: list[list[float]] = np.round(found, 6).tolist()
+    return table

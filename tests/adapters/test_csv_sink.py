@@ -9,6 +9,7 @@ from filelock import FileLock
 from g6_core.adapters import csv_sink
 from g6_core.adapters.csv_sink import CsvSink, clear_day, option_line
 from g6_core.domain.errors import DataError
+from g6_core.domain.iv_reason import IvReason
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, OptionRow, RowStatus, SideCells
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.overview import overviews_of
@@ -17,7 +18,7 @@ DAY = date(2025, 8, 29)
 OPEN_MS = 1_756_439_100_000
 CALL = SideCells(
     RowStatus.LIVE, "NIFTY2590224500CE", 115.4, 115.3, 115.6, 225, 450, 20_016_975, 5_143_500, 122.1,
-    10.29638, 0.521033, 0.001459, -12.785612, 10.563567,
+    10.29638, 0.521033, 0.001459, -12.785612, 10.563567, -0.01263,
 )  # fmt: skip
 ROW = OptionRow(
     time_ms=OPEN_MS,
@@ -29,11 +30,12 @@ ROW = OptionRow(
     atm_strike=24_500.0,
     strike=24_500.0,
     dte=4,
+    minutes_to_expiry=6_135.0,
     spot=24_512.35,
     spot_kind="index",
     forward=24_513.0,
     call=CALL,
-    put=SideCells(RowStatus.NO_CONTRACT),
+    put=SideCells(RowStatus.NO_CONTRACT, iv_reason=IvReason.NO_QUOTE),
 )
 
 
@@ -59,9 +61,9 @@ def lines(paths: DataPaths) -> list[str]:
 
 def test_a_line_is_text_that_people_and_programs_can_read() -> None:
     assert option_line(ROW) == (
-        "2025-08-29T03:45:00Z,2025-08-29T03:44:58.500Z,NIFTY,this_week,2025-09-02,0,24500.00,24500.00,4,24512.35,index,"
-        "24513.00,live,NIFTY2590224500CE,115.40,115.30,115.60,225,450,20016975,5143500,122.10,10.296380,0.521033,"
-        "0.001459,-12.785612,10.563567,no_contract,,,,,,,,,,,,,,"
+        "2025-08-29T03:45:00Z,2025-08-29T03:44:58.500Z,NIFTY,this_week,2025-09-02,0,24500.00,24500.00,4,6135.000000,"
+        "24512.35,index,24513.00,live,NIFTY2590224500CE,115.40,115.30,115.60,225,450,20016975,5143500,122.10,10.296380,0.521033,"
+        "0.001459,-12.785612,10.563567,-0.012630,,no_contract,,,,,,,,,,,,,,,,no_quote"
     )
     assert option_line(ROW).count(",") == len(OPTION_COLUMNS) - 1
 

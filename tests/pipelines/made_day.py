@@ -10,6 +10,7 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS
+from g6_core.domain.iv_reason import IvReason
 from g6_core.domain.options import YEAR_MS, black76_price, greeks
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, RowStatus, SideCells, SpotKind
 from g6_core.schema.paths import DataPaths
@@ -98,11 +99,11 @@ class MadeDay:
             contract = self.book.option(self.underlying, expiry, strike * 100, kind)
             assert contract is not None, strike
             if state is RowStatus.MISSING:
-                return SideCells(state, contract.tradingsymbol)
+                return SideCells(state, contract.tradingsymbol, iv_reason=IvReason.NO_QUOTE)
             price = max(round(black76_price(money, strike, vol_pct / 100, t_years, 1.0, kind == "CE") * 20) / 20, 0.05)
-            delta, gamma, theta, vega, _ = greeks(money, strike, vol_pct / 100, t_years, 1.0, kind == "CE")
+            delta, gamma, theta, vega, rho = greeks(money, strike, vol_pct / 100, t_years, 1.0, kind == "CE")
             bid, ask = round(price - spread / 2, 2), round(price + spread / 2, 2)
-            figures = (price, bid, ask, 300, 300, minute * 75, oi, price, vol_pct, delta, gamma, theta, vega)
+            figures = (price, bid, ask, 300, 300, minute * 75, oi, price, vol_pct, delta, gamma, theta, vega, rho)
             return SideCells(state, contract.tradingsymbol, *figures)
 
         return OptionRow(
@@ -115,6 +116,7 @@ class MadeDay:
             atm_strike=float(atm),
             strike=float(strike),
             dte=(expiry - self.day).days,
+            minutes_to_expiry=(close_ms - time_ms) / MINUTE_MS,
             spot=None if state is RowStatus.MISSING else money,
             spot_kind=None if state is RowStatus.MISSING else SpotKind.FORWARD,
             forward=None if state is RowStatus.MISSING else money,

@@ -73,6 +73,22 @@ def test_a_row_says_what_the_exchange_quoted(rules, small, tmp_path) -> None:
     expected = 100 * implied_vol(mid, float(row["forward"]), 24_550.0, years, 1.0, True)
     assert float(row["call_iv"]) == pytest.approx(expected, abs=1e-6)
     assert 0 < float(row["call_delta"]) < 0.5
+    assert (row["minutes_to_expiry"], row["call_iv_reason"]) == (f"{years * YEAR_MS / 60_000:.6f}", "")
+    assert float(row["call_rho"]) == pytest.approx(-years * mid / 100, abs=1e-6)
+
+
+def test_every_side_has_a_volatility_with_five_greeks_or_a_reason(rules, settings, tmp_path) -> None:
+    wide = narrowed(settings, codes=("this_week", "next_month"), offsets=(-20, 20))
+    world = collecting(rules, wide, tmp_path, silences=[(OPEN + 10 * STEP, OPEN + 12 * STEP)])
+    world.finish()
+    figures = ("iv", "delta", "gamma", "theta", "vega", "rho")
+    seen = set()
+    for cells in read_lake(world.paths.lake(DAY, "NIFTY")).iter_rows(named=True):
+        for side in ("call", "put"):
+            known = {cells[f"{side}_{name}"] is not None for name in figures}
+            assert known == {cells[f"{side}_iv_reason"] is None}
+            seen.add(cells[f"{side}_iv_reason"])
+    assert {None, "no_quote", "stale"} <= seen
 
 
 def test_an_unmoved_index_costs_one_call_a_cycle_and_a_new_strike_one_more(rules, small, tmp_path) -> None:
@@ -123,6 +139,7 @@ def test_a_silence_makes_rows_stale_with_their_old_stamp_and_they_do_not_count(r
     assert row["exchange_time"] == utc_text(start)
     assert row["call_bid"] != ""
     assert (row["call_iv"], row["spot"], row["forward"]) == ("", "", "")
+    assert (row["call_iv_reason"], row["put_iv_reason"]) == ("stale", "stale")
     # At its first moment the silence is fresh, so nine cycles of ten are stale.
     assert report.coverage_pct == round(100 * (CYCLES - 9) / CYCLES, 2)
     assert report.coverage.minutes_missing == tuple(range(start + STEP, end, STEP))
@@ -136,7 +153,7 @@ def test_before_anything_is_known_the_rows_are_missing_but_there(rules, small, t
     world = collecting(rules, small, tmp_path, spot_path=[(first_news, 24_512_35)])
     report = world.finish()
     assert [row["call_status"] for row in world.csv()[:3]] == ["missing", "missing", "live"]
-    assert world.csv()[0]["strike"] == ""
+    assert (world.csv()[0]["strike"], world.csv()[0]["put_iv_reason"]) == ("", "no_quote")
     assert report.coverage.minutes_missing == (OPEN, OPEN + STEP)
     assert report.keys_missing > 0
 
@@ -147,6 +164,7 @@ def test_an_offset_without_a_listed_strike_is_no_contract_and_not_expected(rules
     report = world.finish()
     row = world.csv(offset=20)[0]
     assert (row["call_status"], row["put_status"], row["strike"]) == ("no_contract", "no_contract", "25500.00")
+    assert row["call_iv_reason"] == "no_quote"
     assert report.coverage_pct == 100.0
     assert report.coverage.no_contract == CYCLES * 2 * 5
     assert failed_checks(world) == []
@@ -174,6 +192,7 @@ def test_an_expiring_contract_is_closed_after_its_own_last_minute(rules, setting
     ends = [(row["timestamp"][11:16], row["call_status"]) for row in expiring[-5:]]
     assert ends == [("09:50", "live"), ("09:55", "live"), ("10:00", "closed"), ("10:05", "closed"), ("10:10", "closed")]
     assert [row["put_status"] for row in other[-5:]] == ["live"] * 5
+    assert (expiring[-1]["call_iv_reason"], expiring[-1]["minutes_to_expiry"]) == ("expired", "0.000000")
     assert report.coverage.closed == 3 * 2
 
 
@@ -198,6 +217,7 @@ def test_a_crossed_or_locked_book_makes_no_forward_and_no_volatility(rules, smal
         rows = rows_of("NIFTY", {"this_week": view}, (0, 1), DAY, 2_450_000, None, crossed, moment)
         assert rows[0].call.iv is not None
         assert (rows[1].call.bid, rows[1].call.ask, rows[1].call.iv, rows[1].call.delta) == (bid, ask, None, None)
+        assert (rows[0].call.iv_reason, rows[1].call.iv_reason, rows[1].put.iv_reason) == (None, "crossed", None)
 
 
 def test_without_an_index_quote_the_parity_forward_stands_in(rules, small, tmp_path) -> None:

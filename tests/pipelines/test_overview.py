@@ -15,7 +15,7 @@ def side(oi: int, volume: int, iv: float | None = None, status: RowStatus = RowS
 
 def row(offset: int, call: SideCells, put: SideCells, code: str = "this_week") -> OptionRow:
     return OptionRow(
-        NOON, NOON, "NIFTY", code, date(2025, 9, 2), offset, 24_500.0, 24_500.0 + 50 * offset, 4,
+        NOON, NOON, "NIFTY", code, date(2025, 9, 2), offset, 24_500.0, 24_500.0 + 50 * offset, 4, 5_940.0,
         24_512.35, "index", 24_513.0, call, put,
     )  # fmt: skip
 
