@@ -13,6 +13,7 @@ from pathlib import Path
 BENCHMARKS = {
     "collector": "benchmarks.collector",
     "iv": "benchmarks.iv",
+    "lineprotocol": "benchmarks.lineprotocol",
 }
 # One core, one thread: what a library would do with more is another question.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g6_core.cli.errors import ExitCode
+from g6_pipelines.influx_cli import influx_catch_up
 
 if TYPE_CHECKING:
     from g6_pipelines.collection.defects import Inspection
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.command()(influx_catch_up)
 
 ConfigDir = Annotated[Path, typer.Option(help="Settings and market rules.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
