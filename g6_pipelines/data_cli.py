@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g6_core.cli.errors import ExitCode
+from g6_core.domain.ist import ist_date, utc_text
 from g6_pipelines.influx_cli import influx_catch_up
 
 if TYPE_CHECKING:
+    from g6_core.config import Settings
+    from g6_core.domain.calendar import MarketRules
+    from g6_pipelines.collection.accounting import DayAccount
     from g6_pipelines.collection.defects import Inspection
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -110,3 +114,59 @@ def bhavcopy(
             typer.echo(f"{'passed' if check.passed else 'failed'}  {check.name}: {check.detail}")
     if failed(checks):
         raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+@app.command()
+def coverage(
+    day: Annotated[
+        datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day; the last one that is over unless given."),
+    ] = None,
+    index: Annotated[str | None, typer.Option(help="Only this index; all configured ones otherwise.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
+    config_dir: ConfigDir = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Is a day complete? One line an index: every minute of every contract live, repaired, without trade, or open.
+
+    Ends with 5 when a minute is unaccounted for. Indices of which nothing was ever collected are left out, unless
+    they are asked for.
+    """
+    from g6_core.adapters.clock import RealClock
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.config import load_settings
+    from g6_core.schema.paths import DataPaths
+    from g6_pipelines.stages.accounting import account_day
+
+    rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
+    wanted = day.date() if day else last_day_over(rules, settings, RealClock().now_ms())
+    rules.require_trading_day(wanted)
+    names = (index,) if index else tuple(settings.indices)
+    for name in names:
+        settings.index(name)
+    kept = [name for name in names if (paths.root / "lake" / "options" / name).is_dir()]
+    accounts = [account_day(paths, settings, rules, wanted, name).day for name in (names if index else kept or names)]
+    if as_json:
+        typer.echo(json.dumps([_accounted(one) for one in accounts], sort_keys=True))
+    else:
+        for one in accounts:
+            typer.echo(one.line())
+    if not all(one.complete for one in accounts):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def last_day_over(rules: "MarketRules", settings: "Settings", now_ms: int) -> date:
+    """The newest trading day on which every configured index has closed."""
+    day = rules.last_trading_day_up_to(ist_date(now_ms))
+    closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in settings.indices]
+    return day if now_ms >= max(closes) else rules.previous_trading_day(day)
+
+
+def _accounted(found: "DayAccount") -> dict[str, object]:
+    """The account as JSON has it; minutes as UTC text."""
+    return asdict(found) | {
+        "day": str(found.day),
+        "expected": found.expected,
+        "complete": found.complete,
+        "silent_minutes": [utc_text(one) for one in found.silent_minutes],
+    }

@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from g6_pipelines.assets import before_open, evening, session
+from g6_pipelines.assets import before_open, evening, repair, session
 from g6_pipelines.checks import ALL_CHECKS
 from g6_pipelines.jobs import JOBS
 from g6_pipelines.partitions import CONFIG_DIR
@@ -12,7 +12,7 @@ from g6_pipelines.resources import G6Resource
 from g6_pipelines.schedules import SCHEDULES
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([before_open, session, evening]),
+    assets=dg.load_assets_from_modules([before_open, session, repair, evening]),
     asset_checks=ALL_CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,

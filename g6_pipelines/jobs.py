@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from g6_pipelines.assets import before_open, evening, session
+from g6_pipelines.assets import before_open, repair, session
 
 # A session that hangs ends the same day; a collection is continued by a new run, never by a blind retry.
 SESSION_TAGS = {"dagster/max_runtime": str(12 * 3600), "dagster/max_retries": "0"}
@@ -20,7 +20,7 @@ session_job = dg.define_asset_job(
 )
 evening_job = dg.define_asset_job(
     "evening",
-    dg.AssetSelection.groups(evening.GROUP),
-    description="After the close: reconcile, score, pick for the next day, draw the page.",
+    dg.AssetSelection.groups(repair.GROUP),
+    description="After the close: repair, capture what expires, reconcile, score, pick for the next day, report.",
 )
 JOBS = (pre_open_job, session_job, evening_job)

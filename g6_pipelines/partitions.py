@@ -54,8 +54,18 @@ def partition_key(day: date, index: str) -> dg.MultiPartitionKey:
 
 
 def selected(context: dg.AssetExecutionContext) -> dict[date, tuple[str, ...]]:
-    """The indices of each day that a run is about: one partition, or the range of a session over all indices."""
-    return by_day(context.partition_keys)
+    """The indices of each day that a run is about: one partition, or a range of days and indices.
+
+    Fails a run about nothing: Dagster takes a range whose end lies before its start for an empty one.
+    """
+    found = by_day(context.partition_keys)
+    if not found:
+        raise dg.Failure(
+            "the range holds no partition; write it as first day|first index...last day|last index, the indices in the "
+            f"order {', '.join(INDICES)}",
+            allow_retries=False,
+        )
+    return found
 
 
 def by_day(keys: Iterable[str]) -> dict[date, tuple[str, ...]]:

@@ -111,11 +111,12 @@ class G6Resource(dg.ConfigurableResource[Any]):
         with self.ledger() as ledger:
             return gather(self.paths, ledger, self.settings, self.rules, day, {})
 
-    def locate(self, day: date) -> Place:
+    def locate(self, day: date, *, past: bool = False) -> Place:
         """Find the market of a day, without opening it.
 
-        Kite has today only. A simulated exchange that answers is used for its own day; every other day is modelled
-        in this process. Raises UserError when the exchange that G6_SIM_URL names does not answer.
+        Kite has today only, unless all that is wanted is its `past`: candles of contracts that are still listed. A
+        simulated exchange that answers is used for its own day; every other day is modelled in this process. Raises
+        UserError when the exchange that G6_SIM_URL names does not answer.
         """
         from g6_core.adapters.broker import Broker, BrokerSettings
         from g6_core.adapters.clock import RealClock
@@ -124,10 +125,11 @@ class G6Resource(dg.ConfigurableResource[Any]):
         broker = BrokerSettings.from_env()
         if broker.broker is Broker.KITE:
             today = ist_date(RealClock().now_ms())
-            if day != today:
+            if day > today or (day < today and not past):
                 raise DataError(
                     f"Kite gives instruments, quotes and books of today ({today}) only, not of {day}; "
-                    "choose today's partition, or set G6_BROKER=sim and another G6_DATA_DIR to model that day"
+                    "choose today's partition, materialise chain_repair for the candles of a past day, or set "
+                    "G6_BROKER=sim and another G6_DATA_DIR to model that day"
                 )
             return Place(Where.KITE, day, "kite", 0, "index")
         status = _status_of(broker)

@@ -1,6 +1,7 @@
 """CSV files of the collected rows: one file per pair and per expiry overview, appended once a cycle under one lock."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
@@ -133,10 +134,13 @@ class CsvSink:
 
 
 def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
-    """Remove what an earlier run of a simulated day collected of these indices: lakes and CSV files."""
+    """Remove what an earlier run of a simulated day collected and asked of these indices: lakes, candles, CSV files."""
     for name in underlyings:
         try:
-            paths.lake(day, name).unlink(missing_ok=True)
+            for path in (paths.lake(day, name), paths.answers(day, name), paths.repaired(day, name)):
+                path.unlink(missing_ok=True)
+            if paths.expired(name, day).exists():
+                shutil.rmtree(paths.expired(name, day))
             for path in sorted((paths.root / "csv").glob(f"*/{name}/*/*/{day}.csv")):
                 path.unlink()
         except OSError as error:

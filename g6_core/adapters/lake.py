@@ -47,24 +47,24 @@ class Lake:
         self._descriptor = descriptor
 
     @classmethod
-    def open(cls, path: Path, columns: Mapping[str, Kind]) -> Self:
+    def open(cls, path: Path, columns: Mapping[str, Kind], version: int = OPTIONS_VERSION) -> Self:
         """Open or create; a torn tail is cut off after the last whole batch.
 
         Raises DataError when the file is of another schema or version, cannot be written, or has a writer already.
         """
         lock = hold_lake(path)
         try:
-            return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns))
+            return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns, version))
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _prepare(cls, path: Path, columns: Mapping[str, Kind]) -> tuple[int, Healed]:
+    def _prepare(cls, path: Path, columns: Mapping[str, Kind], version: int) -> tuple[int, Healed]:
         """Check, heal, and write the schema of a new file; returns its descriptor, placed at the end."""
         schema = lake_schema(columns)
         named = {name: kind.value for name, kind in columns.items()}
-        claim_schema(path.parent / "_schema.json", {"version": OPTIONS_VERSION, "columns": named})
+        claim_schema(path.parent / "_schema.json", {"version": version, "columns": named})
         head, _ = _messages_of(schema, [])
         try:
             ends = _message_ends(path) if path.exists() else []

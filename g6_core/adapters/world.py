@@ -106,6 +106,20 @@ def clear_collected(paths: DataPaths, day: date, underlyings: Iterable[str], mad
     clear_day(paths, day, names)
 
 
+def claim_answers(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated | None) -> None:
+    """A day is completed from the market it was collected from. `made` is None for a real broker.
+
+    DataError when the day lies there from another market; a simulated day of which nothing lies there is marked.
+    """
+    known = simulated_days(paths).get(day)
+    there = any(path.exists() for name in underlyings for path in (paths.lake(day, name), paths.answers(day, name)))
+    if known != made and (there or known is not None):
+        kept, asked = ("a real market" if one is None else f"{one.source}, seed {one.seed}" for one in (known, made))
+        raise DataError(f"{paths.root}: {day} is from {kept}; candles of {asked} must not complete it")
+    if made is not None and known is None:
+        mark_simulated(paths, day, made)
+
+
 def claim_day(paths: DataPaths, day: date, made: Simulated, underlyings: Iterable[str]) -> None:
     """Make the whole of a simulated `day` ours: an earlier simulated run's journal and rows are removed.
 

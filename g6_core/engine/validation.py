@@ -3,15 +3,13 @@
 Each layer answers pass, fail or unknown (no history yet); the mode says whether unknown blocks.
 """
 
-import statistics
 from collections.abc import Sequence
 
 from g6_core.domain.records import Direction
 from g6_core.domain.risk import Outcome, Verdict
+from g6_core.domain.standing import MIN_HISTORY_DAYS, standing
 from g6_core.engine.params import SignalParams, UnknownPolicy, ValidationParams
 from g6_core.engine.state import FrameState, UnderlyingState
-
-MIN_HISTORY_DAYS = 10
 
 
 def _layer(
@@ -34,30 +32,25 @@ def _what_is_missing(figure: str, is_known: bool, days: int) -> str:
 
 
 def _iv_layers(iv_pct: float | None, history: Sequence[float], mode: ValidationParams) -> list[Verdict]:
-    known = iv_pct if len(history) >= MIN_HISTORY_DAYS else None
-    note = "" if known is not None else _what_is_missing("IV", iv_pct is not None, len(history))
-    low, high = (min(history), max(history)) if history else (0.0, 0.0)
-    spread = statistics.pstdev(history) if len(history) > 1 else 0.0
-    rank = (known - low) / (high - low) if known is not None and high > low else None
-    zscore = (known - statistics.fmean(history)) / spread if known is not None and spread > 0 else None
-    percentile = sum(past < known for past in history) / len(history) if known is not None else None
+    known = iv_pct is not None and len(history) >= MIN_HISTORY_DAYS
+    note = "" if known else _what_is_missing("IV", iv_pct is not None, len(history))
+    found = standing(iv_pct, history)
     layers = []
     if mode.iv_rank_max is not None:
-        layers.append(_layer("iv_rank", rank, None, mode.iv_rank_max, mode.unknown, note))
+        layers.append(_layer("iv_rank", found.rank, None, mode.iv_rank_max, mode.unknown, note))
     if mode.iv_zscore_abs_max is not None:
-        size = abs(zscore) if zscore is not None else None
+        size = abs(found.zscore) if found.zscore is not None else None
         layers.append(_layer("iv_zscore", size, None, mode.iv_zscore_abs_max, mode.unknown, note))
     if mode.iv_percentile_min is not None:
-        layers.append(_layer("iv_percentile", percentile, mode.iv_percentile_min, None, mode.unknown, note))
+        layers.append(_layer("iv_percentile", found.percentile, mode.iv_percentile_min, None, mode.unknown, note))
     return layers
 
 
 def _oi_layer(oi: int | None, history: Sequence[int], mode: ValidationParams) -> list[Verdict]:
     if mode.oi_percentile_min is None:
         return []
-    known = oi if len(history) >= MIN_HISTORY_DAYS else None
-    percentile = sum(past < known for past in history) / len(history) if known is not None else None
-    note = "" if known is not None else _what_is_missing("OI", oi is not None, len(history))
+    percentile = standing(oi, history).percentile
+    note = "" if percentile is not None else _what_is_missing("OI", oi is not None, len(history))
     return [_layer("oi_percentile", percentile, mode.oi_percentile_min, None, mode.unknown, note)]
 
 

@@ -25,9 +25,9 @@ class DataPaths:
         return self.root / "state" / "day_pack" / f"{day}.json"
 
     @property
-    def iv_history(self) -> Path:
-        """At-the-money IV per index and day, for rank and percentile."""
-        return self.root / "state" / "iv_history.json"
+    def history(self) -> Path:
+        """At-the-money IV and open interest near the money per index, day and kind of source."""
+        return self.root / "state" / "history.json"
 
     def picks(self, day: date) -> Path:
         """Picks made for trading on `day`."""
@@ -48,6 +48,22 @@ class DataPaths:
     def influx_position(self, day: date, underlying: str) -> Path:
         """How far the lake of an index and day has been copied to InfluxDB."""
         return self.root / "state" / "influx" / underlying / f"{day}.json"
+
+    def answers(self, day: date, underlying: str) -> Path:
+        """The broker's candles of an index and day as they were answered: an Arrow stream, one batch a call."""
+        return self.root / "lake" / "answers" / underlying / f"{day}.arrows"
+
+    def repaired(self, day: date, underlying: str) -> Path:
+        """The minutes of an index and day that are not live, from the answers; never mixed into the lake."""
+        return self.root / "lake" / "repaired" / underlying / f"{day}.parquet"
+
+    def listed_later(self, day: date) -> Path:
+        """For a day whose own dump was not kept: the dump that its backfill went by."""
+        return self.root / "state" / "instruments" / "listed_later" / f"{day}.parquet"
+
+    def expired(self, underlying: str, expiry: date) -> Path:
+        """Folder with what is kept of an expiry before its contracts vanish."""
+        return self.root / "lake" / "expired" / underlying / str(expiry)
 
     def csv_options(self, underlying: str, expiry_code: str, offset: int, day: date) -> Path:
         """One contract pair by its distance from the money."""

@@ -96,6 +96,7 @@ def day_pack(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "lot_size": own.instruments[0].lot_size,
                     "freeze_quantity": own.freeze_quantity,
                     "volatility_days": len(own.iv_history),
+                    "open_interest_days": len(own.oi_history),
                     "picks": len(picks.picks) if picks is not None else 0,
                     "indices_in_the_pack": ", ".join(pack.underlyings),
                     "sha256": pack.sha256,

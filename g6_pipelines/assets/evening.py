@@ -1,21 +1,27 @@
 """After the close: what was collected and traded is compared, judged, and turned into picks and a page."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from g6_core.domain.checks import Check, failed
+from g6_core.domain.standing import standing
 from g6_pipelines.assets.before_open import day_pack
 from g6_pipelines.assets.publish import checks_table, picture, publish, table
+from g6_pipelines.assets.ranged import ranged_asset
+from g6_pipelines.assets.repair import GROUP, chain_repair
 from g6_pipelines.assets.session import index_overview, option_chain
-from g6_pipelines.partitions import DAY_INDEX, selected
+from g6_pipelines.partitions import selected
 from g6_pipelines.resources import G6Resource, Place, one_line
 
-GROUP = "evening"
+if TYPE_CHECKING:
+    from g6_core.schema.day_pack import IvPoint
+
 BOOKS_GONE = "broker_books_available"
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[option_chain, index_overview], kinds={"json"})
+@ranged_asset(GROUP, deps=[option_chain, index_overview, chain_repair], kinds={"json"})
 def data_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Lake and CSV files of the day, line by line: the same rows, every cycle once, in order; and the copy in
     InfluxDB, if there is one, after it has been given what it lacked."""
@@ -29,7 +35,7 @@ def data_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> No
             publish(context, day, name, _checks(checks))
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[day_pack], kinds={"json", "sqlite"})
+@ranged_asset(GROUP, deps=[day_pack], kinds={"json", "sqlite"})
 def order_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The ledger with the broker's orders, trades and positions, to the paisa; one comparison for all indices.
 
@@ -42,7 +48,7 @@ def order_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> N
             publish(context, day, name, _checks(checks))
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[order_reconciliation], kinds={"json", "sqlite"})
+@ranged_asset(GROUP, deps=[order_reconciliation], kinds={"json", "sqlite"})
 def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Every strategy judged on all its days so far, and what its history does not say yet."""
     from g6_pipelines.stages.score import score_strategies
@@ -79,9 +85,8 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
             )
 
 
-@dg.asset(
-    partitions_def=DAY_INDEX,
-    group_name=GROUP,
+@ranged_asset(
+    GROUP,
     deps=[data_reconciliation, strategy_scores, day_pack],
     kinds={"json"},
 )
@@ -91,6 +96,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 
     for day, names in selected(context).items():
         with one_line(), g6.ledger() as ledger:
+            pack = g6.pack(day)
             picks = pick_next_day(g6.paths, ledger, g6.settings, g6.rules, day, names, keep_others=True)
         for name, found in picks.items():
             columns = ("strike", "side", "price", "score", "delta", "IV %", "spread %", "open interest", "with trend")
@@ -103,7 +109,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     "for_day": str(g6.rules.known_next_trading_day(day) or "not known"),
                     "trend": found.trend,
                     **({} if found.picks else {"reason_for_none": found.reason}),
-                    **({"atm_iv_pct": found.atm_iv_pct} if found.atm_iv_pct is not None else {}),
+                    **_standing(found.atm_iv_pct, pack.indices[name].iv_history),
                     "table": table(
                         columns,
                         (
@@ -125,7 +131,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
             )
 
 
-@dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, deps=[next_day_picks], kinds={"html"})
+@ranged_asset(GROUP, deps=[next_day_picks], kinds={"html"})
 def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The day as one self-contained page, for all indices together."""
     from g6_pipelines.report.figures import pnl_picture
@@ -179,6 +185,19 @@ def _compare_orders(g6: G6Resource, place: Place) -> tuple[Check, ...]:
         return kept
     said = f"the ledger has {orders} orders of {day}, whose books the broker no longer keeps" if orders else "no order"
     return keep_checks(g6.paths, day, ORDERS, (Check(BOOKS_GONE, not orders, said, {"ledger_orders": orders}),))
+
+
+def _standing(atm_iv_pct: float | None, history: "Sequence[IvPoint]") -> dict[str, float | int]:
+    """Volatility at the close beside earlier days of the same source. Only what is known: nothing is drawn as zero."""
+    found = standing(atm_iv_pct, [point.atm_iv_pct for point in history])
+    figures = {
+        "atm_iv_pct": atm_iv_pct,
+        "iv_rank": found.rank,
+        "iv_percentile": found.percentile,
+        "iv_zscore": found.zscore,
+        "history_days": len(history),
+    }
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _checks(checks: tuple[Check, ...]) -> dict[str, Any]:

@@ -15,6 +15,25 @@ COVERAGE_MIN_PCT = 80.0
 # More than this within one cycle has not happened outside of a halt; a misread figure is far above it.
 SPOT_MOVE_MAX_PCT = 3.0
 SPOT_FORWARD_MAX_PCT = 2.0
+# Judges of what a market does now and then by itself.
+ODD = ("not_crossed", "two_sided_near_the_money", "open_interest_steady", "cycles_in_session")
+
+
+@dg.asset_check(asset=option_chain, blocking=True)
+def chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """What trading on would cost money: another schema, time that goes back, cycles that come twice, a holiday's data
+    or a repeated snapshot, impossible figures, broken parity, prices of another instrument."""
+    return judged(context, lambda day, name: [one for one in _judged(g6, day, name) if one.name not in ODD])
+
+
+@dg.asset_check(asset=option_chain)
+def chain_is_ordinary(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """What somebody should look at: crossed and one-sided quotes, jumps of open interest, an early end."""
+    return judged(
+        context,
+        lambda day, name: [one for one in _judged(g6, day, name) if one.name in ODD],
+        dg.AssetCheckSeverity.WARN,
+    )
 
 
 @dg.asset_check(asset=option_chain)
@@ -59,10 +78,25 @@ def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resou
     return judged(context, judge)
 
 
+def _judged(g6: G6Resource, day: date, name: str) -> Sequence[Check]:
+    from g6_core.adapters.lake import lake_schema, read_lake
+    from g6_core.domain.ist import SECOND_MS
+    from g6_core.schema.options import OPTION_COLUMNS
+    from g6_pipelines.collection.judges import JUDGED_COLUMNS, judge_chain, schema_is_ours
+
+    rows = read_lake(g6.paths.lake(day, name))
+    schema = schema_is_ours(rows.schema, lake_schema(OPTION_COLUMNS))
+    if not schema.passed:
+        return (schema,)
+    session = g6.rules.session(day, g6.rules.index(name).option_exchange)
+    interval_ms = g6.settings.collection.interval_s * SECOND_MS
+    return (schema, *judge_chain(rows.select(JUDGED_COLUMNS), session, day, interval_ms))
+
+
 def _lines(g6: G6Resource, name: str, code: str, day: date) -> int:
     """Rows of an overview file, its header not counted."""
     path = g6.paths.csv_overview(name, code, day)
     return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
 
 
-CHECKS = (coverage_is_enough, spot_is_sane, overview_has_every_cycle)
+CHECKS = (chain_is_sound, chain_is_ordinary, coverage_is_enough, spot_is_sane, overview_has_every_cycle)

@@ -7,11 +7,13 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.domain.records import Direction, TradeRecord
 from g6_pipelines.report import series
 from g6_pipelines.report.facts import DayFacts
@@ -49,6 +51,13 @@ _COVERAGE = (
     ("#f2c14e", "stale"),
     ("#d9534f", "missing"),
     ("#dfe4e9", "not listed or closed"),
+)
+# How a minute of a contract ended, from the bottom of the picture to its top.
+_ACCOUNT = (
+    ("live", "#2f9e66", "live"),
+    ("repaired", "#1f5fa8", "repaired from candles"),
+    ("no_trade", "#dfe4e9", "no trade"),
+    ("open", "#d9534f", "unaccounted"),
 )
 
 
@@ -259,6 +268,29 @@ def coverage_picture(facts: DayFacts, underlying: str) -> str | None:
             axes.grid(visible=False)
             _session_axis(axes, facts)
         _legend(figure, handles=[Patch(color=colour, label=text) for colour, text in _COVERAGE])
+        return _data_uri(figure)
+
+
+def account_picture(minutes: pl.DataFrame, day: date) -> str | None:
+    """Contracts by minute and how each minute of theirs ended; None when nothing was expected."""
+    counts = minutes.group_by("minute", "account").len().pivot("account", index="minute", values="len").sort("minute")
+    if counts.is_empty():
+        return None
+    midnight_ms = at(day, time())
+    starts = counts["minute"].dt.timestamp("ms").to_numpy()
+    hours = (np.append(starts, starts[-1] + MINUTE_MS) - midnight_ms) / 3_600_000
+    with _figure(10, 2.2, right=0.85) as figure:
+        axes = figure.subplots()
+        below = np.zeros(len(hours))
+        for state, colour, label in _ACCOUNT:
+            if state in counts.columns:
+                own = counts[state].fill_null(0).to_numpy()
+                above = below + np.append(own, own[-1])
+                axes.fill_between(hours, below, above, step="post", color=colour, label=label, linewidth=0)
+                below = above
+        axes.set_ylabel("contracts")
+        _clock_axis(axes, float(hours[0]), float(hours[-1]))
+        _legend(figure)
         return _data_uri(figure)
 
 

@@ -28,9 +28,13 @@ FRESH_MS = 30 * 60_000
 MIN_COVERAGE_PCT = 50.0
 ATM_IV_WINDOW_MS = 15 * 60_000
 
+# As many strikes as the engine's own figure of a minute (`g6_core.engine.entries`) covers.
+NEAR_STRIKES = 3
+
 _SIDES = {"CE": "call", "PE": "put"}
 # Read of the whole day; the prices and figures only of its last minutes, for a day of them is most of the lake.
 DAY_COLUMNS = ("timestamp", "index", "expiry_code", "expiry", "forward", "call_status", "put_status")
+NEAR_COLUMNS = ("timestamp", "expiry", "strike", "forward", "call_status", "put_status", "call_oi", "put_oi")
 CHAIN_COLUMNS = (
     *("timestamp", "index", "expiry_code", "expiry", "offset", "strike", "forward"),
     *(
@@ -106,6 +110,19 @@ def pick_index(
     last = _snapshot(live, as_of_ms)
     found = replace(found, forward_paise=round(float(last["forward"][0]) * 100, 2))
     return _ranked(found, last, book, params)
+
+
+def near_money_oi(lake: Path, expiry: date, as_of_ms: int) -> int | None:
+    """Open interest of both sides of the strikes nearest to the forward, as the engine adds it up; None if unknown.
+
+    DataError when the lake is unusable.
+    """
+    rows = _snapshot(_live_of(read_lake_since(lake, as_of_ms, NEAR_COLUMNS), expiry), as_of_ms)
+    nearest = rows.sort((pl.col("strike") - pl.col("forward")).abs(), "strike").head(NEAR_STRIKES)
+    if len(nearest) < NEAR_STRIKES:
+        return None
+    total: int = sum(nearest["call_oi"].to_list()) + sum(nearest["put_oi"].to_list())
+    return total
 
 
 def _live_of(rows: pl.DataFrame, expiry: date) -> pl.DataFrame:

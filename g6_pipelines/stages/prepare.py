@@ -17,8 +17,8 @@ from g6_core.adapters.day_pack_store import (
     sealed,
 )
 from g6_core.adapters.files import held
+from g6_core.adapters.history import IndexHistory, load_history
 from g6_core.adapters.instrument_store import load_book, save_dump
-from g6_core.adapters.iv_history import load_iv_history
 from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.kite_market import fetch_instruments, instruments_from_kite
 from g6_core.config import Settings
@@ -27,7 +27,7 @@ from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.schema.day_pack import DAY_PACK_VERSION, PACKED_EXPIRIES, DayPack, IndexPack, IvPoint, PackedExpiry
+from g6_core.schema.day_pack import DAY_PACK_VERSION, PACKED_EXPIRIES, DayPack, IndexPack, PackedExpiry
 from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries, IndexExpiries
 from g6_core.schema.paths import DataPaths
 
@@ -134,7 +134,7 @@ def publish_day_pack(
     _require_sound(dump.book, rules, day, underlyings)
     codes = resolve_expiries(dump.book, rules, day, underlyings, origin.label, dump.sha256).indices
     with held(paths.shared_lock):
-        history = load_iv_history(paths.iv_history, before=day)
+        history = load_history(paths.history, origin.label, before=day)
         pack = DayPack(
             version=DAY_PACK_VERSION,
             trade_date=day,
@@ -144,7 +144,7 @@ def publish_day_pack(
             dump_sha256=dump.sha256,
             underlyings=tuple(underlyings),
             indices={
-                name: _index_pack(dump.book, rules, day, name, codes[name], history.get(name, ()))
+                name: _index_pack(dump.book, rules, day, name, codes[name], history.get(name, IndexHistory()))
                 for name in underlyings
             },
             picks=load_picks(paths.picks(day), day),
@@ -307,7 +307,7 @@ def _index_pack(
     day: date,
     underlying: str,
     expiries: IndexExpiries,
-    iv_history: tuple[IvPoint, ...],
+    history: IndexHistory,
 ) -> IndexPack:
     index_row = book.index(underlying)
     assert index_row is not None, "check_dump has looked"
@@ -326,6 +326,6 @@ def _index_pack(
         expiries=expiries.codes,
         freeze_quantity=rules.freeze_quantity(underlying, day),
         instruments=tuple(contracts),
-        iv_history=iv_history,
-        oi_history=(),
+        iv_history=history.iv,
+        oi_history=history.oi,
     )

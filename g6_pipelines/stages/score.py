@@ -1,4 +1,4 @@
-"""After the close: what the strategies have earned so far, next-day picks, and one point of volatility history."""
+"""After the close: what the strategies have earned so far, next-day picks, and one point of history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ import msgspec
 
 from g6_core.adapters.day_pack_store import load_day_pack, load_picks
 from g6_core.adapters.files import canonical_json, held, write_atomic
-from g6_core.adapters.iv_history import record_iv
+from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.records import TradeRecord
 from g6_core.domain.scoring import ScoreGates, StrategyScore, score_strategy, with_z_scores
+from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import PICKS_VERSION, SCORES_VERSION, IndexPicks, Picks, Scores
-from g6_pipelines.stages.picks import pick_index
+from g6_pipelines.stages.picks import near_money_oi, pick_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def score(
 ) -> ScoreReport:
     """Judge every strategy on all days up to `day` and pick strikes for the next trading day.
 
-    Reads the ledger, the lakes and the day pack of `day`; writes scores, picks and the day's at-the-money IV, each
+    Reads the ledger, the lakes and the day pack of `day`; writes scores, picks and the day's point of history, each
     file as a whole. Running it again changes nothing. Raises DataError when the lake or the day pack is unusable.
     """
     scores = score_strategies(paths, ledger, settings, day, underlyings, gates=gates)
@@ -90,21 +91,22 @@ def pick_next_day(
     *,
     keep_others: bool,
 ) -> dict[str, IndexPicks]:
-    """Pick strikes for the next trading day; write picks and the day's at-the-money IV.
+    """Pick strikes for the next trading day; write picks and the day's point of history.
 
     `keep_others` keeps the picks that the same day and configuration made for other underlyings. Where the known
-    calendar ends there are no picks, each index says so, and only the volatility is written.
+    calendar ends there are no picks, each index says so, and only the history is written.
     """
     next_day = rules.known_next_trading_day(day)
-    picks = _picks(paths, ledger, settings, rules, day, underlyings)
-    known = {name: index.atm_iv_pct for name, index in picks.items() if index.atm_iv_pct is not None}
+    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256)
+    picks = _picks(paths, ledger, settings, rules, pack, underlyings)
+    points = {name: _point(paths, pack, index) for name, index in picks.items() if index.atm_iv_pct is not None}
     with held(paths.shared_lock):
         if next_day is not None:
             others = _other_picks(paths, settings, day, next_day) if keep_others else {}
             document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
             write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
-        if known:
-            record_iv(paths.iv_history, day, known)
+        if points:
+            record_history(paths.history, points)
     return picks
 
 
@@ -157,13 +159,20 @@ def _picks(
     ledger: Ledger,
     settings: Settings,
     rules: MarketRules,
-    day: date,
+    pack: DayPack,
     underlyings: Sequence[str],
 ) -> dict[str, IndexPicks]:
-    book = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256).book()
+    book, day = pack.book(), pack.trade_date
     decisions = ledger.day(day).decisions
     params = settings.engine_params()
     return {
         name: pick_index(paths.lake(day, name), book, rules, params, decisions, underlying=name, day=day)
         for name in underlyings
     }
+
+
+def _point(paths: DataPaths, pack: DayPack, found: IndexPicks) -> HistoryPoint:
+    """What the close of the day adds to the history of its kind of source."""
+    assert found.expiry is not None, "a volatility is one of an expiry"
+    oi = near_money_oi(paths.lake(pack.trade_date, found.underlying), found.expiry, found.as_of_ms)
+    return HistoryPoint(pack.trade_date, pack.source_label, found.atm_iv_pct, oi)

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 
 from g6_core.adapters.day_pack_store import load_day_pack, load_expiries
+from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.instrument_store import load_book
-from g6_core.adapters.iv_history import record_iv
 from g6_core.adapters.kite_market import instruments_from_kite
 from g6_core.domain.checks import failed
 from g6_core.domain.errors import CalendarError, ConfigError, DataError, UserError
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.schema.day_pack import DayPack, IvPoint
+from g6_core.schema.day_pack import DayPack, IvPoint, OiPoint
 from g6_pipelines.stages.prepare import check_dump, prepare
 from tests.pipelines.collecting import CLOSE, DAY, OPEN, Collecting, collecting
 
@@ -96,9 +96,19 @@ def test_an_index_that_is_unknown_or_not_configured_is_refused(world) -> None:
 
 
 def test_history_of_earlier_days_goes_into_the_pack_and_of_later_days_does_not(world) -> None:
-    for day, value in ((DAY - timedelta(days=1), 8.4), (DAY, 8.6), (DAY + timedelta(days=3), 9.0)):
-        record_iv(world.paths.iv_history, day, {"NIFTY": value})
-    assert prepared(world).indices["NIFTY"].iv_history == (IvPoint(DAY - timedelta(days=1), 8.4),)
+    yesterday = DAY - timedelta(days=1)
+    for day, iv, oi in ((yesterday, 8.4, 900), (DAY, 8.6, 910), (DAY + timedelta(days=3), 9.0, 920)):
+        record_history(world.paths.history, {"NIFTY": HistoryPoint(day, "scripted", iv, oi)})
+    packed = prepared(world).indices["NIFTY"]
+    assert packed.iv_history == (IvPoint(yesterday, 8.4),)
+    assert packed.oi_history == (OiPoint(yesterday, 900),)
+
+
+def test_history_of_another_kind_of_market_stays_out_of_the_pack(world) -> None:
+    for source in ("modelled", "recorded", "kite"):
+        record_history(world.paths.history, {"NIFTY": HistoryPoint(DAY - timedelta(days=1), source, 8.4, 900)})
+    packed = prepared(world).indices["NIFTY"]
+    assert (packed.iv_history, packed.oi_history) == ((), ())
 
 
 def test_a_holiday_is_refused(world) -> None:

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from g6_core.adapters.day_pack_store import load_day_pack
-from g6_core.adapters.iv_history import load_iv_history, record_iv
 from g6_core.adapters.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -22,7 +21,7 @@ from g6_pipelines.report.facts import gather
 from g6_pipelines.stages import picks as picks_stage
 from g6_pipelines.stages.score import ScoreReport, score
 from g6_pipelines.stages.summary import summarise
-from tests.pipelines.made_day import DAY, EXPIRY, NEXT_DAY, MadeDay, make_day
+from tests.pipelines.made_day import DAY, EXPIRY, NEXT_DAY, OI, MadeDay, make_day
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def live_from(first: int, minute: int) -> RowStatus:
 def test_the_documents_are_written_and_a_second_run_changes_no_byte(made: MadeDay, ledger: Ledger) -> None:
     made.collect(range(360, 375))
     decide(made, ledger, 1.0)
-    written = (made.paths.scores(DAY), made.paths.picks(NEXT_DAY), made.paths.iv_history)
+    written = (made.paths.scores(DAY), made.paths.picks(NEXT_DAY), made.paths.history)
     report = run(made, ledger)
     before = [path.read_bytes() for path in written]
     assert run(made, ledger) == report
@@ -134,14 +133,15 @@ def test_the_documents_are_written_and_a_second_run_changes_no_byte(made: MadeDa
     assert scores["scores"][0]["signals"] == 1
     assert picks["trade_date"] == str(NEXT_DAY) and picks["made_on"] == str(DAY)
     assert len(picks["indices"]["NIFTY"]["picks"]) == report.pick_count > 0
-    assert history == {"NIFTY": [[str(DAY), pytest.approx(9.0)]]}
+    point = {"day": str(DAY), "source": "scripted", "atm_iv_pct": pytest.approx(9.0), "oi": 6 * OI}
+    assert history == {"version": 1, "indices": {"NIFTY": [point]}}
     assert [entry.action for entry in ledger.day(DAY).audit] == ["published"]
 
 
 def test_the_volatility_of_a_stale_close_is_not_written_down(made: MadeDay, ledger: Ledger) -> None:
     made.collect(range(290, 300))
     run(made, ledger)
-    assert not made.paths.iv_history.exists()
+    assert not made.paths.history.exists()
 
 
 def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_says_why(
@@ -154,7 +154,8 @@ def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_say
     found = report.picks["NIFTY"]
     assert (report.next_day, found.picks, found.reason) == (None, (), rules.calendar_end)
     assert not made.paths.picks(last).parent.exists()
-    assert [point.day for point in load_iv_history(made.paths.iv_history)["NIFTY"]] == [last]
+    history = json.loads(made.paths.history.read_bytes())["indices"]
+    assert [point["day"] for point in history["NIFTY"]] == [str(last)]
     assert [entry.detail for entry in ledger.day(last).audit] == [f"no picks: {rules.calendar_end}"]
     summary = summarise(made.paths, ledger, rules, last, ("NIFTY",), source_label="made", seed=0)
     assert (summary["picks"], summary["no_picks"]) == ([], rules.calendar_end)
@@ -211,17 +212,3 @@ def kept_by(frames: list[pl.DataFrame], read: Callable[..., pl.DataFrame]) -> Ca
 def test_a_day_without_a_lake_is_a_data_error(made: MadeDay, ledger: Ledger) -> None:
     with pytest.raises(DataError, match="run the collect stage first"):
         run(made, ledger)
-
-
-def test_the_volatility_history_keeps_other_days_and_replaces_its_own(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "iv_history.json"
-    record_iv(path, NEXT_DAY, {"NIFTY": 9.5})
-    record_iv(path, DAY, {"NIFTY": 8.0, "SENSEX": 10.0})
-    record_iv(path, DAY, {"NIFTY": 8.5})
-    found = load_iv_history(path)
-    assert [(point.day, point.atm_iv_pct) for point in found["NIFTY"]] == [(DAY, 8.5), (NEXT_DAY, 9.5)]
-    assert [point.atm_iv_pct for point in found["SENSEX"]] == [10.0]
-    assert [point.day for point in load_iv_history(path, before=NEXT_DAY)["NIFTY"]] == [DAY]
-    path.write_bytes(b'{"NIFTY": [["2025-08-29"]]}')
-    with pytest.raises(DataError, match="not a volatility history"):
-        load_iv_history(path)

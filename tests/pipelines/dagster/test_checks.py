@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from g6_core.adapters.iv_history import record_iv
+from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import Lake, read_lake
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import at
@@ -153,6 +153,35 @@ def influx_lacked_a_minute(paths: DataPaths) -> None:
     )
 
 
+def a_column_is_gone(paths: DataPaths) -> None:
+    path = paths.lake(DAY, NAME)
+    read_lake(path).drop("put_vega").write_ipc_stream(path, compat_level=pl.CompatLevel.oldest())
+
+
+def a_holidays_data(paths: DataPaths) -> None:
+    edit_lake(paths, pl.col("exchange_time") - pl.duration(days=1))
+
+
+def crossed(paths: DataPaths) -> None:
+    edit_lake(paths, (pl.col("call_ask") * 1.1).alias("call_bid"))
+
+
+def the_last_hour_is_gone(paths: DataPaths) -> None:
+    edit_lake(paths, pl.when(pl.col("timestamp").dt.hour() < 9).then("put_status").alias("put_status"))
+
+
+def repairs_are_edited(paths: DataPaths) -> None:
+    path = paths.repaired(DAY, NAME)
+    frame = pl.read_parquet(path)
+    rows = pl.DataFrame({"symbol": ["BANKNIFTY25SEP54000CE"]}, schema={"symbol": pl.String})
+    pl.concat([frame, rows], how="diagonal").write_parquet(path)
+
+
+def today_expires(paths: DataPaths) -> None:
+    expires = pl.when(pl.col("expiry").is_not_null() & (pl.col("name") == NAME)).then(pl.lit(DAY)).otherwise("expiry")
+    edit_dump(paths, lambda dump: dump.with_columns(expiry=expires))
+
+
 DAMAGES = [
     ("instruments", "dump_agrees_with_rules", wrong_lot, "has 50, the rule says 35"),
     ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
@@ -160,6 +189,12 @@ DAMAGES = [
     ("option_chain", "coverage_is_enough", most_is_missing, "80 % wanted"),
     ("option_chain", "spot_is_sane", spot_jumps, "spot_moves"),
     ("option_chain", "spot_is_sane", forward_strays, "spot_near_forward"),
+    ("option_chain", "chain_is_sound", a_column_is_gone, "schema_is_ours"),
+    ("option_chain", "chain_is_sound", a_holidays_data, "stamped with another day"),
+    ("option_chain", "chain_is_ordinary", crossed, "not_crossed"),
+    ("chain_repair", "every_minute_is_accounted", the_last_hour_is_gone, "unaccounted"),
+    ("chain_repair", "repairs_are_sound", repairs_are_edited, "does not follow"),
+    ("expiry_capture", "every_strike_is_captured", today_expires, "contracts missing"),
     ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
     ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
     ("data_reconciliation", "influx_equals_lake", influx_lacked_a_minute, "one minute is not in it"),
@@ -220,7 +255,7 @@ def test_a_pack_that_the_day_was_traded_with_is_not_made_anew(copy: Installation
     apart = Installation(copy.g6, instance)
     path, journal = copy.paths.day_pack(DAY), copy.paths.journal(DAY)
     traded = path.read_bytes()
-    record_iv(copy.paths.iv_history, date(2025, 8, 28), {NAME: 12.5})
+    record_history(copy.paths.history, {NAME: HistoryPoint(date(2025, 8, 28), "modelled", 12.5, None)})
     journal.parent.mkdir()
     journal.touch()
     assert apart.phase("pre_open", BANKNIFTY).success

@@ -1,0 +1,69 @@
+"""Minute candles through kiteconnect: what the broker still knows of a contract's past, with open interest.
+
+The broker allows three calls a second and sixty days of minutes a call; it has nothing of expired options.
+"""
+
+from dataclasses import dataclass
+
+from kiteconnect import KiteConnect
+from kiteconnect.exceptions import KiteException
+from requests import RequestException
+
+from g6_core.adapters.kite_market import broker_error
+from g6_core.domain.errors import TryLater
+from g6_core.domain.ist import MINUTE_MS, ist_text, to_ms
+
+CALL_INTERVAL_MS = 334
+WINDOW_DAYS_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One minute from `time_ms` on; rupees and units. `oi` is that of the minute's end, None where it was not told."""
+
+    time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    oi: int | None
+
+
+def fetch_candles(kite: KiteConnect, token: int, from_ms: int, to_ms_: int, what: str) -> tuple[Candle, ...]:
+    """The minutes from `from_ms` to `to_ms_` (both are starts of minutes) that have a candle, oldest first.
+
+    `what` names the contract in errors. Raises TryLater when the same call may be repeated after a pause or when the
+    answer is not what was asked for, else another BrokerError.
+    """
+    assert 0 <= to_ms_ - from_ms <= WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
+    try:
+        rows = kite.historical_data(token, ist_text(from_ms), ist_text(to_ms_), "minute", oi=True)
+        found = tuple(
+            Candle(
+                to_ms(row["date"]),
+                float(row["open"]),
+                float(row["high"]),
+                float(row["low"]),
+                float(row["close"]),
+                int(row["volume"]),
+                None if row.get("oi") is None else int(row["oi"]),
+            )
+            for row in rows
+        )
+    except (KiteException, RequestException) as error:
+        raise broker_error(error, f"candles of {what}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        # kiteconnect lets odd bodies through as bare Python errors.
+        raise TryLater(f"candles of {what}: odd reply ({type(error).__name__}: {error})") from error
+    _require_answer(found, from_ms, to_ms_, what)
+    return found
+
+
+def _require_answer(found: tuple[Candle, ...], from_ms: int, to_ms_: int, what: str) -> None:
+    """Whole minutes, each once and in order, none that was not asked for. Prices are kept as they are told."""
+    times = [one.time_ms for one in found]
+    if times != sorted(set(times)) or any(time_ms % MINUTE_MS for time_ms in times):
+        raise TryLater(f"candles of {what}: minutes out of order")
+    if times and not from_ms <= times[0] <= times[-1] <= to_ms_:
+        raise TryLater(f"candles of {what}: minutes that were not asked for")

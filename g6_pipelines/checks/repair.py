@@ -1,0 +1,79 @@
+"""After the close: is every minute accounted for, are the repairs what the broker said, is what expires kept?"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from g6_core.domain.checks import Check
+from g6_pipelines.assets.repair import chain_repair, expiry_capture
+from g6_pipelines.checks.judge import judged
+from g6_pipelines.resources import G6Resource
+
+EXAMPLES_MAX = 3
+
+
+@dg.asset_check(asset=chain_repair)
+def every_minute_is_accounted(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Every expected minute of every contract is live, repaired or known to have had no trade."""
+    from g6_pipelines.stages.accounting import account_day
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        found = account_day(g6.paths, g6.settings, g6.rules, day, name).day
+        figures: dict[str, float | int | str] = {"expected": found.expected, "open": found.open}
+        return (Check("accounted", found.complete, found.line(), figures),)
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=chain_repair, blocking=True)
+def repairs_are_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The archived answers match their hashes, their candles are possible, the repaired minutes follow."""
+    from g6_core.adapters.candle_archive import damaged_answers
+    from g6_pipelines.collection.judges import candles_possible
+    from g6_pipelines.stages.accounting import account_day
+    from g6_pipelines.stages.repair import repaired_bytes
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        found = account_day(g6.paths, g6.settings, g6.rules, day, name)
+        damaged = damaged_answers(found.answers)
+        path = g6.paths.repaired(day, name)
+        # A day that could not be asked about has no such file, and nothing that would have to be in it.
+        kept = path.read_bytes() if path.exists() else repaired_bytes(name, found.minutes.clear())
+        same = kept == repaired_bytes(name, found.minutes)
+        return (
+            Check("answers_match_hash", not damaged, _named(damaged, "answers changed"), {"damaged": len(damaged)}),
+            candles_possible(found.minutes.with_columns(timestamp="minute")),
+            Check("repairs_follow", same, f"{path.name} {'follows' if same else 'does not follow'} from them", {}),
+        )
+
+    return judged(context, judge)
+
+
+@dg.asset_check(asset=expiry_capture, blocking=True)
+def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The broker has answered for every listed contract that expires on the day, up to its last minute."""
+    from g6_pipelines.stages.capture import captured
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        found = captured(g6.paths, g6.rules, day, name)
+        if found is None:
+            return (Check("captured", True, "no contract of the index expires on this day", {"contracts": 0}),)
+        missing = _named(found.missing, f"of {found.contracts} contracts missing")
+        files = [g6.paths.expired(name, day) / file for file in ("candles.parquet", "dump.parquet")]
+        lacking = [str(file) for file in files if not file.exists()]
+        return (
+            Check(
+                "captured", not found.missing, missing, {"contracts": found.contracts, "missing": len(found.missing)}
+            ),
+            Check("kept", not lacking, ", ".join(lacking) or "candles and dump are there", {"lacking": len(lacking)}),
+        )
+
+    return judged(context, judge)
+
+
+def _named(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{': ' if names else ''}{', '.join(names[:EXAMPLES_MAX])}"
+
+
+CHECKS = (every_minute_is_accounted, repairs_are_sound, every_strike_is_captured)

@@ -1,0 +1,260 @@
+"""The account of a day: every minute of every expected contract ends as live, repaired or no_trade, else it is open.
+
+A contract is expected in a minute when the collection's universe holds it there: the configured offsets around the
+money, for each configured expiry, as long as the expiry trades. Where the money of a minute is not known from the lake,
+the broker's candle of the index says it; where that is silent too, the universes of the nearest minutes before and
+after are both expected. So nothing that was collected before and after a gap can be lost in it. What is live is always
+expected. Frames in, frames out; nothing is read here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from g6_core.domain.chain import atm_on_step
+from g6_core.domain.ist import ist_clock
+from g6_core.schema.accounting import Account
+from g6_core.schema.options import RowStatus
+
+LAKE_COLUMNS = (
+    *("timestamp", "expiry", "strike", "spot"),
+    *("call_symbol", "call_status", "put_symbol", "put_status"),
+)
+KEY = ("minute", "expiry", "strike", "side")
+CANDLE = ("open", "high", "low", "close", "volume", "oi", "answer_sha256")
+_NOT_TRADED = (RowStatus.NO_CONTRACT.value, RowStatus.CLOSED.value)
+_CONTRACT = {"expiry": pl.Date, "strike": pl.Float64, "side": pl.String, "symbol": pl.String}
+_MINUTE = pl.Datetime("ms", "UTC")
+
+Contract = tuple[date, float, str, str | None]
+"""(expiry, strike in rupees, CE or PE, symbol): the symbol is None when it is not listed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is expected of one index on one day.
+
+    `minutes` are those of the collection's cycles, `closes_ms` the end of trading by expiry. `universe` gives the
+    contracts around a strike in paise; None when no dump tells them.
+    """
+
+    index: str
+    day: date
+    index_symbol: str
+    step_paise: int
+    minutes: Sequence[int]
+    closes_ms: Mapping[date, int]
+    universe: Callable[[int], Sequence[Contract]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The open minutes of one listed contract, from the first to the last."""
+
+    symbol: str
+    from_ms: int
+    to_ms: int
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayAccount:
+    """Contract-minutes by how they ended. `first_open` names the first that is open; `silent_minutes` are those in
+    which not one expected contract has a quote or a candle."""
+
+    index: str
+    day: date
+    live: int
+    repaired: int
+    no_trade: int
+    open: int
+    first_open: str | None
+    silent_minutes: tuple[int, ...]
+
+    @property
+    def expected(self) -> int:
+        """All contract-minutes."""
+        return self.live + self.repaired + self.no_trade + self.open
+
+    @property
+    def complete(self) -> bool:
+        """Something was expected, and nothing is open."""
+        return self.expected > 0 and self.open == 0
+
+    def line(self) -> str:
+        """The answer to "is this day complete?"."""
+        where = f"{self.index} {self.day}"
+        if not self.expected:
+            return f"{where}: INCOMPLETE: nothing was collected; materialise chain_repair for the day"
+        if self.open:
+            return f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}"
+        return (
+            f"{where}: complete, {self.expected:,} contract-minutes: {self.live:,} live, {self.repaired:,} repaired, "
+            f"{self.no_trade:,} no trade"
+        )
+
+
+def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """One row per expected contract and minute: `KEY`, symbol, account, and the candle (`CANDLE`) where it is repaired.
+
+    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`; both may be empty.
+    """
+    sides = _sides(lake)
+    expected = _expected(sides, answers, scope)
+    live = sides.filter("live").select(KEY).with_columns(is_live=True)
+    of_contract = ("symbol", "minute")
+    asked = _asked(answers).with_columns(is_asked=True)
+    found = (
+        expected.join(live, on=KEY, how="left")
+        .join(_candles(answers), on=of_contract, how="left")
+        .join(asked, on=of_contract, how="left")
+    )
+    is_live, has_candle = pl.col("is_live").fill_null(value=False), pl.col("open").is_not_null()
+    ended = (
+        pl.when(is_live)
+        .then(pl.lit(Account.LIVE.value))
+        .when(has_candle)
+        .then(pl.lit(Account.REPAIRED.value))
+        .when(pl.col("is_asked").fill_null(value=False))
+        .then(pl.lit(Account.NO_TRADE.value))
+        .otherwise(pl.lit(Account.OPEN.value))
+    )
+    # A candle of a minute that was seen live is no part of the account.
+    kept = [pl.when(is_live).then(None).otherwise(pl.col(name)).alias(name) for name in CANDLE]
+    return found.with_columns(account=ended).with_columns(kept).select(*KEY, "symbol", "account", *CANDLE).sort(KEY)
+
+
+def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
+    """Counts of what `account` gave."""
+    counts = dict(accounted.group_by("account").len().iter_rows())
+    left = accounted.filter(pl.col("account") == Account.OPEN).head(1)
+    seen = pl.col("account").is_in([Account.LIVE.value, Account.REPAIRED.value])
+    silent = accounted.group_by("minute").agg(seen.any().alias("seen")).filter(~pl.col("seen"))["minute"]
+    return DayAccount(
+        index=scope.index,
+        day=scope.day,
+        live=counts.get(Account.LIVE, 0),
+        repaired=counts.get(Account.REPAIRED, 0),
+        no_trade=counts.get(Account.NO_TRADE, 0),
+        open=counts.get(Account.OPEN, 0),
+        first_open=None if left.is_empty() else _named(scope, left.row(0, named=True)),
+        silent_minutes=tuple(silent.dt.timestamp("ms").sort().to_list()),
+    )
+
+
+def gaps(accounted: pl.DataFrame) -> list[Gap]:
+    """What has to be asked: one gap a listed contract, by symbol. Contracts without a symbol cannot be asked for."""
+    left = accounted.filter((pl.col("account") == Account.OPEN) & pl.col("symbol").is_not_null())
+    minute = pl.col("minute").dt.timestamp("ms")
+    spans = left.group_by("symbol").agg(minute.min().alias("first"), minute.max().alias("last"), pl.len().alias("n"))
+    return [Gap(*row) for row in spans.sort("symbol").iter_rows()]
+
+
+def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tuple[int, ...]:
+    """Expected minutes whose money the lake does not tell and the broker was not asked for; none without a dump."""
+    if scope.universe is None:
+        return ()
+    asked = _asked(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
+    known = {*_known_minutes(_sides(lake)), *asked}
+    return tuple(minute for minute in scope.minutes if minute not in known)
+
+
+def _sides(lake: pl.DataFrame) -> pl.DataFrame:
+    """One row per contract and minute of the lake: KEY, symbol, live, wanted, known (the money was known then)."""
+    both = [
+        lake.select(
+            pl.col("timestamp").dt.truncate("1m").alias("minute"),
+            pl.col("expiry", "strike"),
+            pl.lit(side).alias("side"),
+            pl.col(f"{name}_symbol").alias("symbol"),
+            pl.col(f"{name}_status").alias("status"),
+            pl.col("spot").is_not_null().any().over("timestamp").alias("known"),
+        )
+        for name, side in (("call", "CE"), ("put", "PE"))
+    ]
+    listed = pl.concat(both).filter(pl.col("symbol").is_not_null())
+    return listed.group_by(KEY).agg(
+        pl.col("symbol").first(),
+        (pl.col("status") == RowStatus.LIVE).any().alias("live"),
+        (~pl.col("status").is_in(_NOT_TRADED)).fill_null(value=True).any().alias("wanted"),
+        pl.col("known").any(),
+    )
+
+
+def _known_minutes(sides: pl.DataFrame) -> list[int]:
+    minutes: list[int] = sides.filter("known")["minute"].unique().dt.timestamp("ms").to_list()
+    return minutes
+
+
+def _expected(sides: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    columns = (*KEY, "symbol")
+    placed = sides.filter(pl.col("known") & pl.col("wanted")).select(columns)
+    known = set(_known_minutes(sides))
+    dark = sorted({*scope.minutes, *sides["minute"].unique().dt.timestamp("ms").to_list()} - known)
+    by_candle = {minute: atm for minute, atm in _money(answers, scope).items() if minute not in known}
+    placed = pl.concat([placed, _around(by_candle, scope).select(columns)])
+    blind = [minute for minute in dark if minute not in by_candle]
+    carried = _carried(placed, blind).select(columns)
+    live = sides.filter("live").select(columns)
+    return pl.concat([placed, _while_open(carried, scope), live]).unique(KEY, keep="first", maintain_order=True)
+
+
+def _money(answers: pl.DataFrame, scope: Scope) -> dict[int, int]:
+    """Strike at the money in paise by minute, from archived candles of the index; empty without a dump."""
+    if scope.universe is None:
+        return {}
+    own = answers.filter((pl.col("symbol") == scope.index_symbol) & pl.col("open").is_not_null())
+    wanted = set(scope.minutes)
+    pairs = zip(own["timestamp"].dt.timestamp("ms").to_list(), own["open"].to_list(), strict=True)
+    return {minute: atm_on_step(round(level * 100), scope.step_paise) for minute, level in pairs if minute in wanted}
+
+
+def _around(atm_by_minute: Mapping[int, int], scope: Scope) -> pl.DataFrame:
+    """The universe of minutes whose money a candle tells."""
+    strikes = sorted(set(atm_by_minute.values()))
+    rows = [(atm, *one) for atm in strikes for one in (scope.universe(atm) if scope.universe else ())]
+    universes = pl.DataFrame(rows, schema={"atm": pl.Int64, **_CONTRACT}, orient="row")
+    minutes = pl.DataFrame(list(atm_by_minute.items()), schema={"minute": pl.Int64, "atm": pl.Int64}, orient="row")
+    return _while_open(minutes.cast({"minute": _MINUTE}).join(universes, on="atm"), scope)
+
+
+def _carried(placed: pl.DataFrame, blind: Sequence[int]) -> pl.DataFrame:
+    """For minutes without any word of the money: what is expected in the nearest placed minutes on both sides."""
+    minutes = pl.DataFrame({"minute": sorted(blind)}, schema={"minute": pl.Int64}).cast({"minute": _MINUTE})
+    near = placed.select(pl.col("minute").alias("near")).unique().sort("near")
+    both = [
+        minutes.sort("minute").join_asof(near, left_on="minute", right_on="near", strategy=side, coalesce=False)
+        for side in ("backward", "forward")
+    ]
+    pairs = pl.concat(both).filter(pl.col("near").is_not_null()).unique()
+    return pairs.join(placed.rename({"minute": "near"}), on="near")
+
+
+def _while_open(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Without the minutes after an expiry has stopped trading."""
+    closes = pl.DataFrame(
+        list(scope.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row"
+    ).cast({"closes": _MINUTE})
+    return frame.join(closes, on="expiry").filter(pl.col("minute") < pl.col("closes")).select(frame.columns)
+
+
+def _candles(answers: pl.DataFrame) -> pl.DataFrame:
+    """Archived candles by symbol and minute; of two answers about the same minute the first counts."""
+    told = answers.filter(pl.col("open").is_not_null()).with_columns(minute=pl.col("timestamp"))
+    return told.unique(("symbol", "minute"), keep="first", maintain_order=True).select("symbol", "minute", *CANDLE)
+
+
+def _asked(answers: pl.DataFrame) -> pl.DataFrame:
+    """Every (symbol, minute) that was asked for."""
+    windows = answers.select("symbol", "from", "to").unique()
+    minutes = pl.datetime_ranges("from", "to", interval="1m", time_unit="ms", time_zone="UTC").alias("minute")
+    return windows.select("symbol", minutes).explode("minute").unique()
+
+
+def _named(scope: Scope, row: Mapping[str, Any]) -> str:
+    """The contract and the minute in India."""
+    gone = f"{scope.index} {row['expiry']} {row['strike']:g} {row['side']} (not listed any more)"
+    return f"{row['symbol'] or gone} {ist_clock(round(row['minute'].timestamp() * 1000))[:5]}"

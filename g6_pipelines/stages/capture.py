@@ -1,0 +1,150 @@
+"""Before a contract vanishes: on expiry day the broker's whole minute history of every listed strike is archived.
+
+The broker forgets an option with its expiry, so what is not kept that evening is lost. Answers are kept as they come;
+the Parquet file and the copy of the dump follow from them.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+from kiteconnect import KiteConnect
+
+from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
+from g6_core.adapters.files import write_atomic
+from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import CalendarError
+from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.ports import Clock
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.accounting import listing_of
+from g6_pipelines.stages.candles import Asked, Part, ask, history_spacing
+from g6_pipelines.stages.repair import require_over
+
+# Half a year: longer-dated contracts were hardly traded before that, and every further window doubles the evening.
+CAPTURE_DAYS_MAX = 180
+# A holiday that was announced later has moved a listed contract by this much at most.
+MOVED_MAX = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What is kept of an expiry: its listed contracts, those of which the broker has not answered, and the candles."""
+
+    expiry: date
+    contracts: int
+    missing: tuple[str, ...]
+    traded: int
+    candles: int
+
+
+def expiring(book: InstrumentBook, underlying: str, day: date) -> tuple[Instrument, ...]:
+    """Every listed contract of the index that expires on `day`, by symbol."""
+    own = (row for row in book if row.underlying == underlying and row.is_option and row.expiry == day)
+    return tuple(sorted(own, key=lambda row: row.tradingsymbol))
+
+
+def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Captured | None:
+    """What lies on disk of the expiry on `day`; None when no contract of the day's dump expires then.
+
+    DataError when a file is damaged.
+    """
+    listing = listing_of(paths, rules, day, underlying)
+    contracts = expiring(listing.book, underlying, day) if listing is not None and listing.own else ()
+    if not contracts:
+        return None
+    answers = read_answers(answers_of(paths, underlying, day))
+    missing = tuple(dict.fromkeys(one.symbol for one in questions(contracts, rules, day, answers)))
+    told = answers.filter(pl.col("timestamp").is_not_null())
+    return Captured(day, len(contracts), missing, told["symbol"].n_unique(), len(told))
+
+
+def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
+    """Where the answers of an expiry are kept."""
+    return paths.expired(underlying, expiry) / "answers.arrows"
+
+
+def questions(contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame) -> list[Question]:
+    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract."""
+    known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
+    found = []
+    for row in contracts:
+        close_ms = rules.session(day, rules.index(row.underlying).option_exchange, day).close_ms
+        start = first_listed(rules, row.underlying, day)
+        while start <= day:
+            end = min(start + timedelta(days=WINDOW_DAYS_MAX - 1), day)
+            to_ms = min(at(end + timedelta(days=1), time()), close_ms) - MINUTE_MS
+            one = Question(row.tradingsymbol, row.token, at(start, time()), to_ms)
+            if (one.symbol, one.from_ms, one.to_ms) not in known:
+                found.append(one)
+            start = end + timedelta(days=1)
+    return found
+
+
+def first_listed(rules: MarketRules, underlying: str, expiry: date) -> date:
+    """The first day on which the dated rules list an expiry, at most `CAPTURE_DAYS_MAX` before it."""
+    earliest = expiry
+    for days in range(CAPTURE_DAYS_MAX):
+        day = expiry - timedelta(days=days)
+        try:
+            if not any(abs(one - expiry) <= MOVED_MAX for one in rules.expiries(underlying, day)):
+                break
+        except CalendarError:
+            break
+        earliest = day
+    return earliest
+
+
+def capture(
+    kite: KiteConnect,
+    clock: Clock,
+    rules: MarketRules,
+    paths: DataPaths,
+    day: date,
+    underlying: str,
+    listed: InstrumentBook,
+    origin: str,
+) -> Generator[int, None, Asked]:
+    """Archive what expires today; yields the next time (ms) at which to be resumed.
+
+    Run again it asks only for what is not answered yet. Raises DataError while the index trades.
+    """
+    require_over(rules, clock, day, underlying)
+    path = answers_of(paths, underlying, day)
+    with CandleArchive.open(path) as archive:
+        open_questions = questions(expiring(listed, underlying, day), rules, day, read_answers(path))
+        parts = [(one, (Part(archive, one),)) for one in open_questions]
+        asked = yield from ask(kite, clock, history_spacing(clock), parts, origin)
+    publish(paths, day, underlying, expiring(listed, underlying, day))
+    return asked
+
+
+def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[Instrument]) -> None:
+    """Write `candles.parquet` and `dump.parquet` of the expiry; the same answers give the same bytes."""
+    folder = paths.expired(underlying, day)
+    rows = [(row.tradingsymbol, row.expiry, row.strike_paise / 100, row.instrument_type) for row in contracts]
+    names = pl.DataFrame(
+        rows,
+        schema={"symbol": pl.String, "expiry": pl.Date, "strike": pl.Float64, "side": pl.String},
+        orient="row",
+    )
+    candles = (
+        read_answers(answers_of(paths, underlying, day))
+        .filter(pl.col("timestamp").is_not_null())
+        .unique(("symbol", "timestamp"), keep="first", maintain_order=True)
+        .join(names, on="symbol")
+        .select(
+            *("timestamp", "expiry", "strike", "side", "symbol", "open", "high", "low", "close", "volume", "oi"),
+            "answer_sha256",
+        )
+        .sort("strike", "side", "timestamp")
+    )
+    buffer = BytesIO()
+    candles.write_parquet(buffer, compression="zstd", statistics=False)
+    write_atomic(folder / "candles.parquet", buffer.getvalue())
+    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())

@@ -1,0 +1,181 @@
+"""The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for."""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from io import BytesIO
+
+import polars as pl
+from kiteconnect import KiteConnect
+
+from g6_core.adapters.candle_archive import CandleArchive, Question
+from g6_core.adapters.files import write_atomic
+from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
+from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.lake import lake_schema
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
+from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.ist import MINUTE_MS, ist_text
+from g6_core.ports import Clock
+from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, gaps
+from g6_pipelines.stages.accounting import Accounted, account_day
+from g6_pipelines.stages.candles import Asked, Part, ask, history_spacing
+
+WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """One index over some days: the account of each before and after, and how the asking went.
+
+    `gone` counts contracts with gaps that the broker does not list any more.
+    """
+
+    before: Mapping[date, DayAccount]
+    after: Mapping[date, DayAccount]
+    asked: Asked
+    gone: int
+
+
+@dataclass(slots=True)
+class _Work:
+    """The days of one index and their open archives."""
+
+    settings: Settings
+    rules: MarketRules
+    paths: DataPaths
+    underlying: str
+    archives: dict[date, CandleArchive]
+    spacing: CallSpacing
+    asked: Asked = field(default_factory=Asked)
+
+    def account(self) -> dict[date, Accounted]:
+        return {day: account_day(self.paths, self.settings, self.rules, day, self.underlying) for day in self.archives}
+
+
+def needs_broker(accounted: Accounted) -> bool:
+    """Whether anything can still be asked about the day."""
+    return bool(gaps(accounted.minutes) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
+
+
+def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
+    """DataError while the index still trades: minutes that are to come are no gaps."""
+    close_ms = rules.session(day, rules.index(underlying).option_exchange).close_ms
+    if clock.now_ms() < close_ms:
+        raise DataError(
+            f"{day} is not over for {underlying}; ask for its candles after {ist_text(close_ms)[:16]} (IST)"
+        )
+
+
+def repair(
+    kite: KiteConnect,
+    clock: Clock,
+    settings: Settings,
+    rules: MarketRules,
+    paths: DataPaths,
+    days: Sequence[date],
+    underlying: str,
+    listed: InstrumentBook,
+    origin: str,
+) -> Generator[int, None, RepairReport]:
+    """Fill the gaps of one index; yields the next time (ms) at which to be resumed.
+
+    `listed` is the broker's dump of now: only its contracts can be asked for. A call covers one contract and, where
+    it has gaps on several days, as many of them as a window allows. Answers stay; run again it asks for what is still
+    open only. The repaired minutes are written anew from lake and answers each time.
+    Raises DataError when a day is not over or a file is foreign, damaged or in use.
+    """
+    with ExitStack() as opened:
+        for day in days:
+            require_over(rules, clock, day, underlying)
+        archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
+        work = _Work(settings, rules, paths, underlying, archives, history_spacing(clock))
+        first = work.account()
+        index_row = listed.index(underlying)
+        if index_row is not None:
+            yield from _ask(kite, clock, work, _dark(first, index_row), {index_row.tradingsymbol: index_row}, origin)
+        by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
+        found = {day: gaps(one.minutes) for day, one in work.account().items()}
+        yield from _ask(kite, clock, work, found, by_symbol, origin)
+        last = work.account()
+    for day, accounted in last.items():
+        write_repaired(paths, day, underlying, accounted.minutes)
+    return RepairReport(
+        before={day: one.day for day, one in first.items()},
+        after={day: one.day for day, one in last.items()},
+        asked=work.asked,
+        gone=len({gap.symbol for one in found.values() for gap in one} - by_symbol.keys()),
+    )
+
+
+def write_repaired(paths: DataPaths, day: date, underlying: str, minutes: pl.DataFrame) -> None:
+    """Write every minute that the broker's candles account for."""
+    write_atomic(paths.repaired(day, underlying), repaired_bytes(underlying, minutes))
+
+
+def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
+    """The file of the repaired minutes; the same account gives the same bytes."""
+    frame = (
+        minutes.filter(pl.col("account").is_in([Account.REPAIRED.value, Account.NO_TRADE.value]))
+        .with_columns(pl.col("minute").alias("timestamp"), pl.lit(underlying).alias("index"))
+        .select(*REPAIRED_COLUMNS)
+        .sort("timestamp", "expiry", "strike", "side")
+        .cast(lake_schema(REPAIRED_COLUMNS))
+    )
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
+def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
+    """Gaps of one contract, oldest first, in as few groups as calls of the longest window can cover."""
+    groups: list[list[tuple[date, Gap]]] = []
+    for day, gap in sorted(spans, key=lambda one: one[1].from_ms):
+        if groups and gap.to_ms - groups[-1][0][1].from_ms <= WINDOW_MS:
+            groups[-1].append((day, gap))
+        else:
+            groups.append([(day, gap)])
+    return groups
+
+
+def _dark(accounted: Mapping[date, Accounted], index_row: Instrument) -> dict[date, list[Gap]]:
+    """The minutes of which not even the money is known, as gaps of the index."""
+    found = {}
+    for day, one in accounted.items():
+        dark = dark_minutes(one.lake, one.answers, one.scope)
+        found[day] = [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark else []
+    return found
+
+
+def _ask(
+    kite: KiteConnect,
+    clock: Clock,
+    work: _Work,
+    found: Mapping[date, Sequence[Gap]],
+    listed: Mapping[str, Instrument],
+    origin: str,
+) -> Generator[int, None, None]:
+    """Ask for the gaps of the contracts that are listed; parts of an answer go to the archives of their days."""
+    by_symbol: dict[str, list[tuple[date, Gap]]] = {}
+    for day, own in found.items():
+        for gap in own:
+            by_symbol.setdefault(gap.symbol, []).append((day, gap))
+    questions: list[tuple[Question, Sequence[Part]]] = []
+    for symbol, spans in sorted(by_symbol.items()):
+        row = listed.get(symbol)
+        for group in windows(spans) if row is not None else ():
+            assert row is not None
+            parts = [
+                Part(work.archives[day], Question(symbol, row.token, gap.from_ms, gap.to_ms)) for day, gap in group
+            ]
+            whole = Question(symbol, row.token, group[0][1].from_ms, group[-1][1].to_ms)
+            questions.append((whole, parts))
+    done = yield from ask(kite, clock, work.spacing, questions, origin)
+    work.asked.calls += done.calls
+    work.asked.answered += done.answered
+    work.asked.reasons.update(done.reasons)

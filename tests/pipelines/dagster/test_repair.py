@@ -1,0 +1,203 @@
+"""Repair, backfill and capture as Dagster assets: one partition, a range in one run, and what the page shows."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from g6_core.adapters.history import HistoryPoint, record_history
+from g6_core.adapters.lake import Lake, read_lake
+from g6_core.domain.errors import DataError
+from g6_core.domain.ist import ist_date
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_pipelines.assets.ranged import ranged_asset
+from g6_pipelines.assets.repair import _works
+from g6_pipelines.definitions import defs
+from g6_pipelines.resources import G6Resource, Where
+from tests.conftest import PROJECT
+from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, metadata_of
+from tests.pipelines.dagster.test_checks import copy  # noqa: F401  (a fixture)
+
+NAME = "BANKNIFTY"
+
+
+def lose(installation: Installation, hour_utc: int) -> None:
+    """The lake lacks the cycles of one hour, as if nobody had collected then."""
+    path = installation.paths.lake(DAY, NAME)
+    kept = read_lake(path).filter(pl.col("timestamp").dt.hour() != hour_utc)
+    path.unlink()
+    with Lake.open(path, OPTION_COLUMNS) as lake:
+        lake.append(kept.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows())
+
+
+def test_a_whole_day_shows_its_account(made: Made) -> None:
+    shown = metadata_of(made.results["evening"], "chain_repair", NIFTY)
+    assert (shown["complete"], shown["open"], shown["calls"], shown["troubles"]) == ("yes", 0, 0, "none")
+    assert shown["expected"] == shown["live"] == 75 * 2 * 9 * 2
+    assert str(shown["answer"]).startswith("NIFTY 2025-08-29: complete, 2,700 contract-minutes: 2,700 live")
+    assert str(shown["account_picture"]).startswith("![account_picture](data:image/svg+xml;base64,")
+    assert len(str(shown["account_picture"])) < 60_000
+    capture = metadata_of(made.results["evening"], "expiry_capture", NIFTY)
+    assert capture["contracts"] == 0
+
+
+def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, instance: dg.DagsterInstance) -> None:  # noqa: F811
+    apart = Installation(copy.g6, instance)
+    lose(apart, 5)
+    result = apart.phase("evening", BANKNIFTY)
+    shown = metadata_of(result, "chain_repair", BANKNIFTY)
+    found = checks_of(result)
+    assert found["every_minute_is_accounted"] and found["repairs_are_sound"]
+    assert (shown["complete"], shown["open"]) == ("yes", 0)
+    assert int(str(shown["repaired"])) + int(str(shown["no_trade"])) >= 12 * 36 and int(str(shown["calls"])) > 36
+    kept = apart.paths.repaired(DAY, NAME).read_bytes()
+    again = apart.phase("evening", BANKNIFTY)
+    assert metadata_of(again, "chain_repair", BANKNIFTY)["calls"] == 0
+    assert apart.paths.repaired(DAY, NAME).read_bytes() == kept
+
+
+def test_a_day_of_another_market_stays_open_and_the_evening_goes_on(
+    copy: Installation,  # noqa: F811
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apart = Installation(copy.g6, instance)
+    lose(apart, 5)
+    apart.paths.repaired(DAY, NAME).unlink()
+    monkeypatch.setenv("G6_SIM_SEED", "8")
+    result = apart.phase("evening", BANKNIFTY)
+    found = checks_of(result)
+    assert (found["every_minute_is_accounted"], found["repairs_are_sound"]) == (False, True)
+    assert "lake_equals_csv" in checks_of(result), "what comes after the repair has run"
+    assert "candles of modelled, seed 8 must not complete it" in str(
+        metadata_of(result, "chain_repair", BANKNIFTY)["troubles"]
+    )
+
+
+def test_volatility_rank_and_percentile_are_shown_once_there_is_a_history(
+    copy: Installation,  # noqa: F811
+    instance: dg.DagsterInstance,
+) -> None:
+    apart = Installation(copy.g6, instance)
+    for day in range(1, 13):
+        point = HistoryPoint(date(2025, 8, day), "modelled", 1.0 + day, 100_000)
+        record_history(apart.paths.history, {NAME: point})
+        record_history(apart.paths.history, {NAME: replace(point, source="kite", atm_iv_pct=80.0)})
+    assert apart.phase("pre_open", BANKNIFTY).success
+    result = apart.phase("evening", BANKNIFTY)
+    shown = metadata_of(result, "next_day_picks", BANKNIFTY)
+    iv = float(str(shown["atm_iv_pct"]))
+    assert shown["history_days"] == 12
+    assert shown["iv_rank"] == pytest.approx((iv - 2.0) / 11.0)
+    assert shown["iv_percentile"] == pytest.approx(sum(1.0 + day < iv for day in range(1, 13)) / 12)
+
+
+def test_what_expires_today_is_captured_and_the_day_is_asked_once(
+    installation: Installation, instance: dg.DagsterInstance
+) -> None:
+    day = date(2025, 9, 2)
+    partition = f"{day}|NIFTY"
+    assert installation.phase("pre_open", partition).success
+    path = installation.paths.instruments(day)
+    dump = pl.read_parquet(path)
+    expiring = (pl.col("expiry") == day) & (pl.col("name") == "NIFTY")
+    strikes = dump.filter(expiring)["strike"].unique().sort()
+    middle = strikes[len(strikes) // 2]
+    dump.filter(~expiring.fill_null(value=False) | (pl.col("strike") == middle)).write_parquet(path)
+
+    def captured() -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [*defs.assets, *defs.asset_checks],
+            selection=dg.AssetSelection.assets("expiry_capture"),
+            partition_key=partition,
+            instance=instance,
+            resources={"g6": installation.g6},
+            raise_on_error=False,
+        )
+
+    result = captured()
+    shown = metadata_of(result, "expiry_capture", partition)
+    assert checks_of(result) == {"every_strike_is_captured": True}, shown
+    assert (shown["contracts"], shown["missing"], shown["calls"]) == (2, 0, 2)
+    folder = installation.paths.expired("NIFTY", day)
+    assert {path.name for path in folder.iterdir()} >= {"answers.arrows", "candles.parquet", "dump.parquet"}
+    assert metadata_of(captured(), "expiry_capture", partition)["calls"] == 0
+
+
+def test_a_range_of_days_is_backfilled_in_one_run_from_the_command_line(narrow: Path, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "DAGSTER_HOME": str(tmp_path / "home"),
+        "G6_CONFIG_DIR": str(narrow),
+        "G6_DATA_DIR": str(tmp_path / "data"),
+    }
+    for name in ("G6_BROKER", "G6_SIM_URL", "G6_SIM_SEED"):
+        environment.pop(name, None)
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "g6_pipelines.definitions"]
+
+    def materialized(span: str) -> subprocess.CompletedProcess[str]:
+        more = ["--select", "chain_repair", "--partition-range", span]
+        return subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=False)
+
+    empty = materialized(f"2025-08-28|SENSEX...{NIFTY}")
+    assert empty.returncode != 0 and "the range holds no partition" in empty.stderr
+    done = materialized(f"2025-08-28|NIFTY...{NIFTY}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert len(instance.get_runs()) == 2
+        records = instance.fetch_materializations(dg.AssetKey("chain_repair"), limit=10).records
+        made = {str(record.partition_key) for record in records}
+        checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [dg.AssetCheckKey(dg.AssetKey("chain_repair"), "every_minute_is_accounted")]
+        )
+    assert made == {"2025-08-28|NIFTY", NIFTY}
+    (check,) = checks.values()
+    assert check.status.value == "SUCCEEDED"
+    data = G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(narrow)).paths
+    for day in (date(2025, 8, 28), DAY):
+        assert data.repaired(day, "NIFTY").exists() and not data.lake(day, "NIFTY").exists()
+
+
+@pytest.fixture
+def real_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("G6_BROKER", "kite")
+    monkeypatch.setenv("KITE_API_KEY", "key")
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "token")
+
+
+def test_days_at_kite_are_asked_for_together(installation: Installation, real_broker: None) -> None:
+    wanted = {date(2025, 8, 28): ("NIFTY", "SENSEX"), date(2025, 8, 29): ("NIFTY",)}
+    found = [([place.day.day for place in places], name) for places, name in _works(installation.g6, wanted)]
+    assert found == [([28, 29], "NIFTY"), ([28], "SENSEX")]
+
+
+def test_kite_has_the_past_in_candles_only_and_nothing_of_the_future(
+    installation: Installation, real_broker: None
+) -> None:
+    g6, past = installation.g6, date(2025, 8, 28)
+    assert g6.locate(past, past=True).where is Where.KITE
+    with pytest.raises(DataError, match="materialise chain_repair for the candles of a past day"):
+        g6.locate(past)
+    from g6_core.adapters.clock import RealClock
+
+    today = ist_date(RealClock().now_ms())
+    later = g6.rules.known_next_trading_day(today)
+    if later is not None:
+        with pytest.raises(DataError, match="of today"):
+            g6.locate(later, past=True)
+
+
+def test_ranged_assets_declare_their_policy_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    def nothing() -> None:
+        """Nothing."""
+
+    assert ranged_asset("evening", deps=[], kinds=set())(nothing).backfill_policy == dg.BackfillPolicy.single_run()
+    assert [str(one.message) for one in recwarn] == []

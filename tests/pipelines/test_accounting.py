@@ -1,0 +1,206 @@
+"""The account of a day: which contracts are expected in which minute, and how each minute ends."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+
+import polars as pl
+import pytest
+
+from g6_core.adapters.lake import lake_schema
+from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.schema.accounting import ANSWER_COLUMNS, Account
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_pipelines.collection.accounting import (
+    LAKE_COLUMNS,
+    Contract,
+    Gap,
+    Scope,
+    account,
+    dark_minutes,
+    gaps,
+    summary,
+)
+
+DAY, EXPIRY, GONE = date(2025, 8, 29), date(2025, 9, 2), date(2025, 8, 29)
+OPEN = at(DAY, time(9, 15))
+STEP = 50_00
+LIVE, STALE, MISSING, CLOSED = "live", "stale", "missing", "closed"
+
+Cells = tuple[int, int | None, str, str]
+"""(minute of the day, strike at the money or None when it is not known, call status, put status)"""
+
+
+def minute(number: int) -> datetime:
+    return datetime.fromtimestamp((OPEN + number * MINUTE_MS) / 1000, UTC)
+
+
+def around(atm_paise: int, expiry: date = EXPIRY) -> list[Contract]:
+    """A universe of one pair: the strike at the money."""
+    strike = atm_paise // 100
+    return [(expiry, float(strike), side, f"N{strike}{side}") for side in ("CE", "PE")]
+
+
+def scope(minutes: int = 3, *, dump: bool = True, expiry: date = EXPIRY, closes: int = 375) -> Scope:
+    return Scope(
+        index="NIFTY",
+        day=DAY,
+        index_symbol="NIFTY 50",
+        step_paise=STEP,
+        minutes=[OPEN + number * MINUTE_MS for number in range(minutes)],
+        closes_ms={expiry: OPEN + closes * MINUTE_MS},
+        universe=(lambda atm: around(atm, expiry)) if dump else None,
+    )
+
+
+def lake(*cells: Cells, strike: int | None = None) -> pl.DataFrame:
+    """Rows of one pair a cycle; without known money they stand at `strike`."""
+    rows = []
+    for number, atm, call, put in cells:
+        at_strike = atm or strike
+        spot = float(atm) if atm else None
+        names = (None, None) if at_strike is None else (f"N{at_strike}CE", f"N{at_strike}PE")
+        place = None if at_strike is None else float(at_strike)
+        rows.append((minute(number), EXPIRY, place, spot, names[0], call, names[1], put))
+    schema = lake_schema({name: OPTION_COLUMNS[name] for name in LAKE_COLUMNS})
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def answers(*told: tuple[str, int, int, Sequence[int]], level: float = 10.0, origin: str = "sim") -> pl.DataFrame:
+    """(symbol, first minute, last minute, minutes with a candle)."""
+    rows = []
+    for symbol, first, last, traded in told:
+        head = (minute(400), origin, symbol, 1, minute(first), minute(last), f"sha of {symbol} {first}")
+        rows += [(*head, minute(one), level, level, level, level, 75, 900) for one in traded] or [(*head, *(None,) * 7)]
+    return pl.DataFrame(rows, schema=lake_schema(ANSWER_COLUMNS), orient="row")
+
+
+def ended(found: pl.DataFrame) -> dict[tuple[int, str], str]:
+    """State by (minute, symbol)."""
+    numbers = ((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS).to_list()
+    return dict(zip(zip(numbers, found["symbol"].to_list(), strict=True), found["account"].to_list(), strict=True))
+
+
+WHOLE = ((0, 24_500, LIVE, LIVE), (1, 24_500, LIVE, LIVE), (2, 24_500, LIVE, LIVE))
+CALL, PUT = "N24500CE", "N24500PE"
+
+
+@pytest.mark.parametrize(
+    ("cell", "told", "state"),
+    [
+        (LIVE, (), Account.LIVE),
+        (STALE, (), Account.OPEN),
+        (MISSING, (), Account.OPEN),
+        (STALE, ((CALL, 1, 1, [1]),), Account.REPAIRED),
+        (MISSING, ((CALL, 0, 2, [0, 2]),), Account.NO_TRADE),
+        (MISSING, ((CALL, 1, 1, []),), Account.NO_TRADE),
+        (MISSING, ((CALL, 0, 0, [0]),), Account.OPEN),
+        (MISSING, ((PUT, 1, 1, [1]),), Account.OPEN),
+        (LIVE, ((CALL, 1, 1, [1]),), Account.LIVE),
+    ],
+)
+def test_a_minute_ends_by_what_was_seen_and_what_was_answered(cell: str, told, state: Account) -> None:
+    rows = lake(WHOLE[0], (1, 24_500, cell, LIVE), WHOLE[2])
+    found = account(rows, answers(*told), scope())
+    assert ended(found)[1, CALL] == state
+    assert len(found) == 6 and summary(found, scope()).complete == (state is not Account.OPEN)
+    candle = found.filter((pl.col("symbol") == CALL) & (pl.col("minute") == minute(1))).row(0, named=True)
+    assert (candle["open"], candle["oi"]) == ((10.0, 900) if state is Account.REPAIRED else (None, None))
+
+
+def test_the_universe_moves_with_the_money_and_what_has_left_it_is_not_expected() -> None:
+    rows = lake(WHOLE[0], (1, 24_550, LIVE, LIVE), WHOLE[2])
+    found = ended(account(rows, answers(), scope()))
+    assert set(found) == {(0, CALL), (0, PUT), (1, "N24550CE"), (1, "N24550PE"), (2, CALL), (2, PUT)}
+
+
+def test_in_a_minute_without_money_the_universes_before_and_after_are_both_expected() -> None:
+    rows = lake(WHOLE[0], (2, 24_600, LIVE, LIVE))
+    found = ended(account(rows, answers(), scope()))
+    assert {symbol for number, symbol in found if number == 1} == {CALL, PUT, "N24600CE", "N24600PE"}
+    assert {state for (number, _), state in found.items() if number == 1} == {Account.OPEN}
+
+
+def test_rows_around_a_money_that_was_only_remembered_do_not_say_what_is_expected() -> None:
+    rows = pl.concat([lake(WHOLE[0]), lake((1, None, MISSING, MISSING), strike=24_500), lake((2, 24_600, LIVE, LIVE))])
+    found = ended(account(rows, answers(("NIFTY 50", 1, 1, [1]), level=24_610.0), scope()))
+    assert {symbol for number, symbol in found if number == 1} == {"N24600CE", "N24600PE"}
+
+
+def test_the_edges_of_the_day_carry_the_nearest_universe() -> None:
+    found = ended(account(lake(WHOLE[1]), answers(), scope()))
+    assert found == {
+        (number, symbol): Account.LIVE if number == 1 else Account.OPEN for number in range(3) for symbol in (CALL, PUT)
+    }
+
+
+def test_what_was_seen_live_is_expected_even_without_known_money() -> None:
+    rows = pl.concat([lake((0, None, LIVE, MISSING), strike=24_700), lake(WHOLE[1])])
+    found = ended(account(rows, answers(), scope()))
+    assert found[0, "N24700CE"] == Account.LIVE
+    assert (0, "N24700PE") not in found
+
+
+def test_after_its_close_a_contract_is_not_expected() -> None:
+    rows = lake(WHOLE[0], (1, 24_500, CLOSED, CLOSED))
+    assert {number for number, _ in ended(account(rows, answers(), scope(closes=1)))} == {0}
+
+
+def test_an_expiry_under_two_codes_counts_once_and_one_live_cycle_makes_the_minute_live() -> None:
+    rows = pl.concat([lake(*WHOLE), lake(*WHOLE), lake((1, 24_500, STALE, MISSING))])
+    day = summary(account(rows, answers(), scope()), scope())
+    assert (day.live, day.expected, day.complete) == (6, 6, True)
+
+
+def test_a_day_of_which_nothing_was_collected_follows_the_candles_of_the_index() -> None:
+    told = answers(("NIFTY 50", 0, 2, [0, 1, 2]), level=24_512.0)
+    nothing = lake()
+    assert dark_minutes(nothing, answers(), scope()) == tuple(scope().minutes)
+    assert dark_minutes(nothing, told, scope()) == ()
+    found = account(nothing, told, scope())
+    assert gaps(found) == [Gap(CALL, OPEN, OPEN + 2 * MINUTE_MS, 3), Gap(PUT, OPEN, OPEN + 2 * MINUTE_MS, 3)]
+
+
+def test_the_index_is_asked_once_even_when_it_has_no_candle() -> None:
+    assert dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [])), scope()) == ()
+
+
+@pytest.mark.parametrize("dump", [True, False])
+def test_a_day_of_which_nothing_is_known_is_not_complete(dump: bool) -> None:
+    found = scope(dump=dump)
+    day = summary(account(lake(), answers(), found), found)
+    assert (day.expected, day.complete) == (0, False)
+    assert "nothing was collected" in day.line()
+
+
+def test_an_expiry_that_is_gone_stays_open_and_cannot_be_asked_for() -> None:
+    unlisted = scope(1, expiry=GONE)
+    gone = Scope(
+        unlisted.index, DAY, "NIFTY 50", STEP, unlisted.minutes, unlisted.closes_ms,
+        lambda atm: [(expiry, strike, side, None) for expiry, strike, side, _ in around(atm, GONE)],
+    )  # fmt: skip
+    found = account(lake(), answers(("NIFTY 50", 0, 0, [0]), level=24_500.0), gone)
+    day = summary(found, gone)
+    assert (day.open, gaps(found)) == (2, [])
+    assert day.line().endswith("first NIFTY 2025-08-29 24500 CE (not listed any more) 09:15")
+
+
+def test_the_line_says_how_the_minutes_ended_or_where_the_first_hole_is() -> None:
+    rows = lake(WHOLE[0], (1, 24_500, STALE, MISSING), WHOLE[2])
+    short = summary(account(rows, answers(), scope()), scope())
+    assert short.line() == "NIFTY 2025-08-29: INCOMPLETE: 2 of 6 unaccounted, first N24500CE 09:16"
+    told = answers((CALL, 1, 1, [1]), (PUT, 1, 1, []))
+    whole = summary(account(rows, told, scope()), scope())
+    assert whole.line() == "NIFTY 2025-08-29: complete, 6 contract-minutes: 4 live, 1 repaired, 1 no trade"
+
+
+def test_minutes_in_which_nobody_saw_anything_are_named() -> None:
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, MISSING), WHOLE[2])
+    told = answers((CALL, 1, 1, []), (PUT, 1, 1, []))
+    assert summary(account(rows, told, scope()), scope()).silent_minutes == (OPEN + MINUTE_MS,)
+
+
+def test_of_two_answers_about_a_minute_the_first_stands() -> None:
+    told = pl.concat([answers((CALL, 1, 1, [1])), answers((CALL, 0, 2, [1]), level=99.0)])
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2])
+    repaired = account(rows, told, scope()).filter(pl.col("account") == Account.REPAIRED)
+    assert repaired["open"].to_list() == [10.0]

@@ -1,0 +1,146 @@
+"""Capture before expiry: every strike that expires is kept with its whole history, or named as missing."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from g6_core.adapters.candle_archive import read_answers
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
+from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.ist import MINUTE_MS, ist_date
+from g6_core.sim.modelled import ModelledSource
+from g6_pipelines.stages.capture import (
+    CAPTURE_DAYS_MAX,
+    answers_of,
+    capture,
+    captured,
+    expiring,
+    first_listed,
+    questions,
+)
+from g6_pipelines.stages.prepare import store_dump
+from tests.pipelines.test_repair import Evening, evening, too_many
+
+NAME = "NIFTY"
+EXPIRY = date(2026, 11, 23)
+STRIKES = 3
+# A monthly is listed for three months: two windows a contract.
+CALLS = 2 * 2 * STRIKES
+
+
+@pytest.fixture(scope="module")
+def market(rules: MarketRules) -> ModelledSource:
+    return ModelledSource((NAME,), EXPIRY, rules, 7)
+
+
+@pytest.fixture
+def last_evening(market: ModelledSource, rules: MarketRules, settings: Settings, tmp_path: Path) -> Evening:
+    """After the close of an expiry day, with a dump of three strikes so that it takes little time."""
+    found = evening(market, rules, settings, tmp_path)
+    store_dump(found.kite, rules, found.paths, EXPIRY, (NAME,))
+    path = found.paths.instruments(EXPIRY)
+    strikes = market.instruments.strikes(NAME, EXPIRY)
+    middle = [strike / 100 for strike in strikes[len(strikes) // 2 :][:STRIKES]]
+    dump = pl.read_parquet(path)
+    keep = (pl.col("expiry") != EXPIRY) | pl.col("expiry").is_null() | pl.col("strike").is_in(middle)
+    dump.filter(keep).write_parquet(path)
+    found.clock.sleep_until(market.session.close_ms)
+    return found
+
+
+def listed(found: Evening) -> InstrumentBook:
+    from g6_core.adapters.instrument_store import load_book
+
+    return load_book(found.paths.instruments(EXPIRY), found.rules, (NAME,))
+
+
+def run(found: Evening, book: InstrumentBook | None = None, *, calls: int | None = None) -> None:
+    """Drive the stage, or kill it before it makes more than that many calls."""
+    stage = capture(
+        found.kite, found.clock, found.rules, found.paths, EXPIRY, NAME, listed(found) if book is None else book, "sim"
+    )
+    for wake_ms in stage:
+        if calls is not None and len(found.wire.times_ms) >= calls:
+            stage.close()
+            return
+        found.clock.sleep_until(wake_ms)
+
+
+def test_every_strike_that_expires_is_kept_with_its_minutes_and_the_dump(last_evening: Evening) -> None:
+    run(last_evening)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None
+    assert (kept.contracts, kept.missing, kept.traded) == (2 * STRIKES, (), 2 * STRIKES)
+    folder = last_evening.paths.expired(NAME, EXPIRY)
+    candles = pl.read_parquet(folder / "candles.parquet")
+    assert len(candles) == kept.candles > 300
+    assert candles.group_by("strike", "side").len().height == 2 * STRIKES
+    assert candles["oi"].null_count() == 0
+    assert (folder / "dump.parquet").read_bytes() == last_evening.paths.instruments(EXPIRY).read_bytes()
+
+
+def test_a_strike_that_was_not_answered_is_named(last_evening: Evening) -> None:
+    run(last_evening, calls=4 * 2)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None and len(kept.missing) == 2 * STRIKES - 4
+    assert set(kept.missing) < {one.tradingsymbol for one in expiring(listed(last_evening), NAME, EXPIRY)}
+
+
+def test_killed_and_run_again_it_asks_only_for_the_rest_and_ends_with_the_same_bytes(last_evening: Evening) -> None:
+    run(last_evening, calls=5)
+    run(last_evening)
+    path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
+    assert len(last_evening.wire.times_ms) == CALLS
+    kept = path.read_bytes()
+    run(last_evening)
+    assert len(last_evening.wire.times_ms) == CALLS and path.read_bytes() == kept
+    answers_of(last_evening.paths, NAME, EXPIRY).unlink()
+    run(last_evening)
+    assert path.read_bytes() == kept
+
+
+def test_a_broker_that_refuses_leaves_everything_missing(last_evening: Evening) -> None:
+    last_evening.wire.fault = too_many
+    run(last_evening)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None and len(kept.missing) == kept.contracts
+
+
+def test_on_another_day_nothing_expires(last_evening: Evening) -> None:
+    path = last_evening.paths.instruments(EXPIRY)
+    path.rename(last_evening.paths.instruments(EXPIRY - timedelta(days=1)))
+    assert captured(last_evening.paths, last_evening.rules, EXPIRY - timedelta(days=1), NAME) is None
+
+
+def test_before_the_close_it_is_refused(market, rules, settings, tmp_path: Path) -> None:
+    early = evening(market, rules, settings, tmp_path)
+    with pytest.raises(DataError, match="not over"):
+        run(early, market.instruments)
+
+
+@pytest.mark.parametrize(
+    ("expiry", "earliest", "latest"),
+    [
+        # A weekly is listed some weeks before, a monthly three months; half-yearlies are cut off.
+        (date(2026, 11, 9), date(2026, 9, 20), date(2026, 10, 25)),
+        (date(2026, 11, 23), date(2026, 8, 1), date(2026, 9, 1)),
+        # Listed for the 31st until a holiday was announced.
+        (date(2026, 3, 30), date(2026, 3, 30) - timedelta(days=CAPTURE_DAYS_MAX), date(2025, 11, 1)),
+        (date(2026, 6, 30), date(2026, 6, 30) - timedelta(days=CAPTURE_DAYS_MAX), date(2026, 1, 10)),
+    ],
+)
+def test_the_history_begins_where_the_rules_list_the_expiry(rules: MarketRules, expiry, earliest, latest) -> None:
+    assert earliest <= first_listed(rules, NAME, expiry) <= latest
+
+
+def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: MarketRules, tmp_path: Path) -> None:
+    contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
+    found = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"))
+    assert ist_date(found[0].from_ms) == first_listed(rules, NAME, EXPIRY)
+    assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
+    assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS
+    assert all(one.to_ms - one.from_ms < 60 * 24 * 60 * MINUTE_MS for one in found)

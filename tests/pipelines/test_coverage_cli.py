@@ -1,0 +1,87 @@
+"""`g6 data coverage`: is a day complete, in one line."""
+
+import json
+import subprocess
+import sys
+from datetime import time
+from pathlib import Path
+
+import pytest
+
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.schema.options import RowStatus
+from g6_pipelines.data_cli import last_day_over
+from tests.conftest import PROJECT
+from tests.pipelines.made_day import DAY, NEXT_DAY, MadeDay, make_day
+
+
+def asked(root: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "g6_core.cli.main", "data", "coverage", "--data-dir", str(root), *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+
+
+@pytest.fixture
+def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
+    return make_day(tmp_path, rules, settings)
+
+
+def test_a_whole_day_is_one_line_and_code_0(made: MadeDay) -> None:
+    made.collect(spot=lambda minute: 24_512.35)
+    done = asked(made.paths.root, "--date", str(DAY), "--index", "NIFTY")
+    # The made day collects two expiries of eleven pairs.
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "NIFTY 2025-08-29: complete, 16,500 contract-minutes: 16,500 live, 0 repaired, 0 no trade\n"
+    )  # fmt: skip
+
+
+def test_a_hole_is_named_and_code_5(made: MadeDay) -> None:
+    gone = RowStatus.MISSING
+    made.collect(
+        status=lambda minute, offset: gone if (minute, offset) == (76, 0) else RowStatus.LIVE,
+        spot=lambda minute: 24_512.35,
+    )
+    done = asked(made.paths.root, "--date", str(DAY))
+    assert done.returncode == 5
+    assert "INCOMPLETE: 4 of 16,500 unaccounted, first NIFTY2590224500CE 10:31" in done.stdout
+    (found,) = json.loads(asked(made.paths.root, "--date", str(DAY), "--json").stdout)
+    assert (found["complete"], found["open"], found["live"], found["index"]) == (False, 4, 16_496, "NIFTY")
+
+
+def test_a_day_of_which_nothing_is_there_is_not_complete(made: MadeDay) -> None:
+    done = asked(made.paths.root, "--date", str(DAY), "--index", "SENSEX")
+    assert done.returncode == 5
+    assert done.stdout == "SENSEX 2025-08-29: INCOMPLETE: nothing was collected; materialise chain_repair for the day\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (("--date", "2025-08-30"), 4, "2025-08-30 is a Saturday"),
+        (("--date", "yesterday"), 2, "does not match the format"),
+        (("--date", str(DAY), "--index", "NIFTEE"), 3, "indices.NIFTEE: missing"),
+        (("--date", str(DAY), "--config-dir", "/nowhere"), 3, "/nowhere"),
+    ],
+)
+def test_a_wrong_question_is_answered_in_one_line(tmp_path: Path, more: tuple[str, ...], code: int, said: str) -> None:
+    done = asked(tmp_path, *more)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_damaged_lake_is_a_line_and_code_4(made: MadeDay) -> None:
+    path = made.paths.lake(DAY, "NIFTY")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"timestamp,spot\n")
+    done = asked(made.paths.root, "--date", str(DAY))
+    assert done.returncode == 4 and "not a readable lake file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("clock", "minutes", "day"),
+    [(time(15, 30), 0, NEXT_DAY), (time(15, 30), -1, DAY), (time(0, 0), 0, DAY)],
+)
+def test_the_last_day_is_the_last_that_is_over(rules, settings, clock: time, minutes: int, day) -> None:
+    assert last_day_over(rules, settings, at(NEXT_DAY, clock) + minutes * MINUTE_MS) == day
