@@ -137,8 +137,8 @@ def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
     """Remove what an earlier run of a simulated day collected and asked of these indices: lakes, candles, CSV files."""
     for name in underlyings:
         try:
-            for path in (paths.lake(day, name), paths.answers(day, name), paths.repaired(day, name)):
-                path.unlink(missing_ok=True)
+            for path_of in (paths.lake, paths.cycle_log, paths.answers, paths.repaired):
+                path_of(day, name).unlink(missing_ok=True)
             if paths.expired(name, day).exists():
                 shutil.rmtree(paths.expired(name, day))
             for path in sorted((paths.root / "csv").glob(f"*/{name}/*/*/{day}.csv")):

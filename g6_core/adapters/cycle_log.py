@@ -15,9 +15,9 @@ from g6_core.schema.cycles import CycleFact
 from g6_core.schema.paths import DataPaths
 
 
-def note_cycle(paths: DataPaths, day: date, fact: CycleFact) -> None:
+def note_cycle(paths: DataPaths, day: date, underlying: str, fact: CycleFact) -> None:
     """Add a line. Raises DataError when it cannot be written."""
-    path = paths.cycle_log(day)
+    path = paths.cycle_log(day, underlying)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -33,7 +33,7 @@ def note_cycle(paths: DataPaths, day: date, fact: CycleFact) -> None:
 
 def cycle_facts(paths: DataPaths, day: date, underlying: str) -> dict[int, CycleFact]:
     """What is known of the cycles of an index, by time; empty when nothing is. A torn line is none."""
-    path = paths.cycle_log(day)
+    path = paths.cycle_log(day, underlying)
     found: dict[int, CycleFact] = {}
     try:
         lines = path.read_bytes().splitlines()
@@ -47,6 +47,5 @@ def cycle_facts(paths: DataPaths, day: date, underlying: str) -> dict[int, Cycle
             fact = decoder.decode(line)
         except msgspec.MsgspecError:
             continue
-        if underlying in fact.indices:
-            found[fact.time_ms] = fact
+        found[fact.time_ms] = fact
     return found

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CycleFact:
-    """One cycle of some indices. `calls`, `keys_missing` and `reasons` are of all of them: calls are shared.
+    """One cycle. `calls`, `keys_missing` and `reasons` are of all indices collected together: they share calls.
 
     `time_ms` is when the cycle was due, `started_ms` and `ended_ms` when fetching began and ended.
     """
 
     time_ms: int
-    indices: tuple[str, ...]
     started_ms: int
     ended_ms: int
     calls: int

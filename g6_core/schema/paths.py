@@ -41,9 +41,9 @@ class DataPaths:
         """Every collected option row of an index and day: an Arrow stream, one batch a cycle."""
         return self.root / "lake" / "options" / underlying / f"{day}.arrows"
 
-    def cycle_log(self, day: date) -> Path:
-        """How each cycle of a day was collected, one line of JSON each."""
-        return self.root / "lake" / "cycles" / f"{day}.jsonl"
+    def cycle_log(self, day: date, underlying: str) -> Path:
+        """How each cycle of an index and day was collected, one line of JSON each."""
+        return self.root / "lake" / "cycles" / underlying / f"{day}.jsonl"
 
     def influx_position(self, day: date, underlying: str) -> Path:
         """How far the lake of an index and day has been copied to InfluxDB."""

@@ -130,9 +130,10 @@ def collect(
                 fetched = yield from _fetch_cycle(kite, clock, spacing, active, moment)
             else:
                 fetched = _Fetched(reasons=[NOT_RUNNING])
-            note_cycle(paths, day, _fact(active, started_ms, clock.now_ms(), fetched, moment))
+            fact = _fact(started_ms, clock.now_ms(), fetched, moment)
             rows: list[OptionRow] = []
             for plan in active:
+                note_cycle(paths, day, plan.underlying, fact)
                 own = plan.rows(plan.locate(fetched.quotes, moment), fetched.quotes, moment)
                 lakes[plan.underlying].append([row.cells() for row in own])
                 rows += own
@@ -247,11 +248,10 @@ def _call(
             return
 
 
-def _fact(plans: Sequence[IndexPlan], started_ms: int, ended_ms: int, fetched: _Fetched, moment: Moment) -> CycleFact:
+def _fact(started_ms: int, ended_ms: int, fetched: _Fetched, moment: Moment) -> CycleFact:
     """How the cycle was fetched, for the log."""
     return CycleFact(
         time_ms=moment.time_ms,
-        indices=tuple(plan.underlying for plan in plans),
         started_ms=started_ms,
         ended_ms=ended_ms,
         calls=fetched.calls,

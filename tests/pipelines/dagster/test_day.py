@@ -93,12 +93,17 @@ def test_one_pack_and_one_picks_document_hold_both_indices(made) -> None:
 
 def test_a_partition_made_again_has_the_same_bytes_and_leaves_the_other_index_alone(made, instance) -> None:
     installation = Installation(made.installation.g6, instance)
-    before = hashes(installation.paths.root)
+
+    def data() -> dict[str, str]:
+        """Everything but how it was fetched: calls are shared by the indices that are collected together."""
+        return {name: text for name, text in hashes(installation.paths.root).items() if "lake/cycles" not in str(name)}
+
+    before = data()
     others = [file for file in installation.paths.root.rglob("*") if "BANKNIFTY" in file.parts and file.is_file()]
     stamps = {file: file.stat().st_mtime_ns for file in others}
     assert len(others) > 9
     assert all(result.success for result in installation.day(NIFTY).values())
-    assert hashes(installation.paths.root) == before
+    assert data() == before
     assert {file: file.stat().st_mtime_ns for file in others} == stamps
 
 
