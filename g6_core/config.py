@@ -74,6 +74,11 @@ class Settings:
         return found if found is not None and found.enabled else None
 
     @property
+    def redis(self) -> schema.RedisSettings:
+        """Where the last quotes are published."""
+        return self.file.redis
+
+    @property
     def simulation(self) -> schema.SimulationSettings:
         """Delays of the simulated exchange."""
         return self.file.simulation

@@ -71,6 +71,14 @@ class InfluxSettings(Strictly):
     bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-.]{1,64}(/[A-Za-z0-9_\-.]{1,64})?$")]
 
 
+class RedisSettings(Strictly):
+    """Where the last quotes are published for readers; no `url`: nowhere. A failing server costs `timeout_ms` once."""
+
+    url: Annotated[str, Field(pattern=r"^(redis|rediss|unix)://[^@\s]+$")] | None
+    timeout_ms: Annotated[Int, Field(ge=10, le=2_000)]
+    expire_s: Annotated[Int, Field(ge=60, le=86_400)]
+
+
 class SimulationSettings(Strictly):
     """Delays of the simulated exchange: an order arrives after the latency, give or take up to the jitter."""
 
@@ -220,6 +228,7 @@ class SettingsFile(Strictly):
     exits: ExitSettings
     execution: ExecutionSettings
     influx: InfluxSettings | None = None
+    redis: RedisSettings = RedisSettings(url=None, timeout_ms=250, expire_s=900)
 
 
 class SignalSettings(Strictly):

@@ -1,4 +1,4 @@
-"""What Dagster loads: assets, checks, jobs and schedules of G6, and the folders they work in."""
+"""What Dagster loads: assets, checks, jobs, schedules and sensors of G6, and the folders they work in."""
 
 import os
 
@@ -10,12 +10,14 @@ from g6_pipelines.jobs import JOBS
 from g6_pipelines.partitions import CONFIG_DIR
 from g6_pipelines.resources import G6Resource
 from g6_pipelines.schedules import SCHEDULES
+from g6_pipelines.sensors import SENSORS
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([before_open, session, repair, evening]),
     asset_checks=ALL_CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
+    sensors=SENSORS,
     resources={"g6": G6Resource(data_dir=os.environ.get("G6_DATA_DIR") or "data", config_dir=str(CONFIG_DIR))},
     # One process a run: nearly two seconds less, and a killed run leaves no second writer behind.
     executor=dg.in_process_executor,

@@ -1,11 +1,14 @@
-"""When the phases start: fixed times in India, and a calendar that decides what they mean on a date."""
+"""When the phases start: fixed times in India, and a calendar that decides what they mean on a date.
+
+The session has no schedule: its supervisor (`sensors`) starts it, and starts it again.
+"""
 
 from datetime import date
 
 import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date, to_ms
-from g6_pipelines.jobs import evening_job, pre_open_job, session_job
+from g6_pipelines.jobs import evening_job, pre_open_job
 from g6_pipelines.partitions import INDICES, RULES, TIMEZONE, partition_key
 
 AFTER_CLOSE_MS = 15 * MINUTE_MS
@@ -24,18 +27,6 @@ Answer = dg.RunRequest | dg.SkipReason
 )
 def pre_open_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     """Every trading day."""
-    return _on_trading_day(_now_ms(context))
-
-
-@dg.schedule(
-    job=session_job,
-    cron_schedule="10 9 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="09:10 of every trading day; the run waits for the open of that date.",
-)
-def session_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
-    """Every trading day; an evening session is waited for."""
     return _on_trading_day(_now_ms(context))
 
 
@@ -60,7 +51,7 @@ def evening_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     return dg.SkipReason(f"the evening of {day} was started") if done else answer
 
 
-SCHEDULES = (pre_open_schedule, session_schedule, evening_schedule)
+SCHEDULES = (pre_open_schedule, evening_schedule)
 
 
 def last_close_ms(day: date) -> int:
@@ -68,21 +59,20 @@ def last_close_ms(day: date) -> int:
     return max(RULES.session(day, RULES.index(name).option_exchange).close_ms for name in INDICES)
 
 
-def run_request(day: date) -> dg.RunRequest:
-    """One run over all indices of a day: a range of partitions, so that quote calls batch across them."""
-    tags = {
+def whole_day(day: date) -> dict[str, str]:
+    """Tags of one run over all indices of a day: a range of partitions, so that quote calls batch across them."""
+    return {
         RANGE_START_TAG: partition_key(day, INDICES[0]),
         RANGE_END_TAG: partition_key(day, INDICES[-1]),
         DAY_TAG: str(day),
     }
-    return dg.RunRequest(run_key=str(day), tags=tags)
 
 
 def _on_trading_day(now_ms: int) -> Answer:
     day = ist_date(now_ms)
     if not RULES.is_trading_day(day):
         return dg.SkipReason(f"{day} is {RULES.days.reason_closed(day)}")
-    return run_request(day)
+    return dg.RunRequest(run_key=str(day), tags=whole_day(day))
 
 
 def _now_ms(context: dg.ScheduleEvaluationContext) -> int:

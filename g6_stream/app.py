@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from kiteconnect import KiteConnect
 
-from g6_core.adapters.broker import Broker, BrokerSettings, open_clock, open_kite, renew_login, sim_status
+from g6_core.adapters.broker import Broker, BrokerSettings, open_line, renew_login, sim_status
 from g6_core.adapters.clock import RealClock, SimClock
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.files import canonical_json, write_atomic
@@ -82,8 +82,8 @@ def run_sidecar(request: Request) -> TradeReport:
     with ExitStack() as stack:
         stack.enter_context(sidecar_lease(paths.sidecar_lock))
         listener = stack.enter_context(listen(control_port()))
-        kite = open_kite(broker)
-        clock = open_clock(broker, PARTICIPANT)
+        line = open_line(broker, PARTICIPANT)
+        kite, clock = line.kite, line.clock
         stack.callback(clock.close)
         day = _day(request.day, clock, rules)
         check_against_rules(settings, rules, day, settings.indices)

@@ -5,6 +5,7 @@ G6_SIM_URL         where `g6 sim serve` listens, default http://127.0.0.1:8765
 G6_SIM_PATIENCE_S  how long that exchange may be away while somebody works with it, default 60
 KITE_API_KEY       only for kite; both are secrets and come from nowhere else
 KITE_ACCESS_TOKEN
+G6_LIMITS_DIR      where the processes that share an API key keep their calls apart
 """
 
 import os
@@ -19,8 +20,9 @@ from kiteconnect import KiteConnect
 from kiteconnect.exceptions import DataException, KiteException, TokenException
 from requests import RequestException
 
-from g6_core.adapters.clock import RealClock, SimClock
+from g6_core.adapters.clock import OnlookerClock, RealClock, SimClock
 from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
+from g6_core.adapters.limits import FlowingClock, LimitedAdapter, Limiter, QuoteTurns, limits_path
 from g6_core.domain.errors import ConfigError, UserError
 
 SIM_URL = "http://127.0.0.1:8765"
@@ -30,6 +32,8 @@ PATIENCE_S, PATIENCE_S_MAX = 60, 86_400
 STATUS_TIMEOUT_S = 5.0
 # What kiteconnect makes of an answer that is not Kite's.
 ODD_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
+# Clocks of two processes may differ by the way of one message.
+MARGIN_MS = 25
 
 
 class Broker(StrEnum):
@@ -70,15 +74,69 @@ class BrokerSettings:
         return f"ws{self.sim_url.removeprefix('http')}/" if self.broker is Broker.SIM else "wss://ws.kite.trade"
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An open line to the broker: its client, the clock it lives by, and the turns of its quote calls."""
+
+    kite: KiteConnect
+    clock: SimClock | RealClock
+    quotes: QuoteTurns
+
+
+def open_line(settings: BrokerSettings, name: str) -> Line:
+    """The broker as participant `name` of its time. Close the clock. Errors as `open_kite`."""
+    clock = open_clock(settings, name)
+    try:
+        limiter = _limiter(settings, clock)
+        return Line(_logged_in(settings, clock, limiter), clock, QuoteTurns(limiter))
+    except BaseException:
+        clock.close()
+        raise
+
+
 def open_kite(settings: BrokerSettings) -> KiteConnect:
-    """A client with a session that the broker has confirmed.
+    """A client with a session that the broker has confirmed, without a part in simulated time.
 
     Raises ConfigError when the broker refuses the secrets, UserError when no simulated exchange answers, TryLater
     when Kite does not.
     """
     if settings.broker is Broker.KITE:
-        return _open_real(settings)
-    kite = KiteConnect(SIM_LOGIN, root=settings.sim_url)
+        clock: FlowingClock = RealClock()
+        return _logged_in(settings, clock, _limiter(settings, clock))
+    status = sim_status(settings)
+    mode, _, speed = str(status["mode"]).partition(" ")
+    if mode == "speed":
+        clock = OnlookerClock(int(status["now_ms"]), float(speed))
+        return _logged_in(settings, clock, _limiter(settings, clock))
+    # In lockstep only participants can wait for time. While none is there, the exchange counts in real time.
+    clock = RealClock()
+    return _logged_in(settings, clock, _limiter(settings, clock, " onlookers"))
+
+
+def _limiter(settings: BrokerSettings, clock: FlowingClock, who: str = "") -> Limiter:
+    key, root = (settings.api_key, "kite") if settings.broker is Broker.KITE else (SIM_LOGIN, settings.sim_url)
+    return Limiter(clock, limits_path(key, root + who), round(MARGIN_MS * clock.speed))
+
+
+def _logged_in(settings: BrokerSettings, clock: FlowingClock, limiter: Limiter) -> KiteConnect:
+    """The one place where a client is made."""
+    real = settings.broker is Broker.KITE
+    kite = (
+        KiteConnect(settings.api_key, access_token=settings.access_token)
+        if real
+        else KiteConnect(SIM_LOGIN, root=settings.sim_url)
+    )
+    for scheme in ("http://", "https://"):
+        kite.reqsession.mount(scheme, LimitedAdapter(limiter, clock))
+    if real:
+        _confirm(kite)
+    else:
+        _log_in(kite, settings)
+    return kite
+
+
+def _log_in(kite: KiteConnect, settings: BrokerSettings) -> None:
+    """A session of the simulated exchange."""
     # A proxy of the machine is for the world outside of it.
     kite.reqsession.trust_env = False
     try:
@@ -89,7 +147,6 @@ def open_kite(settings: BrokerSettings) -> KiteConnect:
         raise _somebody_else(settings) from error
     except KiteException as error:
         raise broker_error(error, f"login at {settings.sim_url}") from error
-    return kite
 
 
 def renew_login(kite: KiteConnect, settings: BrokerSettings, say: Callable[[str], None]) -> Callable[[], None]:
@@ -160,8 +217,8 @@ def open_clock(settings: BrokerSettings, name: str) -> SimClock | RealClock:
     )
 
 
-def _open_real(settings: BrokerSettings) -> KiteConnect:
-    kite = KiteConnect(settings.api_key, access_token=settings.access_token)
+def _confirm(kite: KiteConnect) -> None:
+    """Ask Kite whether the token is good."""
     try:
         kite.profile()
     except TokenException as error:
@@ -170,7 +227,6 @@ def _open_real(settings: BrokerSettings) -> KiteConnect:
         ) from error
     except (KiteException, RequestException) as error:
         raise broker_error(error, "login at Kite") from error
-    return kite
 
 
 def _patience(text: str) -> int:

@@ -29,12 +29,18 @@ class SleepInterrupted(G6Error):
 class RealClock:
     """The machine's clock. Sleeps in slices, so that `interrupt` (from any thread, or a signal) ends them soon."""
 
+    speed = 1.0
+
     def __init__(self) -> None:
         self._interrupted = False
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch, UTC."""
         return time.time_ns() // 1_000_000
+
+    def pause_until(self, time_ms: int) -> None:
+        """Wait in a call of the broker; an interrupt takes effect after it."""
+        time.sleep(max(0, time_ms - self.now_ms()) / 1000)
 
     def sleep_until(self, time_ms: int) -> None:
         """Return at `time_ms` or at once if that has passed. Raises SleepInterrupted."""
@@ -83,6 +89,15 @@ class SimClock:
         now_ms, told_s, ms_per_s = self._told
         counted_ms = now_ms + int((time.monotonic() - told_s) * ms_per_s) if ms_per_s else now_ms
         return max(counted_ms, self._floor_ms)
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as real time; 0 in lockstep."""
+        return self._told[2] / 1000
+
+    def pause_until(self, time_ms: int) -> None:
+        """Wait while time flows, without telling the exchange; any thread may."""
+        time.sleep(max(0, time_ms - self.now_ms()) / 1000 / self.speed)
 
     def sleep_until(self, time_ms: int) -> None:
         """Say that nothing is left to do before `time_ms` and return when time has come there.
@@ -149,6 +164,27 @@ class SimClock:
             self._floor_ms = self.now_ms()
             self._told = (int(message["now"]), time.monotonic(), float(message.get("speed", 0)) * 1000)
             return
+
+
+class OnlookerClock:
+    """Flowing time of a simulated exchange as it was told once, for a client that takes no part in it."""
+
+    def __init__(self, now_ms: int, speed: float) -> None:
+        self.speed = speed
+        self._now_ms = now_ms
+        self._told_s = time.monotonic()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch, UTC, of the exchange."""
+        return self._now_ms + int((time.monotonic() - self._told_s) * 1000 * self.speed)
+
+    def sleep_until(self, time_ms: int) -> None:
+        """Return at `time_ms` or at once if that has passed."""
+        self.pause_until(time_ms)
+
+    def pause_until(self, time_ms: int) -> None:
+        """The same."""
+        time.sleep(max(0, time_ms - self.now_ms()) / 1000 / self.speed)
 
 
 def drive(clock: Clock, stage: Generator[int, None, Result]) -> Result:

@@ -4,11 +4,12 @@ The one place that reads Kite's market JSON. `fetch_quotes` calls the client's r
 `quote()`, whose general-purpose date parser costs ten times as much as everything else in a cycle.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time as time_module
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import KiteException, TokenException
@@ -27,8 +28,20 @@ LOG_IN_AT_KITE = "log in again, set the new KITE_ACCESS_TOKEN and start this aga
 _RETRYABLE_CODES = frozenset({429, 500, 502, 503, 504})
 
 
+class Turns(Protocol):
+    """When the next call of a family may go."""
+
+    def due_ms(self) -> int:
+        """Earliest time of the next call; now if it may go at once."""
+        ...
+
+    def spend(self) -> None:
+        """A call is made now."""
+        ...
+
+
 class CallSpacing:
-    """Keeps calls of one endpoint family apart: the broker allows one quote call a second."""
+    """Keeps calls of one endpoint family apart inside of one process: the broker allows one quote call a second."""
 
     def __init__(self, clock: Clock, interval_ms: int = QUOTE_INTERVAL_MS) -> None:
         self._clock = clock
@@ -59,13 +72,20 @@ class MarketQuote:
     average_price: float | None
 
 
-def fetch_instruments(kite: KiteConnect, exchange: str) -> list[dict[str, Any]]:
-    """The dump of one exchange as kiteconnect parses it. Raises BrokerError."""
-    try:
-        rows: list[dict[str, Any]] = kite.instruments(exchange)
-    except (KiteException, RequestException) as error:
-        raise broker_error(error, f"instruments of {exchange}") from error
-    return rows
+def fetch_instruments(
+    kite: KiteConnect, exchange: str, pause: Callable[[float], None] = time_module.sleep
+) -> list[dict[str, Any]]:
+    """The dump of one exchange as kiteconnect parses it; asked for again where that can help. Raises BrokerError."""
+    for wait_s in (1.0, 2.0, 0.0):
+        try:
+            rows: list[dict[str, Any]] = kite.instruments(exchange)
+            return rows
+        except (KiteException, RequestException) as error:
+            problem = broker_error(error, f"instruments of {exchange}")
+            if not (wait_s and isinstance(problem, TryLater)):
+                raise problem from error
+        pause(wait_s)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def instruments_from_kite(

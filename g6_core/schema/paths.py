@@ -86,6 +86,24 @@ class DataPaths:
         """Held by the one process that trades in this directory."""
         return self.root / "state" / "sidecar.lock"
 
+    def session_lock(self, day: date) -> Path:
+        """Held by the one process that collects `day` into this directory."""
+        return self.root / "state" / "session" / f"{day}.lock"
+
+    @property
+    def heartbeat(self) -> Path:
+        """What the collecting process, or the last one, was doing: schema `Heartbeat`."""
+        return self.root / "state" / "session" / "heartbeat.json"
+
+    @property
+    def runtime_status(self) -> Path:
+        """The newest cycle in figures, for people and programs that look on."""
+        return self.root / "state" / "runtime_status.json"
+
+    def dump_note(self, day: date) -> Path:
+        """When the dump of the day was fetched."""
+        return self.root / "state" / "instruments" / f"{day}.json"
+
     @property
     def control_token(self) -> Path:
         """Bearer token of the running sidecar's control port, for this user only."""

@@ -6,7 +6,8 @@ import dagster as dg
 
 from g6_pipelines.assets.publish import publish, table
 from g6_pipelines.partitions import DAY_INDEX, selected
-from g6_pipelines.resources import G6Resource, Where, one_line
+from g6_pipelines.places import Where
+from g6_pipelines.resources import G6Resource, one_line
 
 GROUP = "pre_open"
 
@@ -14,17 +15,23 @@ GROUP = "pre_open"
 @dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, kinds={"kite", "parquet"})
 def instruments(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The broker's instruments of the day, as it gave them: every index of the configuration, all expiries."""
-    from g6_pipelines.stages.prepare import check_dump, store_dump
+    from g6_pipelines.places import market_now
+    from g6_pipelines.stages.dump_cache import fetched_dump
+    from g6_pipelines.stages.prepare import check_dump
 
     for day, names in selected(context).items():
         with one_line():
             place = g6.locate(day)
             # A client needs no part in simulated time; a day modelled here has no other client.
+            every = tuple(g6.settings.indices)
             if place.where is Where.IN_PROCESS:
                 with g6.market(place) as market:
-                    dump = store_dump(market.kite, g6.rules, g6.paths, day, tuple(g6.settings.indices))
+                    found = fetched_dump(market.kite, g6.rules, g6.paths, day, every, market.clock.now_ms())
             else:
-                dump = store_dump(g6.client(place), g6.rules, g6.paths, day, tuple(g6.settings.indices))
+                now = market_now()
+                assert now is not None, "the place was just found there"
+                found = fetched_dump(g6.client(place), g6.rules, g6.paths, day, every, now.time_ms)
+            dump = found.dump
             for name in names:
                 options = [row for row in dump.book if row.underlying == name and row.is_option]
                 compared = check_dump(dump.book, g6.rules, day, (name,))
@@ -39,6 +46,7 @@ def instruments(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                         "source": f"{place.label} ({place.where})",
                         "seed": place.seed,
                         "sha256": dump.sha256,
+                        "doubt": found.doubt or "none",
                         "compared_with_rules": table(("check", "found"), ((one.name, one.detail) for one in compared)),
                     },
                 )

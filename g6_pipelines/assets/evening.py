@@ -13,7 +13,8 @@ from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import GROUP, chain_repair
 from g6_pipelines.assets.session import index_overview, option_chain
 from g6_pipelines.partitions import selected
-from g6_pipelines.resources import G6Resource, Place, one_line
+from g6_pipelines.places import Place
+from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
     from g6_core.schema.day_pack import IvPoint

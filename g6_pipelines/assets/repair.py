@@ -14,7 +14,8 @@ from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.session import option_chain
 from g6_pipelines.partitions import selected
-from g6_pipelines.resources import G6Resource, Market, Place, Where, one_line
+from g6_pipelines.places import Market, Place, Where
+from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
     from g6_core.domain.instruments import InstrumentBook

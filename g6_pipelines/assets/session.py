@@ -1,6 +1,7 @@
 """During the session: the option chain, cycle by cycle, and the overview that follows from it."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,8 +11,10 @@ from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS
 from g6_pipelines.assets.before_open import day_pack, instruments
 from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
+from g6_pipelines.collection.coverage import CoverageTally
 from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
-from g6_pipelines.resources import G6Resource, Place, Where, one_line
+from g6_pipelines.places import Place
+from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
     from g6_core.schema.options import OverviewRow
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 GROUP = "session"
 REPORT_EVERY_MS = 15 * MINUTE_MS
+# Dagster's own types do not allow its own word for "no value".
+NOTHING: Any = dg.Nothing
 
 
 @dg.asset(
@@ -27,18 +32,29 @@ REPORT_EVERY_MS = 15 * MINUTE_MS
     deps=[instruments, day_pack],
     kinds={"kite", "arrow", "csv"},
     metadata=column_schema(OPTION_COLUMNS),
+    # A day that another run is collecting is left to that run: this one makes nothing, which is no failure.
+    output_required=False,
+    dagster_type=NOTHING,
 )
-def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[dg.Output[None]]:
     """Every configured strike and expiry, once an interval through the session: the lake, then the CSV files.
 
     A day that is under way is continued; a day that is modelled in this process is made anew.
     """
-    from g6_pipelines.report.figures import coverage_picture
+    from g6_pipelines.session.run import session_lease
 
+    collected = 0
     for day, names in selected(context).items():
-        with one_line():
+        with one_line(), session_lease(g6.paths, day) as taken:
+            if taken:
+                context.log.warning(f"skipped: {taken}")
+                continue
             place = g6.locate(day)
             report = _collect(context, g6, place, names)
+        # Plots are loaded only now: the lease has to be taken soon.
+        from g6_pipelines.report.figures import coverage_picture
+
+        collected += 1
         facts = g6.facts(day)
         for name in names:
             publish(
@@ -55,6 +71,8 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     **picture(coverage_picture(facts, name), "coverage_picture"),
                 },
             )
+    if collected:
+        yield dg.Output(None)
 
 
 @dg.asset(
@@ -63,15 +81,23 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     deps=[option_chain],
     kinds={"csv"},
     metadata=column_schema(OVERVIEW_COLUMNS),
+    output_required=False,
+    dagster_type=NOTHING,
 )
-def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
+def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[dg.Output[None]]:
     """Put-call ratio, max pain, support, resistance and at-the-money volatility by cycle, rebuilt from the lake."""
     from g6_pipelines.report.figures import index_picture, open_interest_picture, smile_picture
+    from g6_pipelines.session.run import session_lease
     from g6_pipelines.stages.overview import rebuild_overviews
 
+    rebuilt = 0
     for day, names in selected(context).items():
-        with one_line():
+        with one_line(), session_lease(g6.paths, day) as taken:
+            if taken:
+                context.log.warning(f"skipped: {taken}")
+                continue
             last = {name: rebuild_overviews(g6.paths, day, name) for name in names}
+        rebuilt += 1
         facts = g6.facts(day)
         for name, rows in last.items():
             columns = ("code", "IV %", "PCR", "max pain", "support", "resistance")
@@ -91,43 +117,26 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                     **picture(open_interest_picture(facts, name), "open_interest"),
                 },
             )
+    if rebuilt:
+        yield dg.Output(None)
 
 
 def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, names: Sequence[str]) -> "CollectReport":
     """Run the collection where the market of the day is."""
-    from g6_core.adapters.clock import drive
-    from g6_core.adapters.world import Simulated, clear_collected, mark_simulated
-    from g6_pipelines.stages.collect import collect
-    from g6_pipelines.stages.prepare import stored_dump
+    from g6_pipelines.session.run import Installation, run_session
 
-    made = Simulated(place.label, place.seed)
-    book = stored_dump(g6.rules, g6.paths, place.day, names).book
-    if place.where is Where.IN_PROCESS:
-        clear_collected(g6.paths, place.day, names, made)
-    elif place.where is Where.SERVER:
-        mark_simulated(g6.paths, place.day, made)
-    with g6.market(place) as market:
-        stage = collect(
-            market.kite,
-            market.clock,
-            g6.settings,
-            g6.rules,
-            g6.paths,
-            place.day,
-            book,
-            names,
-            _progress(context, place, names),
-            index_kind=place.spot_kind,
-        )
-        return drive(market.clock, stage)
+    installation = Installation(g6.settings, g6.rules, g6.paths)
+    return run_session(installation, place, names, _progress(context, place), context.log.warning)
 
 
-def _progress(context: dg.AssetExecutionContext, place: Place, names: Sequence[str]) -> Callable[["CycleReport"], None]:
-    """Say every quarter of an hour how far the session is, and what cannot be fetched when it is new.
+def _progress(context: dg.AssetExecutionContext, place: Place) -> Callable[["CycleReport"], None]:
+    """Say every quarter of an hour how far each index is, and what cannot be fetched when it is new.
 
     A run of hours must not be silent.
     """
     troubles: set[str] = set()
+    live: Counter[str] = Counter()
+    expected: Counter[str] = Counter()
 
     def tell(cycle: "CycleReport") -> None:
         for reason in set(cycle.reasons) - troubles:
@@ -136,12 +145,23 @@ def _progress(context: dg.AssetExecutionContext, place: Place, names: Sequence[s
         troubles.update(cycle.reasons)
         for line in cycle.said:
             context.log.warning(line)
+        now = {one.underlying: CoverageTally().add(one.rows) for one in cycle.indices}
+        for name, counted in now.items():
+            live[name] += counted.live
+            expected[name] += counted.expected
         if cycle.time_ms % REPORT_EVERY_MS:
             return
         clock = ist_clock(cycle.time_ms)[:5]
-        figures: dict[str, str | int] = {"time": clock, "live": cycle.live, "expected": cycle.expected}
         context.log.info(f"{clock}: {cycle.live} of {cycle.expected} contracts live")
-        for name in names:
+        for name, counted in now.items():
+            figures: dict[str, str | int] = {
+                "time": clock,
+                "live": counted.live,
+                "expected": counted.expected,
+                "live_since_start": live[name],
+                "expected_since_start": expected[name],
+                "late_ms": cycle.started_ms - cycle.time_ms,
+            }
             context.log_event(
                 dg.AssetObservation("option_chain", partition=partition_key(place.day, name), metadata=figures)
             )

@@ -1,6 +1,6 @@
 """What is collected of one index on one day: expiries by code, hours, and which quotes a cycle needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -42,22 +42,26 @@ class IndexPlan:
         """Whether the index trades at that time."""
         return self.session.open_ms <= time_ms < self.session.close_ms
 
-    def wanted_keys(self, asked: Mapping[str, object] | set[str]) -> list[str]:
-        """Keys of the index and its universe; of the whole nearest chain when the index alone gave no money."""
-        keys = [self.index_row.kite_key]
+    @property
+    def index_key(self) -> str:
+        """The key of the index itself."""
+        return self.index_row.kite_key
+
+    def contract_keys(self, asked: Set[str]) -> list[str]:
+        """Keys of the universe; of the whole nearest chain when the index alone gave no money."""
         if self.atm_paise is not None:
             pairs = [pair for expiry in self.expiries() for pair in self._pairs_of(expiry, self.atm_paise)]
-            keys += [row.kite_key for row in contracts_of(pairs)]
-        elif keys[0] in asked:
-            keys += [row.kite_key for row in self._nearest_chain()][: QUOTE_KEYS_MAX - 1]
-        return keys
+            return [row.kite_key for row in contracts_of(pairs)]
+        if self.index_key in asked:
+            return [row.kite_key for row in self._nearest_chain()][: QUOTE_KEYS_MAX - 1]
+        return []
 
     def locate(self, quotes: Quotes, moment: Moment) -> Spot | None:
         """Spot from the live index quote, else the live parity forward; moves the money along.
 
         A stale index quote still says where the money was, but it is not a spot.
         """
-        quote = quotes.get(self.index_row.kite_key)
+        quote = quotes.get(self.index_key)
         spot = None
         if quote is not None and quote.ltp is not None and moment.is_live(quote):
             spot = Spot(quote.ltp, self.index_kind)

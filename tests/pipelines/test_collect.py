@@ -8,6 +8,7 @@ import requests
 
 from g6_core.adapters.kite_market import MarketQuote
 from g6_core.adapters.lake import read_lake
+from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at, to_ms, utc_text
 from g6_core.domain.options import YEAR_MS, implied_vol
 from g6_core.domain.universe import Pair
@@ -318,3 +319,22 @@ def test_a_recorded_session_is_collected_as_its_source_quotes_it(rules, settings
         assert (row["call_oi"], row["call_volume"]) == (quote["oi"], quote["volume"])
     assert set(lake["spot_kind"].drop_nulls()) == {"forward"}
     assert report.coverage_pct > 85
+
+
+def test_the_interval_of_a_day_cannot_change_under_way(rules, settings, tmp_path) -> None:
+    world = collecting(rules, narrowed(settings), tmp_path)
+    world.run(until_ms=OPEN + 4 * STEP)
+    faster = collecting(rules, narrowed(settings, interval_s=300), tmp_path, start_ms=OPEN + 4 * STEP)
+    with pytest.raises(DataError, match="collected every 900 s, which cannot become 300 s within a day"):
+        faster.run()
+
+
+def test_a_cycle_says_when_it_began_and_had_its_last_answer(rules, small, tmp_path) -> None:
+    world = collecting(rules, small, tmp_path, start_ms=OPEN + 3 * STEP + 250)
+    world.finish()
+    late, prompt = world.cycles[3], world.cycles[4]
+    assert (late.started_ms - late.time_ms, late.ended_ms - late.started_ms, late.calls) == (250, 1_000, 2)
+    assert (prompt.started_ms, prompt.ended_ms, prompt.calls_failed) == (prompt.time_ms, prompt.time_ms, 0)
+    assert world.cycles[0].started_ms == OPEN + 3 * STEP + 250, "its time had passed"
+    (index,) = prompt.indices
+    assert (index.underlying, index.spot, len(index.rows)) == ("NIFTY", 24_512.35, 10)

@@ -129,7 +129,7 @@ class Lockstep(_Registry):
         super().__init__(world, expected, 0.0)
         self.label = "lockstep"
         self._seconds = seconds
-        self._held_s = seconds()
+        self._start_s = seconds()
 
     def refresh(self) -> None:
         """Time stands while a request is answered."""
@@ -137,13 +137,7 @@ class Lockstep(_Registry):
     def limits_ms(self) -> int:
         """Virtual time. While nobody can move it, windows pass with real time: nobody could wait for the next one."""
         now_ms = self._world.now_ms()
-        return now_ms + int((self._seconds() - self._held_s) * 1000) if self._is_held() else now_ms
-
-    def leave(self, participant: Participant) -> None:
-        """A participant has gone; the others go on."""
-        super().leave(participant)
-        if self._is_held():
-            self._held_s = self._seconds()
+        return now_ms + int((self._seconds() - self._start_s) * 1000) if self._is_held() else now_ms
 
     def _is_held(self) -> bool:
         return bool(self._missing) or not self.participants

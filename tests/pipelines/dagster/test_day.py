@@ -13,7 +13,7 @@ from g6_core.adapters.world import open_world, simulated_days
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.checks.judge import SAID_MAX
-from g6_pipelines.resources import DEFAULT_SEED
+from g6_pipelines.places import DEFAULT_SEED
 from g6_pipelines.stages.collect import collect
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, PHASES, Installation, checks_of, metadata_of
 

@@ -37,6 +37,8 @@ def described() -> Iterator[str]:
     for schedule in sorted(defs.schedules or (), key=lambda one: one.name):
         assert isinstance(schedule, dg.ScheduleDefinition)
         yield f"schedule {schedule.name}: {schedule.cron_schedule} {schedule.execution_timezone} -> {schedule.job_name}"
+    for sensor in sorted(defs.sensors or (), key=lambda one: one.name):
+        yield f"sensor {sensor.name}: every {sensor.minimum_interval_seconds} s -> {sensor.job_name}"
 
 
 def _partitions(partitions: dg.PartitionsDefinition | None) -> str:

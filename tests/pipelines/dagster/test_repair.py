@@ -19,7 +19,8 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import _works
 from g6_pipelines.definitions import defs
-from g6_pipelines.resources import G6Resource, Where
+from g6_pipelines.places import Where
+from g6_pipelines.resources import G6Resource
 from tests.conftest import PROJECT
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, metadata_of
 from tests.pipelines.dagster.test_checks import copy  # noqa: F401  (a fixture)

@@ -9,7 +9,7 @@ from g6_core.adapters.files import write_atomic
 from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.domain.errors import CalendarError, ConfigError, DataError, UserError
 from g6_core.domain.ist import ist_date
-from g6_pipelines.resources import DEFAULT_SEED, Where
+from g6_pipelines.places import DEFAULT_SEED, Where
 from tests.pipelines.dagster.kit import Installation, failure_of
 
 DAY = date(2025, 8, 29)

@@ -15,7 +15,6 @@ from g6_pipelines.schedules import (
     RANGE_START_TAG,
     evening_schedule,
     pre_open_schedule,
-    session_schedule,
 )
 
 BUDGET_SATURDAY = date(2025, 2, 1)
@@ -34,16 +33,15 @@ def asked(schedule: dg.ScheduleDefinition, instance: dg.DagsterInstance, day: da
     return schedule(context)
 
 
-@pytest.mark.parametrize("schedule", [pre_open_schedule, session_schedule], ids=lambda one: one.name)
 @pytest.mark.parametrize("day", [date(2025, 8, 29), BUDGET_SATURDAY, MUHURAT])
-def test_trading_days_and_special_sessions_start_one_run_over_all_indices(schedule, day, instance) -> None:
-    request = asked(schedule, instance, day, time(9, 0))
+def test_trading_days_and_special_sessions_start_one_run_over_all_indices(day, instance) -> None:
+    request = asked(pre_open_schedule, instance, day, time(9, 0))
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == str(day)
     assert (request.tags[RANGE_START_TAG], request.tags[RANGE_END_TAG]) == (f"{day}|NIFTY", f"{day}|SENSEX")
 
 
-@pytest.mark.parametrize("schedule", [pre_open_schedule, session_schedule, evening_schedule], ids=lambda one: one.name)
+@pytest.mark.parametrize("schedule", [pre_open_schedule, evening_schedule], ids=lambda one: one.name)
 @pytest.mark.parametrize(("day", "why"), [(date(2025, 8, 27), "Ganesh Chaturthi"), (date(2025, 8, 30), "a Saturday")])
 def test_closed_days_are_skipped_with_the_reason(schedule, day, why, instance) -> None:
     answer = asked(schedule, instance, day, time(18, 0))

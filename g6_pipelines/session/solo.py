@@ -1,0 +1,164 @@
+"""The session run as a process of its own, without Dagster: one day, one cycle, or day after day."""
+
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from g6_core.adapters.clock import RealClock, SimClock
+from g6_core.domain.calendar import Session
+from g6_core.domain.errors import CalendarError, UserError
+from g6_core.domain.ist import SECOND_MS, ist_clock
+from g6_pipelines.places import Market, Now, Where, find_place, market_now
+from g6_pipelines.session.run import Installation, run_session, session_hours, session_lease
+from g6_pipelines.session.supervise import AFTER_CLOSE_MS, BEFORE_OPEN_MS
+from g6_pipelines.stages.collect import CycleReport
+
+
+@dataclass(slots=True)
+class Figures:
+    """What this process has collected. How late cycles began leaves out the one in which the process was started."""
+
+    day: str = ""
+    cycles: int = 0
+    rows: int = 0
+    live: int = 0
+    expected: int = 0
+    calls: int = 0
+    calls_failed: int = 0
+    keys_missing: int = 0
+    late_ms_p99: int = 0
+    late_ms_max: int = 0
+    skipped: str = ""
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Solo:
+    """Collects, and hears `stop` from any thread or signal handler at any time."""
+
+    installation: Installation
+    say: Callable[[str], None]
+    once: bool = False
+    validate_auth: bool = False
+    figures: Figures = field(default_factory=Figures)
+    _late_ms: list[int] | None = None
+    _clock: RealClock | SimClock | None = None
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """End after the call that is being made. A cycle that has been written is safe."""
+        self._stopped = True
+        if self._clock is not None:
+            self._clock.interrupt()
+
+    def run(self, *, forever: bool = False) -> None:
+        """Collect today; `forever` sleeps while the market is closed and goes on the next day, where there is one.
+
+        Raises SleepInterrupted when stopped, CalendarError when the market is closed, and other UserError kinds.
+        """
+        while True:
+            now = market_now()
+            if now is None:
+                raise UserError("no simulated exchange answers; start one with `g6 sim serve`, or set G6_BROKER=kite")
+            hours = session_hours(self.installation.settings, self.installation.rules, now.day)
+            closed = self._closed(now, hours)
+            if closed and not forever:
+                raise CalendarError(f"{closed}; --market-hours-only waits for the next session")
+            if not closed:
+                self._collect(now)
+            if not forever or self.once or not self._wait(now):
+                return
+
+    def _closed(self, now: Now, hours: Session | None) -> str:
+        """Why there is nothing to collect, or ""."""
+        if hours is None:
+            return f"{now.day} is {self.installation.rules.days.reason_closed(now.day)}"
+        # A day that was cut off at the close still has its last cycles to account for.
+        end_ms = hours.close_ms if self.once else hours.close_ms + AFTER_CLOSE_MS
+        if now.time_ms >= end_ms:
+            return f"the session of {now.day} ended at {ist_clock(hours.close_ms)[:5]}"
+        if self.once and now.time_ms < hours.open_ms:
+            return f"the session of {now.day} begins at {ist_clock(hours.open_ms)[:5]}"
+        return ""
+
+    def _collect(self, now: Now) -> None:
+        installation = self.installation
+        self.figures.day = str(now.day)
+        with session_lease(installation.paths, now.day) as taken:
+            self.figures.skipped = taken
+            if taken:
+                self.say(f"skipped: {taken}")
+                return
+            place = find_place(installation.settings, installation.rules, installation.paths, now.day)
+            assert place.where is not Where.IN_PROCESS, "the market was just asked for its time"
+            names = tuple(installation.settings.indices)
+            run_session(installation, place, names, self._heard, self.say, on_market=self._opened)
+
+    def _opened(self, market: Market) -> int | None:
+        assert isinstance(market.clock, RealClock | SimClock)
+        self._clock = market.clock
+        if self._stopped:
+            self._clock.interrupt()
+        if self.validate_auth:
+            self._confirm(market)
+        # One cycle: the newest one that is due.
+        return market.clock.now_ms() + 1 if self.once else None
+
+    def _confirm(self, market: Market) -> None:
+        """Raises UserError when the broker gives no index level."""
+        from g6_core.adapters.kite_market import fetch_quotes
+        from g6_core.domain.errors import BrokerError
+
+        rules, name = self.installation.rules, next(iter(self.installation.settings.indices))
+        spec = rules.index(name)
+        key = f"{spec.index_exchange}:{spec.index_symbol}"
+        try:
+            quote = fetch_quotes(market.kite, [key]).get(key)
+        except BrokerError as error:
+            raise UserError(f"the broker gives no level of {name}: {error}") from error
+        if quote is None or quote.ltp is None:
+            raise UserError(f"the broker gives no level of {name}; is the market open, and is the token of today?")
+        self.say(f"the broker answers: {name} {quote.ltp:.2f}")
+
+    def _heard(self, cycle: CycleReport) -> None:
+        figures = self.figures
+        figures.cycles += 1
+        figures.rows += cycle.rows
+        figures.live += cycle.live
+        figures.expected += cycle.expected
+        figures.calls += cycle.calls
+        figures.calls_failed += cycle.calls_failed
+        figures.keys_missing += cycle.keys_missing
+        for reason in cycle.reasons:
+            figures.reasons[reason] = figures.reasons.get(reason, 0) + 1
+        for line in cycle.said:
+            self.say(line)
+        if not cycle.calls:
+            return
+        if self._late_ms is None:
+            self._late_ms = []
+        else:
+            insort(self._late_ms, cycle.started_ms - cycle.time_ms)
+            figures.late_ms_max = self._late_ms[-1]
+            figures.late_ms_p99 = self._late_ms[len(self._late_ms) * 99 // 100]
+        took_s = (cycle.ended_ms - cycle.started_ms) / SECOND_MS
+        why = f"; {'; '.join(cycle.reasons)}" if cycle.reasons else ""
+        self.say(
+            f"{ist_clock(cycle.time_ms)}: {cycle.live} of {cycle.expected} contracts live, "
+            f"{cycle.calls} calls in {took_s:.1f} s{why}"
+        )
+
+    def _wait(self, now: Now) -> bool:
+        """Sleep until shortly before the next session; False at once at an exchange that serves one day."""
+        if not now.has_tomorrow:
+            return False
+        installation, clock = self.installation, RealClock()
+        day = installation.rules.next_trading_day(now.day)
+        hours = session_hours(installation.settings, installation.rules, day)
+        assert hours is not None, "a trading day"
+        self._clock = clock
+        if self._stopped:
+            clock.interrupt()
+        self.say(f"asleep until {day} {ist_clock(hours.open_ms - BEFORE_OPEN_MS)[:5]}")
+        clock.sleep_until(hours.open_ms - BEFORE_OPEN_MS)
+        return True

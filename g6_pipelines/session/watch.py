@@ -1,0 +1,122 @@
+"""What the session run leaves behind after each cycle: heartbeat, runtime status, metrics and the last quotes."""
+
+import os
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, utc_text
+from g6_core.ports import Clock
+from g6_core.schema.options import OptionRow, RowStatus
+from g6_core.schema.paths import DataPaths
+from g6_core.schema.session import Heartbeat, IndexInfo, Phase, RuntimeStatus
+from g6_pipelines.stages.collect import CycleReport, IndexCycle
+
+_SEEN = (RowStatus.LIVE, RowStatus.STALE)
+_PAGE_MB = resource.getpagesize() / 1_048_576
+
+
+def read_heartbeat(paths: DataPaths) -> Heartbeat | None:
+    """The newest heartbeat; None when there is none or it cannot be read."""
+    try:
+        return msgspec.json.decode(paths.heartbeat.read_bytes(), type=Heartbeat)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def options_seen(rows: Sequence[OptionRow]) -> int:
+    """Contracts with a quote among the rows of one index, identical expiries once."""
+    seen = {side.symbol for row in rows for side in (row.call, row.put) if side.status in _SEEN}
+    return len(seen)
+
+
+@dataclass(slots=True)
+class SessionWatch:
+    """Called after each cycle; `listeners` are told the status and the cycle. Counts from the start of this process."""
+
+    paths: DataPaths
+    day: date
+    indices: tuple[str, ...]
+    interval_s: int
+    clock: Clock
+    listeners: Sequence[Callable[[RuntimeStatus, CycleReport], None]] = ()
+    newest: RuntimeStatus | None = None
+    _cycles: int = 0
+    _calls: int = 0
+    _calls_failed: int = 0
+    _live: int = 0
+    _expected: int = 0
+    _cpu: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
+
+    def began(self) -> None:
+        """The lease is held; the first cycle has not come yet."""
+        self._beat(Phase.WAITING, self.newest.cycle_time if self.newest else "")
+
+    def finished(self) -> None:
+        """Every cycle of the day is in the lake."""
+        self._beat(Phase.FINISHED, self.newest.cycle_time if self.newest else "")
+
+    def __call__(self, cycle: CycleReport) -> None:
+        """A cycle is in the lake."""
+        self._cycles += 1
+        self._calls += cycle.calls
+        self._calls_failed += cycle.calls_failed
+        self._live += cycle.live
+        self._expected += cycle.expected
+        self.newest = self._status(cycle)
+        write_atomic(self.paths.runtime_status, canonical_json(self.newest) + b"\n")
+        self._beat(Phase.COLLECTING, self.newest.cycle_time)
+        for tell in self.listeners:
+            tell(self.newest, cycle)
+
+    def _status(self, cycle: CycleReport) -> RuntimeStatus:
+        now_ms = self.clock.now_ms()
+        info = {one.underlying: IndexInfo(one.spot, options_seen(one.rows)) for one in cycle.indices}
+        seen = sum(one.options for one in info.values())
+        return RuntimeStatus(
+            timestamp=utc_text(now_ms),
+            day=self.day,
+            cycle=self._cycles,
+            cycle_time=utc_text(cycle.time_ms),
+            elapsed=(cycle.ended_ms - cycle.started_ms) / SECOND_MS,
+            drift_ms=cycle.started_ms - cycle.time_ms,
+            interval=self.interval_s,
+            sleep_sec=max(0, cycle.time_ms + self.interval_s * SECOND_MS - now_ms) / SECOND_MS,
+            success_rate_pct=round(100 * self._live / self._expected, 2) if self._expected else 0.0,
+            options_last_cycle=seen,
+            options_per_minute=round(seen * MINUTE_MS / (self.interval_s * SECOND_MS), 1),
+            contracts_expected=cycle.expected,
+            api_calls=self._calls,
+            api_success_rate=round(1 - self._calls_failed / self._calls, 4) if self._calls else 0.0,
+            memory_mb=round(_resident_mb(), 1),
+            cpu_pct=round(self._cpu_pct(), 1),
+            readiness_ok=not cycle.reasons and any(one.spot is not None for one in cycle.indices),
+            readiness_reason="; ".join(cycle.reasons) or _levels(cycle.indices),
+            indices=self.indices,
+            indices_info=info,
+        )
+
+    def _beat(self, phase: Phase, cycle: str) -> None:
+        now = utc_text(self.clock.now_ms())
+        beat = Heartbeat(os.getpid(), self.day, phase, self.indices, cycle, now)
+        write_atomic(self.paths.heartbeat, canonical_json(beat) + b"\n")
+
+    def _cpu_pct(self) -> float:
+        """Of one core, since the last cycle."""
+        (before_s, used_s), now = self._cpu, (time.monotonic(), time.process_time())
+        self._cpu = now
+        return 100 * (now[1] - used_s) / max(now[0] - before_s, 1e-9)
+
+
+def _levels(indices: Sequence[IndexCycle]) -> str:
+    return ", ".join(f"{one.underlying} {one.spot:.2f}" for one in indices if one.spot is not None) or "no index level"
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB

@@ -1,0 +1,148 @@
+"""One limit for every process with the API key: counted in one file, by whichever clock they live by."""
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kiteconnect import KiteConnect
+from kiteconnect.exceptions import NetworkException
+
+from g6_core.adapters.broker import open_kite, open_line
+from g6_core.adapters.limits import CALLS_PER_SECOND, Family, Limiter, family_of, limits_path
+from g6_core.domain.errors import ConfigError
+from g6_core.sim.clock import VirtualClock
+from tests.sim.server.kit import serving
+
+START_MS = 1_763_436_600_000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "family"),
+    [
+        ("GET", "/quote", Family.QUOTE),
+        ("GET", "/quote/ltp", Family.QUOTE),
+        ("GET", "/instruments/historical/256265/minute", Family.HISTORICAL),
+        ("GET", "/instruments/NFO", Family.OTHER),
+        ("GET", "/orders", Family.OTHER),
+        ("GET", "/orders/250829000001", Family.OTHER),
+        ("GET", "/portfolio/positions", Family.OTHER),
+        ("POST", "/session/token", Family.OTHER),
+        ("POST", "/orders/regular", None),
+        ("PUT", "/orders/regular/250829000001", None),
+        ("DELETE", "/orders/regular/250829000001", None),
+        ("GET", "/sim/status", None),
+    ],
+)
+def test_every_request_has_its_limit_and_order_writes_have_none_here(method, path, family) -> None:
+    assert family_of(method, path) == family
+
+
+@pytest.mark.parametrize("family", Family)
+def test_two_processes_together_stay_within_the_limit_of_any_second(family: Family, tmp_path: Path) -> None:
+    clock = VirtualClock(START_MS)
+    two = [Limiter(clock, tmp_path / "one.stamps") for _ in range(2)]
+    taken, by = [], [0, 0]
+    while clock.now_ms() < START_MS + 6_000:
+        for who, limiter in enumerate(two):
+            while (stamp := limiter.take(family)) is not None:
+                taken.append(stamp)
+                by[who] += 1
+        clock.sleep_until(clock.now_ms() + 50)
+    most = CALLS_PER_SECOND[family]
+    assert len(taken) == 6 * most, "and nothing that is allowed is wasted"
+    assert min(by) >= 2, f"nobody starves, though the first always asks first: {by}"
+    assert all(later - earlier >= 1_000 for earlier, later in zip(taken, taken[most:], strict=False))
+
+
+def test_due_says_when_and_an_answer_moves_the_stamp(tmp_path: Path) -> None:
+    clock = VirtualClock(START_MS)
+    limiter = Limiter(clock, tmp_path / "one.stamps", margin_ms=25)
+    assert limiter.due_ms(Family.QUOTE) == START_MS
+    stamp = limiter.take(Family.QUOTE)
+    assert stamp == START_MS
+    assert limiter.due_ms(Family.QUOTE) == START_MS + 1_025
+    clock.sleep_until(START_MS + 400)
+    limiter.answered(Family.QUOTE, stamp)
+    assert limiter.due_ms(Family.QUOTE) == START_MS + 400 + 1_025, "the broker may have counted it as late as this"
+    assert limiter.due_ms(Family.OTHER) == START_MS + 400
+
+
+def test_who_waits_longest_goes_first_and_a_late_one_pushes_the_next_back(tmp_path: Path) -> None:
+    clock = VirtualClock(START_MS)
+    first, second, third = (Limiter(clock, tmp_path / "one.stamps") for _ in range(3))
+    assert first.take(Family.QUOTE) == START_MS
+    assert [second.claim(Family.QUOTE), third.claim(Family.QUOTE)] == [START_MS + 1_000, START_MS + 2_000]
+    assert second.claim(Family.QUOTE) == START_MS + 1_000, "asking again does not move it"
+    clock.sleep_until(START_MS + 1_400)
+    assert (third.take(Family.QUOTE), first.take(Family.QUOTE)) == (None, None)
+    assert second.take(Family.QUOTE) == START_MS + 1_400, "late, as a busy machine is"
+    clock.sleep_until(START_MS + 2_000)
+    assert third.take(Family.QUOTE) is None
+    assert third.claim(Family.QUOTE) == START_MS + 2_400
+    clock.sleep_until(START_MS + 2_400)
+    assert third.take(Family.QUOTE) == START_MS + 2_400
+
+
+def test_stamps_of_another_time_and_torn_files_hold_nobody_back(tmp_path: Path) -> None:
+    path = tmp_path / "one.stamps"
+    tomorrow = Limiter(VirtualClock(START_MS + 86_400_000), path)
+    assert tomorrow.take(Family.QUOTE) is not None
+    today = Limiter(VirtualClock(START_MS), path)
+    assert today.take(Family.QUOTE) == START_MS, "the clock was set back, or the exchange serves another day"
+    path.write_bytes(path.read_bytes()[:50])
+    assert today.take(Family.QUOTE) == START_MS
+
+
+def test_keys_do_not_share_a_limit_and_do_not_show_in_file_names(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("G6_LIMITS_DIR", str(tmp_path))
+    one, other = limits_path("canary-key-1", "kite"), limits_path("canary-key-2", "kite")
+    assert one != other and one.parent == other.parent == tmp_path
+    assert "canary" not in one.name
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="set G6_LIMITS_DIR"):
+        Limiter(VirtualClock(START_MS), tmp_path / "file" / "one.stamps")
+
+
+ASK = """
+import sys
+from g6_core.adapters.broker import BrokerSettings, open_kite
+kite = open_kite(BrokerSettings(sim_url=sys.argv[1]))
+for _ in range(3):
+    kite.ltp("NSE:NIFTY 50")
+for _ in range(12):
+    kite.orders()
+"""
+
+
+def test_in_real_time_processes_with_one_key_are_never_refused() -> None:
+    with serving("--start", "10:00") as server:
+        two = [subprocess.Popen([sys.executable, "-c", ASK, server.url], stderr=subprocess.PIPE) for _ in range(2)]
+        said = [process.communicate(timeout=60)[1].decode() for process in two]
+        assert [process.returncode for process in two] == [0, 0], said
+        # The same without the limiter is refused, so the exchange does count.
+        bare = KiteConnect("g6sim", root=server.url)
+        bare.reqsession.trust_env = False
+        bare.generate_session("g6sim", "g6sim")
+        with pytest.raises(NetworkException, match="Too many requests"):
+            for _ in range(3):
+                bare.ltp("NSE:NIFTY 50")
+
+
+def test_in_lockstep_a_call_out_of_turn_is_refused_here_and_never_sent() -> None:
+    with serving("--lockstep", "--start", "10:00") as server:
+        line = open_line(server.settings, "tests")
+        with closing(line.clock) as clock:
+            line.kite.ltp("NSE:NIFTY 50")
+            before = server.status()["requests"]
+            with pytest.raises(NetworkException, match="not sent: the limit of 1 quote calls a second") as refused:
+                line.kite.ltp("NSE:NIFTY 50")
+            assert (refused.value.code, server.status()["requests"]) == (429, before)
+            assert line.quotes.due_ms() == clock.now_ms() + 1_000, "no margin where there is one clock only"
+            clock.sleep_until(line.quotes.due_ms())
+            line.kite.ltp("NSE:NIFTY 50")
+            assert open_kite(server.settings).profile()["user_id"] == "G6SIM1", "an onlooker is not held back"

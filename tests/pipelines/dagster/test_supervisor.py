@@ -1,0 +1,267 @@
+"""The session's supervisor: by itself over a real exchange and instance, and with all of Dagster's services."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.lease import lease
+from g6_core.schema.paths import DataPaths
+from g6_core.schema.session import Heartbeat, Phase
+from g6_pipelines.jobs import session_job
+from g6_pipelines.partitions import INDICES
+from g6_pipelines.resources import G6Resource
+from g6_pipelines.schedules import DAY_TAG, RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.sensors import session_supervisor
+from g6_pipelines.session.watch import read_heartbeat
+from tests.pipelines.dagster.kit import narrow_config
+from tests.sim.server.kit import DAY, PROJECT, Server, serving
+
+RESTART_S = 30
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An exchange at ten o'clock of its day."""
+    with serving("--start", "10:00", "--index", "NIFTY", "--index", "SENSEX") as running:
+        yield running
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def g6(config_dir: Path, tmp_path: Path) -> G6Resource:
+    return G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(config_dir))
+
+
+def evaluated(instance: dg.DagsterInstance, g6: G6Resource) -> dg.RunRequest | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, resources={"g6": g6})
+    answer = session_supervisor(context)
+    assert isinstance(answer, dg.RunRequest | dg.SkipReason)
+    return answer
+
+
+def skipped(instance: dg.DagsterInstance, g6: G6Resource) -> str:
+    answer = evaluated(instance, g6)
+    assert isinstance(answer, dg.SkipReason), answer
+    return str(answer.skip_message)
+
+
+def a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, day: object = DAY) -> dg.DagsterRun:
+    return instance.create_run_for_job(session_job_def(), status=status, tags={DAY_TAG: str(day)})
+
+
+def session_job_def() -> dg.JobDefinition:
+    from g6_pipelines.definitions import defs
+
+    return defs.resolve_job_def(session_job.name)
+
+
+def test_nobody_collects_so_a_run_over_all_indices_is_asked_for(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    answer = evaluated(instance, g6)
+    assert isinstance(answer, dg.RunRequest)
+    assert answer.run_key is None, "the second run of a day is as good as the first"
+    assert answer.tags[RANGE_START_TAG] == f"{DAY}|{INDICES[0]}"
+    assert answer.tags[RANGE_END_TAG] == f"{DAY}|{INDICES[-1]}"
+
+
+def test_whoever_holds_the_lease_is_left_alone(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    with lease(g6.paths.session_lock(DAY), 0):
+        assert skipped(instance, g6) == "a session is collecting"
+    assert isinstance(evaluated(instance, g6), dg.RunRequest)
+
+
+def test_a_session_of_some_indices_only_is_named(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    write_atomic(g6.paths.heartbeat, canonical_json(Heartbeat(1, DAY, Phase.COLLECTING, ("NIFTY",), "", "")))
+    with lease(g6.paths.session_lock(DAY), 0):
+        assert skipped(instance, g6) == "only NIFTY is being collected: end that run and all will be"
+
+
+def test_a_run_that_dagster_believes_in_is_failed_once_its_worker_is_gone(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    run = a_run(instance, dg.DagsterRunStatus.STARTED)
+    other = a_run(instance, dg.DagsterRunStatus.STARTED, "2026-11-17")
+    assert skipped(instance, g6) == "a run is starting"
+    monkeypatch.setattr("g6_pipelines.sensors._machine_ms", lambda: time.time_ns() // 1_000_000 + 16_000)
+    assert isinstance(evaluated(instance, g6), dg.RunRequest)
+    failed, untouched = instance.get_run_by_id(run.run_id), instance.get_run_by_id(other.run_id)
+    assert failed is not None and failed.status is dg.DagsterRunStatus.FAILURE
+    assert untouched is not None and untouched.status is dg.DagsterRunStatus.STARTED
+
+
+def test_a_queued_run_is_waited_for(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    a_run(instance, dg.DagsterRunStatus.NOT_STARTED)
+    assert skipped(instance, g6) == "a run is queued"
+
+
+@pytest.mark.parametrize(
+    ("indices", "phase", "complete"),
+    [(INDICES, Phase.FINISHED, True), (INDICES, Phase.COLLECTING, False), (INDICES[:1], Phase.FINISHED, False)],
+)
+def test_a_session_is_over_when_every_index_is(server, instance, g6, monkeypatch, indices, phase, complete) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    beat = Heartbeat(1, DAY, phase, tuple(indices), "", "")
+    write_atomic(g6.paths.heartbeat, canonical_json(beat))
+    assert isinstance(evaluated(instance, g6), dg.SkipReason) == complete
+
+
+def test_without_an_exchange_there_is_nothing_to_supervise(instance, g6, monkeypatch) -> None:
+    assert "no simulated exchange runs" in skipped(instance, g6)
+    monkeypatch.setenv("G6_SIM_URL", "http://127.0.0.1:9")
+    assert "no simulated exchange at http://127.0.0.1:9" in skipped(instance, g6)
+
+
+def test_a_second_session_run_makes_nothing_and_does_not_fail(server, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    with lease(g6.paths.session_lock(DAY), 0), dg.DagsterInstance.ephemeral() as instance:
+        result = session_job_def().execute_in_process(
+            instance=instance,
+            resources={"g6": g6},
+            tags={RANGE_START_TAG: f"{DAY}|{INDICES[0]}", RANGE_END_TAG: f"{DAY}|{INDICES[-1]}"},
+        )
+    assert result.success
+    assert result.get_asset_materialization_events() == []
+    assert not g6.paths.lake(DAY, "NIFTY").exists()
+
+
+class Services:
+    """Code server and daemon of Dagster, as the units in `deploy/` run them; each in a process group of its own."""
+
+    def __init__(self, home: Path, environment: dict[str, str]) -> None:
+        self._home, self._environment = home, environment
+        with closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self._port = free.getsockname()[1]
+        self._running: list[subprocess.Popen[bytes]] = []
+        (home / "workspace.yaml").write_text(
+            f"load_from:\n- grpc_server: {{host: 127.0.0.1, port: {self._port}, location_name: g6}}\n"
+        )
+
+    def dagster(self, *command: str) -> list[str]:
+        return [sys.executable, "-m", *command]
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        log = (self._home / f"{name}.log").open("ab")
+        with log:
+            process = subprocess.Popen(
+                self.dagster(*command), cwd=PROJECT, env=self._environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def code_server(self) -> subprocess.Popen[bytes]:
+        where = ("-h", "127.0.0.1", "-p", str(self._port), "-m", "g6_pipelines.definitions", "--location-name", "g6")
+        process = self.start("code", "dagster", "api", "grpc", *where)
+        self._await(lambda: self._listens(), 60, "the code server answers")
+        return process
+
+    def daemon(self) -> subprocess.Popen[bytes]:
+        return self.start("daemon", "dagster._daemon", "run", "-w", str(self._home / "workspace.yaml"))
+
+    def _listens(self) -> bool:
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def _await(self, condition: Any, seconds: float, what: str) -> None:
+        give_up_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < give_up_s, f"waited in vain until {what}: {self.logs()}"
+            time.sleep(0.05)
+
+    def await_session(self, paths: DataPaths, not_pid: int, seconds: float) -> int:
+        """The process of a session that is not `not_pid`."""
+
+        def found() -> bool:
+            beat = read_heartbeat(paths)
+            return beat is not None and beat.pid != not_pid
+
+        self._await(found, seconds, "a session collects")
+        beat = read_heartbeat(paths)
+        assert beat is not None
+        return beat.pid
+
+    def logs(self) -> str:
+        return "\n".join(file.read_text()[-1500:] for file in self._home.glob("*.log"))
+
+    def close(self) -> None:
+        for process in reversed(self._running):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def installed(server: Server, narrow: Path, folder: Path) -> Iterator[tuple[Services, DataPaths]]:
+    """Services with the sensor turned on."""
+    home = folder / "home"
+    home.mkdir()
+    settings = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
+    (home / "dagster.yaml").write_text(yaml.safe_dump(settings))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("G6_", "KITE_", "DAGSTER_"))}
+    environment = kept | {
+        "DAGSTER_HOME": str(home),
+        "G6_DATA_DIR": str(folder / "data"),
+        "G6_CONFIG_DIR": str(narrow),
+        "G6_SIM_URL": server.url,
+        "G6_METRICS_PORT": "0",
+    }
+    services = Services(home, environment)
+    try:
+        services.code_server()
+        started = subprocess.run(
+            services.dagster("dagster", "sensor", "start", "session_supervisor", "-w", str(home / "workspace.yaml")),
+            cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert started.returncode == 0, started.stderr
+        services.daemon()
+        yield services, DataPaths(folder / "data")
+    finally:
+        services.close()
+
+
+def test_a_killed_worker_and_a_killed_code_server_are_replaced_within_half_a_minute(
+    server: Server, config_dir: Path, tmp_path: Path
+) -> None:
+    narrow = narrow_config(config_dir, tmp_path / "config")
+    file = narrow / "g6.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["indices"] = {name: document["indices"][name] for name in ("NIFTY", "SENSEX")}
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    took = []
+    with installed(server, narrow, tmp_path) as (services, paths):
+        first = services.await_session(paths, 0, 90)
+        os.kill(first, signal.SIGKILL)
+        began_s = time.monotonic()
+        second = services.await_session(paths, first, RESTART_S)
+        took.append(time.monotonic() - began_s)
+        # The machine loses both: Dagster goes on believing in the run, nobody is left to say otherwise.
+        code = next(one for one in services._running if "grpc" in one.args)
+        os.killpg(code.pid, signal.SIGKILL)
+        os.kill(second, signal.SIGKILL) if Path(f"/proc/{second}").exists() else None
+        code.wait()
+        services.code_server()
+        began_s = time.monotonic()
+        third = services.await_session(paths, second, RESTART_S)
+        took.append(time.monotonic() - began_s)
+        os.kill(third, signal.SIGKILL)
+    assert max(took) < RESTART_S

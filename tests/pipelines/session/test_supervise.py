@@ -1,0 +1,54 @@
+"""When a session needs a new run."""
+
+from datetime import date
+
+import pytest
+
+from g6_core.domain.calendar import Session
+from g6_core.domain.ist import MINUTE_MS
+from g6_pipelines.session.supervise import FAILURES_MAX, RunFact, judge
+
+DAY = date(2026, 11, 18)
+OPEN, CLOSE = 1_763_436_600_000, 1_763_459_700_000
+HOURS = Session(OPEN, CLOSE)
+NOW = 1_900_000_000_000
+"""The machine's clock need not be the market's."""
+
+
+def working(age_ms: int, run_id: str = "r1") -> RunFact:
+    return RunFact(run_id, False, False, NOW - age_ms)
+
+
+def ended(age_ms: int, number: int = 0) -> RunFact:
+    return RunFact(f"e{number}", False, True, NOW - age_ms)
+
+
+QUEUED = RunFact("q", True, False, NOW - 60_000)
+
+
+@pytest.mark.parametrize(
+    ("market_ms", "hours", "finished", "leased", "runs", "start", "stale", "why"),
+    [
+        (OPEN, None, False, False, [], False, (), "no trading day"),
+        (OPEN - 5 * MINUTE_MS - 1, HOURS, False, False, [], False, (), "of 2026-11-18 is from"),
+        (OPEN - 5 * MINUTE_MS, HOURS, False, False, [], True, (), "nobody"),
+        (CLOSE + 15 * MINUTE_MS - 1, HOURS, False, False, [ended(60_000)], True, (), "nobody"),
+        (CLOSE + 15 * MINUTE_MS, HOURS, False, False, [], False, (), "of 2026-11-18 is from"),
+        (OPEN, HOURS, True, False, [], False, (), "complete"),
+        (OPEN, HOURS, False, True, [working(60_000)], False, (), "collecting"),
+        # Dagster believes that it works, or does not know of it: only the lease counts.
+        (OPEN, HOURS, False, True, [], False, (), "collecting"),
+        (OPEN, HOURS, False, False, [working(15_000)], True, ("r1",), "nobody"),
+        (OPEN, HOURS, False, False, [working(90_000), working(3_000_000, "r2")], True, ("r1", "r2"), "nobody"),
+        (OPEN, HOURS, False, False, [working(14_999)], False, (), "starting"),
+        (OPEN, HOURS, False, False, [working(2_000), working(90_000, "r2")], False, (), "starting"),
+        (OPEN, HOURS, False, False, [QUEUED, working(90_000)], False, (), "queued"),
+        (OPEN, HOURS, False, False, [ended(1_000)], True, (), "nobody"),
+        (OPEN, HOURS, False, False, [ended(1_000, k) for k in range(FAILURES_MAX)], False, (), "look at the last"),
+        (OPEN, HOURS, False, False, [ended(700_000, k) for k in range(FAILURES_MAX)], True, (), "nobody"),
+    ],
+)
+def test_the_lease_and_the_market_decide(market_ms, hours, finished, leased, runs, start, stale, why) -> None:
+    verdict = judge(DAY, market_ms, hours, finished, leased, runs, NOW)
+    assert (verdict.start, verdict.stale) == (start, stale)
+    assert why in verdict.why
