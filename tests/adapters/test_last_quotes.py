@@ -66,7 +66,8 @@ def row(symbol: str, status: str = "live", ltp: float = 101.5) -> OptionRow:
     call = SideCells(status, symbol, ltp, 101.0, 102.0, 75, 75, 1000, 2000, 100.0)
     put = SideCells("missing", f"{symbol}-PE")
     return OptionRow(
-        NOW, NOW, "NIFTY", "this_week", date(2025, 9, 2), 0, 24_500.0, 24_500.0, 4, 24_512.35, "index", None, call, put
+        NOW, NOW, "NIFTY", "this_week", date(2025, 9, 2), 0, 24_500.0, 24_500.0, 4, 5_940.0, 24_512.35, "index", None,
+        call, put,
     )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     side = SideCells("live", "NIFTY", 363.85, 363.0, 364.0, 65, 65, 65, 130)
     gone = SideCells("no_contract")
     row = OptionRow(
-        CLOSE_MS, CLOSE_MS + 60_000, "NIFTY", "this_month", date(2026, 3, 2), 0, 25_300.0, 25_300.0, 34, 25_175.4,
-        "index", None, gone, side,
+        CLOSE_MS, CLOSE_MS + 60_000, "NIFTY", "this_month", date(2026, 3, 2), 0, 25_300.0, 25_300.0, 34, 48_960.0,
+        25_175.4, "index", None, gone, side,
     )  # fmt: skip
     with Lake.open(DataPaths(tmp_path).lake(DAY, "NIFTY"), OPTION_COLUMNS) as lake:
         lake.append([row.cells()])

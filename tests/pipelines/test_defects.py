@@ -259,7 +259,7 @@ def test_crossed_and_empty_quotes_are_found_where_there_is_a_touch(rules: Market
         call = SideCells("live", "NIFTY", 100.0, bid, ask, 65, 65, 6500, 6500)
         whole = SideCells("live", "NIFTY", 100.0, 99.0, 101.0, 65, 65, 6500, 6500)
         return OptionRow(
-            stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 24_480.0, "index", 24_500.0,
+            stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 28_800.0, 24_480.0, "index", 24_500.0,
             call, whole,
         ).cells()  # fmt: skip
 
@@ -276,7 +276,10 @@ def test_a_lake_is_read_by_its_file_and_expiries_with_two_codes_come_once(tmp_pa
     side = SideCells("live", "NIFTY", 100.0, 99.0, 101.0, 65, 65, 6500, 6500)
     stamp = 1_773_114_300_000
     rows = [
-        OptionRow(stamp, stamp, "NIFTY", code, EXPIRY, 0, 24_500.0, 24_500.0, 20, 24_480.0, "index", None, side, side)
+        OptionRow(
+            *(stamp, stamp, "NIFTY", code, EXPIRY, 0, 24_500.0, 24_500.0, 20, 28_800.0, 24_480.0, "index", None),
+            *(side, side),
+        )
         for code in ("this_week", "this_month")
     ]
     with Lake.open(tmp_path / "2026-03-10.arrows", OPTION_COLUMNS) as lake:

@@ -70,6 +70,7 @@ def test_nothing_is_bought_while_the_feed_is_cut_or_mute_and_what_is_held_is_pri
         clock.sleep_until(moment(9, 46, 30))
         assert world.get("/readyz").json() == {"ready": True, "reasons": []}
         world.kill_exchange()
+        clock.close()
         text = said(sidecar)
         assert sidecar.returncode == 2, text
         assert "logged in to the simulated exchange again" in text and "Traceback" not in text
