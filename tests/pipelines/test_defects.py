@@ -259,8 +259,8 @@ def test_crossed_and_empty_quotes_are_found_where_there_is_a_touch(rules: Market
         call = SideCells("live", "NIFTY", 100.0, bid, ask, 65, 65, 6500, 6500)
         whole = SideCells("live", "NIFTY", 100.0, 99.0, 101.0, 65, 65, 6500, 6500)
         return OptionRow(
-            stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 28_800.0, 24_480.0, "index", 24_500.0,
-            call, whole,
+            stamp, stamp, "NIFTY", "this_month", EXPIRY, 0, 24_500.0, 24_500.0, 20, 28_800.0, 24_480.0, "index",
+            24_500.0, call, whole,
         ).cells()  # fmt: skip
 
     rows = [row(0, 99.0, 101.0), row(1, 101.0, 99.0), row(2, 99.0, 99.0), row(3, None, 101.0)]
