@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from types import ModuleType
 
 PACKAGES = ("g6_core.domain", "g6_core.engine", "g6_core.sim")
+# Imported late or by some commands only; importing them here leaves their bytecode, for all later processes. The first
+# import of matplotlib on a machine also looks for its fonts.
+LIBRARIES = ("alembic.command", "dagster", "fastapi", "matplotlib.font_manager", "polars", "uvicorn")
 
 
 def import_all(packages: tuple[str, ...] = PACKAGES) -> Iterator[ModuleType]:
@@ -40,7 +43,8 @@ def kernels(modules: Iterator[ModuleType]) -> dict[str, int]:
 def main() -> int:
     """Warm everything and say how much that was."""
     found = kernels(import_all())
-    importlib.import_module("matplotlib.font_manager")  # the first import on a machine looks for its fonts
+    for name in LIBRARIES:
+        importlib.import_module(name)
     sys.stdout.write(f"{len(found)} compiled kernels ready\n")
     return 0
 
