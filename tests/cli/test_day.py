@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from g6_core.cli.main import main
+
 RECORDED_DAY = date(2025, 8, 29)
 KEYS = {
     *("cycles", "rows", "coverage_pct", "signals", "refusals", "trades"),
@@ -225,7 +227,13 @@ WRONG = [
 
 @pytest.mark.parametrize(("args", "code", "word"), WRONG)
 def test_wrong_input_is_answered_in_one_clear_line(
-    args: list[str], code: int, word: str, chain: Path, config_dir: Path, tmp_path: Path
+    args: list[str],
+    code: int,
+    word: str,
+    chain: Path,
+    config_dir: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     places = {
         "{chain}": chain,
@@ -245,12 +253,13 @@ def test_wrong_input_is_answered_in_one_clear_line(
     given = [str(places.get(arg, arg)) for arg in args]
     for option, value in (("--data-dir", tmp_path / "data"), ("--config-dir", config_dir)):
         given += [] if option in given else [option, str(value)]
-    run = g6("day", *given)
-    lines = [line for line in run.stderr.splitlines() if not line.startswith("g6 day: ")]
-    assert run.returncode == code, run.stderr
-    assert len(lines) == 1, run.stderr
+    assert main(["day", *given]) == code
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if not line.startswith("g6 day: ")]
+    assert len(lines) == 1, said.err
     assert word in lines[0]
-    assert "Traceback" not in run.stderr
+    assert said.out == ""
+    assert "Traceback" not in said.err
 
 
 def test_a_day_pack_of_another_market_is_refused(

@@ -54,7 +54,7 @@ def differences(world: Collecting) -> list[str]:
     return [one.detail for one in failed(checks)]
 
 
-@pytest.mark.parametrize(("index", "seed", "day"), [("SENSEX", 11, date(2026, 1, 13)), ("NIFTY", 4, date(2025, 9, 2))])
+@pytest.mark.parametrize(("index", "seed", "day"), [("SENSEX", 11, date(2026, 1, 13))])
 def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
     influx: InfluxBox, rules: MarketRules, settings: Settings, tmp_path: Path, index: str, seed: int, day: date
 ) -> None:
