@@ -54,7 +54,7 @@ class G6Resource(dg.ConfigurableResource[Any]):
         from g6_core.adapters.ledger import Ledger
 
         self.paths.root.mkdir(parents=True, exist_ok=True)
-        return Ledger.open(self.paths.ledger)
+        return Ledger.of(self.paths)
 
     def pack(self, day: date) -> "DayPack":
         """The day pack, if it is good. DataError otherwise."""

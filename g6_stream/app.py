@@ -104,7 +104,7 @@ def run_sidecar(request: Request) -> TradeReport:
             exchange, session_feed = _paper(feed, pack, inputs, settings, rules, clock)
             paper = connect(exchange)
             gateway = KiteGateway(paper, clock, inputs.book, market=kite, on_write=telemetry.wrote)
-        ledger = stack.enter_context(Ledger.open(paths.ledger))
+        ledger = stack.enter_context(Ledger.of(paths))
         session, healing = stack.enter_context(
             open_session(
                 gateway, session_feed, pack, inputs, params, paths, ledger, clock.now_ms(), _tell, telemetry.timed_step

@@ -6,6 +6,7 @@ from typing import Any
 
 from g6_core.adapters.journal import Healing, Journal
 from g6_core.adapters.ledger.ledger import Ledger
+from g6_core.domain.errors import StoreDown
 from g6_core.domain.events import (
     Alert,
     BrokerSnapshot,
@@ -50,6 +51,8 @@ LATE_QUOTE_MS = 15_000
 CHECKPOINT_MS = 60_000
 # Decisions reach the ledger this often; orders, fills and trades at once.
 LEDGER_MS = 300_000
+# A ledger that is away may cost seconds to ask, and a position may be open.
+LEDGER_RETRY_MS = 30_000
 # A broker's books may disagree among themselves for a while; only then is it a reason to stay paused for good.
 DISAGREEMENT_MS = 60_000
 MAX_CASCADE = 1_000
@@ -84,7 +87,7 @@ class TradingSession:
         self._inbox: deque[Event] = deque()
         self._hint = True
         self._polled_ms = 0
-        self._checkpoints = self._ledgers = 0
+        self._checkpoints = self._ledgers = self._ledger_due_ms = 0
         self._arm_due_ms: int | None = 0
         self._disagrees_ms = 0
         self._compared_ms = self._differs_ms = self._quoted_ms = 0
@@ -182,7 +185,7 @@ class TradingSession:
             self.checkpoint(now_ms)
         if now_ms // LEDGER_MS != self._ledgers or self.kept.urgent:
             self._ledgers = now_ms // LEDGER_MS
-            self.keep()
+            self._keep_soon(now_ms)
         self._journal.flush()
 
     def _watch_positions(self, now_ms: int) -> None:
@@ -261,7 +264,7 @@ class TradingSession:
         self._journal.append(Kind.CHECKPOINT, now_ms, self.state.fingerprint().encode())
 
     def finish(self, now_ms: int) -> None:
-        """The last checkpoint, and everything that waits into the ledger."""
+        """The last checkpoint, and everything that waits into the ledger. Raises StoreDown while that is away."""
         self.checkpoint(now_ms)
         self.keep()
 
@@ -274,6 +277,19 @@ class TradingSession:
             self._journal.sync()
             self._ledger.write(self.kept.waiting)
             self.kept.waiting = []
+
+    def _keep_soon(self, now_ms: int) -> None:
+        """As `keep`; a ledger's server that is away must not stop the trading, so everything waits for it."""
+        if now_ms < self._ledger_due_ms:
+            return
+        try:
+            self.keep()
+        except StoreDown as error:
+            if not self._ledger_due_ms:
+                self.alert(Alert("warning", f"{error}; {len(self.kept.waiting)} records wait, the journal has them"))
+            self._ledger_due_ms = now_ms + LEDGER_RETRY_MS
+        else:
+            self._ledger_due_ms = 0
 
     def arm_when_due(self, now_ms: int) -> None:
         """Compare with the broker and arm when nothing differs; otherwise stay paused and say why.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
+    from tests.postgres import Postgres
     from tests.servers import InfluxBox
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -66,6 +67,15 @@ def influx_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
     with influx_daemon(tmp_path_factory.mktemp("influxd")) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL of this session; skipped, by name, where it is not installed."""
+    from tests.postgres import serving_postgres
+
+    with serving_postgres() as server:
+        yield server
 
 
 _databases = count(1)

@@ -14,7 +14,7 @@ import typer
 from g6_core.cli.day import Progress, print_summary
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_of
-from g6_core.cli.parts import exchange_status, g6, job, make_dagster_home
+from g6_core.cli.parts import OWN_STORES, exchange_status, g6, job, make_dagster_home
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
@@ -84,6 +84,7 @@ def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
         "G6_DATA_DIR": str(paths.root.resolve()),
         "G6_CONTROL_PORT": str(control),
         "DAGSTER_HOME": str(make_dagster_home(paths)),
+        **OWN_STORES,
     }
     serve = ["sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
     with Processes(paths.root / "logs", environment) as group:

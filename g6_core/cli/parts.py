@@ -58,6 +58,10 @@ def daemon(workspace: Path) -> list[str]:
     return [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
 
 
+# A made day stays in its data directory, whatever databases an installation on this machine has.
+OWN_STORES = {"G6_LEDGER_URL": "", "G6_POSTGRES_URL": ""}
+
+
 def make_dagster_home(paths: DataPaths) -> Path:
     """The folder of Dagster's own storage, with the project's settings in it. Raises DataError."""
     home = (paths.root / "dagster").resolve()

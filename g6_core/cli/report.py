@@ -11,6 +11,7 @@ from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.cli.day_run import stage
+from g6_core.cli.ledger import Url
 from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
@@ -19,6 +20,7 @@ from g6_core.schema.paths import DataPaths
 def report(
     data_dir: Annotated[Path, typer.Option(help="Data directory of a day that has run.")],
     config_dir: Annotated[Path, typer.Option(help="Settings the day was traded under.")] = Path("config"),
+    url: Url = "",
 ) -> None:
     """Draw day_report.html of the newest day in a data directory: one self-contained page with pictures.
 
@@ -35,6 +37,6 @@ def report(
     journal = paths.journal(day)
     if summary.get("journal_sha256") != (file_sha256(journal) if journal.exists() else None):
         raise DataError(f"{paths.summary}: is of another run than the journal beside it; run the day again")
-    with Ledger.open(paths.ledger) as ledger:
+    with Ledger.open(url or paths.ledger) as ledger:
         page = stage("report")(paths, ledger, load_settings(config_dir), load_market_rules(config_dir), day, summary)
     typer.echo(page)

@@ -10,6 +10,7 @@ from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.world import Simulated, claim_day, only_run
 from g6_core.cli.parts import (
+    OWN_STORES,
     answer,
     code_server,
     daemon,
@@ -52,6 +53,7 @@ def run_stack(wanted: Wanted, settings: Settings, rules: MarketRules, say: Calla
             "G6_CONFIG_DIR": str(wanted.config_dir.resolve()),
             "G6_CONTROL_PORT": str(wanted.ports.control),
             "DAGSTER_HOME": str(home),
+            **(OWN_STORES if wanted.simulation is not None else {}),
         }
         _turn_logs(paths.root / "logs")
         with Processes(paths.root / "logs", environment) as group:

@@ -2,7 +2,6 @@
 
 import math
 import random
-import sqlite3
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -101,30 +100,40 @@ RECORDS: tuple[Record, ...] = (SIGNAL, DECISION, ORDER, FILL, TRADE, RISK_EVENT)
 INSTRUMENT = Instrument(TOKEN, 48225, SYMBOL, "NIFTY", "NFO", "NFO-OPT", "CE", date(2025, 9, 2), 2_450_000, 5, 75)
 
 
+# A path is SQLite, a URL is Postgres.
+Store = Path | str
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, path: Path) -> Store:
+    """An empty ledger's place in each database that it is made for."""
+    return path if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()
 
 
 def later(record: DecisionRecord, number: int) -> DecisionRecord:
     return replace(record, decision_id=f"D{number:04}", time_ms=OPEN_MS + number * 60_000, approved=False)
 
 
-def test_everything_written_is_read_back_as_it_was(path: Path) -> None:
+def test_everything_written_is_read_back_as_it_was(store: Store) -> None:
     entry = AuditEntry(DAY, OPEN_MS, "reconcile", "checked", "all passed")
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         ledger.write(RECORDS)
         ledger.write_instruments(DAY, [INSTRUMENT])
         ledger.audit(entry)
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         day = ledger.day(DAY)
     assert (day.signals, day.decisions, day.orders) == ((SIGNAL,), (DECISION,), (ORDER,))
     assert (day.fills, day.trades, day.risk_events) == ((FILL,), (TRADE,), (RISK_EVENT,))
     assert (day.instruments, day.audit) == ((INSTRUMENT,), (entry,))
 
 
-def test_writing_the_same_records_again_changes_nothing(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+def test_writing_the_same_records_again_changes_nothing(store: Store) -> None:
+    with Ledger.open(store) as ledger:
         assert ledger.write(RECORDS) == len(RECORDS) + len(DECISION.verdicts)
         before = ledger.day(DAY)
         assert ledger.write(RECORDS) == 0
@@ -142,8 +151,8 @@ def test_writing_the_same_records_again_changes_nothing(path: Path) -> None:
         (TRADE, replace(TRADE, high_water_mark_paise=12_000), "second"),
     ],
 )
-def test_the_newest_state_of_an_order_and_a_trade_wins(path: Path, first: Record, second: Record, kept: str) -> None:
-    with Ledger.open(path) as ledger:
+def test_the_newest_state_of_an_order_and_a_trade_wins(store: Store, first: Record, second: Record, kept: str) -> None:
+    with Ledger.open(store) as ledger:
         ledger.write([first])
         ledger.write([second])
         day = ledger.day(DAY)
@@ -163,8 +172,8 @@ def test_the_newest_state_of_an_order_and_a_trade_wins(path: Path, first: Record
         replace(RISK_EVENT, detail="another"),
     ],
 )
-def test_another_fact_under_a_known_key_is_refused_and_nothing_of_its_batch_kept(path: Path, other: Record) -> None:
-    with Ledger.open(path) as ledger:
+def test_another_fact_under_a_known_key_is_refused_and_nothing_of_its_batch_kept(store: Store, other: Record) -> None:
+    with Ledger.open(store) as ledger:
         ledger.write(RECORDS)
         before = ledger.day(DAY)
         with pytest.raises(DataError, match=r"already holds another row .* clear the day"):
@@ -172,13 +181,13 @@ def test_another_fact_under_a_known_key_is_refused_and_nothing_of_its_batch_kept
         assert ledger.day(DAY) == before
 
 
-def test_what_is_not_a_number_comes_back_as_unknown(path: Path) -> None:
+def test_what_is_not_a_number_comes_back_as_unknown(store: Store) -> None:
     odd = replace(
         DECISION,
         verdicts=(Verdict("delta", Outcome.UNKNOWN, True, math.nan, math.inf),),
         features={"iv": math.nan, "st_5m": -1.0},
     )
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         ledger.write([odd])
         assert ledger.write([odd]) == 0
         read = ledger.day(DAY).decisions[0]
@@ -186,9 +195,9 @@ def test_what_is_not_a_number_comes_back_as_unknown(path: Path) -> None:
     assert math.isnan(read.features["iv"]) and read.features["st_5m"] == -1.0
 
 
-def test_clearing_a_day_leaves_the_others(path: Path) -> None:
+def test_clearing_a_day_leaves_the_others(store: Store) -> None:
     tomorrow = replace(SIGNAL, signal_id="NIFTY-0901-S1", time_ms=OPEN_MS + 3 * DAYS_MS)
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         ledger.write([*RECORDS, tomorrow, replace(later(DECISION, 1), time_ms=tomorrow.time_ms)])
         assert ledger.days() == (DAY, NEXT_DAY)
         assert ledger.clear_day(DAY) == len(RECORDS) + len(DECISION.verdicts)
@@ -197,17 +206,17 @@ def test_clearing_a_day_leaves_the_others(path: Path) -> None:
         assert ledger.day(NEXT_DAY).signals == (tomorrow,)
 
 
-def test_trades_are_joined_with_the_strategy_of_their_signal(path: Path) -> None:
+def test_trades_are_joined_with_the_strategy_of_their_signal(store: Store) -> None:
     orphan = replace(TRADE, trade_id="T2", decision_id="unknown", entry_ms=TRADE.entry_ms + 1)
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         ledger.write([*RECORDS, orphan])
         assert ledger.strategy_trades(DAY) == (("supertrend_adx", TRADE), ("", orphan))
         assert ledger.strategy_trades(date(2025, 8, 28)) == ()
 
 
-def test_signals_and_days_are_counted_up_to_a_day(path: Path) -> None:
+def test_signals_and_days_are_counted_up_to_a_day(store: Store) -> None:
     tomorrow_ms = OPEN_MS + 3 * DAYS_MS
-    with Ledger.open(path) as ledger:
+    with Ledger.open(store) as ledger:
         ledger.write([SIGNAL, DECISION, later(DECISION, 1)])
         ledger.write([replace(SIGNAL, signal_id="S2", time_ms=tomorrow_ms)])
         ledger.write([replace(DECISION, decision_id="D2", time_ms=tomorrow_ms)])
@@ -231,17 +240,17 @@ def test_exports_of_two_ledgers_written_in_another_order_are_equal_byte_for_byte
     assert exports[0]["verdicts.csv"].count(b"\n") == 1 + 40 * len(DECISION.verdicts)
 
 
-def test_an_export_shows_times_as_utc_text_and_unknown_as_empty(path: Path, tmp_path: Path) -> None:
-    with Ledger.open(path) as ledger:
+def test_an_export_shows_times_as_utc_text_and_unknown_as_empty(store: Store, tmp_path: Path) -> None:
+    with Ledger.open(store) as ledger:
         ledger.write(RECORDS)
         export(ledger, tmp_path / "out")
     assert "2025-08-29T03:45:00.300Z,10045,0,,0," in (tmp_path / "out" / "trades.csv").read_text()
     assert "iv_rank,unknown,False,,80.0,no history" in (tmp_path / "out" / "verdicts.csv").read_text()
 
 
-def test_an_export_into_an_unwritable_place_is_one_clear_line(path: Path, tmp_path: Path) -> None:
+def test_an_export_into_an_unwritable_place_is_one_clear_line(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with Ledger.open(path) as ledger, pytest.raises(DataError, match="choose a writable folder"):
+    with Ledger.open(store) as ledger, pytest.raises(DataError, match="choose a writable folder"):
         export(ledger, tmp_path / "file")
 
 
@@ -251,23 +260,23 @@ def test_sqlite_is_in_write_ahead_mode_and_waits_for_the_disk(path: Path) -> Non
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
-def test_the_migrations_build_exactly_the_tables_of_the_code(path: Path) -> None:
-    Ledger.open(path).close()
-    engine = create_engine(f"sqlite:///{path}")
+def test_the_migrations_build_exactly_the_tables_of_the_code(store: Store) -> None:
+    Ledger.open(store).close()
+    engine = create_engine(store if isinstance(store, str) else f"sqlite:///{store}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()
     assert set(ORDER_BY) == set(METADATA.tables)
 
 
-def test_a_populated_ledger_goes_down_and_up_and_keeps_what_the_lower_schema_has(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+def test_a_populated_ledger_goes_down_and_up_and_keeps_what_the_lower_schema_has(store: Store) -> None:
+    with Ledger.open(store) as ledger:
         ledger.write(RECORDS)
         ledger.write_instruments(DAY, [INSTRUMENT])
         before = ledger.day(DAY)
         assert ledger.migrate("0001")
         assert ledger.revision() == "0001"
-    with Ledger.open(path) as ledger:  # opening is upgrading
+    with Ledger.open(store) as ledger:  # opening is upgrading
         assert ledger.revision() == HEAD
         assert ledger.day(DAY) == replace(before, instruments=())
         assert ledger.migrate("base")
@@ -277,16 +286,17 @@ def test_a_populated_ledger_goes_down_and_up_and_keeps_what_the_lower_schema_has
         assert ledger.days() == ()
 
 
-def test_a_ledger_of_a_newer_version_is_refused_untouched(path: Path) -> None:
-    with Ledger.open(path) as ledger:
+def test_a_ledger_of_a_newer_version_is_refused_untouched(store: Store) -> None:
+    with Ledger.open(store) as ledger:
         ledger.write(RECORDS)
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.commit()
+    engine = create_engine(store if isinstance(store, str) else f"sqlite:///{store}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DataError, match=r"schema 9999 is newer than this version's 0002; upgrade G6"):
-        Ledger.open(path)
-    assert connection.execute("SELECT count(*) FROM signals").fetchone() == (1,)
-    connection.close()
+        Ledger.open(store)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM signals").scalar() == 1
+    engine.dispose()
 
 
 def test_a_file_that_is_not_a_ledger_is_refused(path: Path) -> None:
@@ -317,8 +327,8 @@ def test_an_unusable_url_is_one_line_without_the_password(url: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_second_writer_waits_its_turn_and_nothing_is_lost(path: Path) -> None:
-    with Ledger.open(path) as one, Ledger.open(path) as two:
+def test_a_second_writer_waits_its_turn_and_nothing_is_lost(store: Store) -> None:
+    with Ledger.open(store) as one, Ledger.open(store) as two:
         for number in range(20):
             (one if number % 2 else two).write([later(DECISION, number)])
         assert len(one.day(DAY).decisions) == 20

@@ -1,23 +1,27 @@
 """The ledger: every signal, decision, order, fill and trade, kept in SQL behind a few typed calls."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, delete, event, func, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, InterfaceError, NoSuchModuleError
 
-from g6_core.adapters.ledger import rows, tables
+from g6_core.adapters.ledger import rows, server, tables
 from g6_core.adapters.ledger.migrate import migrate, revision
 from g6_core.adapters.ledger.rows import AuditEntry, DayLedger, Row
-from g6_core.domain.errors import DataError
+from g6_core.domain.errors import DataError, StoreDown
 from g6_core.domain.instruments import Instrument
 from g6_core.domain.records import Record, TradeRecord
+from g6_core.schema.paths import DataPaths
 
+URL_VARIABLE = "G6_LEDGER_URL"
 _CHUNK = 500
 _BUSY_MS = 5_000
 _FIXES = {
@@ -35,17 +39,27 @@ def _url(path_or_url: Path | str) -> str:
 
 
 class Ledger:
-    """One open ledger. Writes are single transactions; all methods raise DataError when the store is unusable."""
+    """One open ledger. Writes are single transactions.
+
+    All methods raise DataError when the store is unusable, and StoreDown when it is a server that is away: everything
+    is in the journal, so the call may be repeated later.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     @classmethod
+    def of(cls, paths: DataPaths) -> Self:
+        """Open the ledger of an installation: what G6_LEDGER_URL names, else the file in its data directory."""
+        return cls.open(os.environ.get(URL_VARIABLE) or paths.ledger)
+
+    @classmethod
     def open(cls, path_or_url: Path | str) -> Self:
         """Open or create a ledger and bring it to this version's schema.
 
-        A path means SQLite (write-ahead log, every commit on disk before it returns). A damaged file and one
-        written by a newer version are refused with a DataError.
+        A path means SQLite (write-ahead log, every commit on disk before it returns), a URL any database that
+        SQLAlchemy knows. A damaged file, a database of something else and a ledger written by a newer version are
+        refused with a DataError.
         """
         ledger = cls(_engine(_url(path_or_url)))
         try:
@@ -143,10 +157,10 @@ class Ledger:
             select(tables.SIGNALS.c.strategy, *tables.TRADES.c)
             .select_from(joined)
             .where(tables.TRADES.c.day <= until.isoformat())
-            .order_by(tables.TRADES.c.entry_ms, tables.TRADES.c.trade_id)
         )
         with self._transaction(write=False) as connection:
             found = [dict(row) for row in connection.execute(query).mappings()]
+        found.sort(key=lambda row: (row["entry_ms"], row["trade_id"]))
         return tuple((row.pop("strategy") or "", rows.trade_of(row)) for row in found)
 
     def signal_counts(self, until: date) -> dict[tuple[str, str], int]:
@@ -156,10 +170,10 @@ class Ledger:
             select(table.c.underlying, table.c.strategy, func.count())
             .where(table.c.day <= until.isoformat())
             .group_by(table.c.underlying, table.c.strategy)
-            .order_by(table.c.underlying, table.c.strategy)
         )
         with self._transaction(write=False) as connection:
-            return {(underlying, strategy): count for underlying, strategy, count in connection.execute(query)}
+            found = sorted(tuple(row) for row in connection.execute(query))
+        return {(underlying, strategy): count for underlying, strategy, count in found}
 
     def decision_days(self, until: date) -> dict[str, int]:
         """Number of days with a decision, per underlying, up to and with `until`."""
@@ -168,19 +182,19 @@ class Ledger:
             select(table.c.underlying, func.count(table.c.day.distinct()))
             .where(table.c.day <= until.isoformat())
             .group_by(table.c.underlying)
-            .order_by(table.c.underlying)
         )
         with self._transaction(write=False) as connection:
-            return dict(connection.execute(query).tuples().all())
+            return dict(sorted(connection.execute(query).tuples().all()))
 
     def table(self, name: str, day: date | None = None) -> list[Row]:
         """Rows of a table in their fixed order, of one day or of all days."""
         table = tables.METADATA.tables[name]
-        query = select(table).order_by(table.c.day, *(table.c[column] for column in tables.ORDER_BY[name]))
-        if day is not None:
-            query = query.where(table.c.day == day.isoformat())
+        query = select(table) if day is None else select(table).where(table.c.day == day.isoformat())
         with self._transaction(write=False) as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            found = [dict(row) for row in connection.execute(query).mappings()]
+        # Sorted here: how a database orders text is a matter of its locale.
+        order = itemgetter("day", *tables.ORDER_BY[name])
+        return sorted(found, key=order)
 
     def _store(self, pairs: Sequence[tuple[Table, Row]]) -> int:
         by_table: dict[str, list[Row]] = {}
@@ -202,9 +216,11 @@ class Ledger:
                     yield prepared
         except IntegrityError:
             raise  # a broken promise of ours, not of the store
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             url = self._engine.url.render_as_string()
-            said = str(error.orig)
+            said = " ".join(str(error.orig).split())
+            if server.is_away(self._engine, error):
+                raise StoreDown(f"ledger {url}: {said}; start the database, or see {URL_VARIABLE}") from error
             fix = next((fix for words, fix in _FIXES.items() if words in said), "check that the store is reachable")
             raise DataError(f"ledger {url}: {said}; {fix}") from error
 
@@ -269,7 +285,8 @@ def _is_older(table: str, row: Row, old: Row) -> bool:
 
 def _engine(url: str) -> Engine:
     try:
-        engine = create_engine(make_url(url))
+        parsed = make_url(url)
+        engine = create_engine(parsed, **server.engine_options(parsed))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         # The URL is not repeated: it may hold a password.
         raise DataError(
@@ -278,6 +295,8 @@ def _engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        server.prepare(engine)
     return engine
 
 

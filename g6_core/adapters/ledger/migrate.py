@@ -37,8 +37,11 @@ def migrate(connection: Connection, target: str = HEAD) -> bool:
     config.attributes["connection"] = connection
     known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     if current != BASE and current not in known:
+        url = connection.engine.url.render_as_string()
+        if not current.isdecimal():
+            raise DataError(f"ledger {url}: holds the tables of another program; give the ledger a database of its own")
         raise DataError(
-            f"ledger {connection.engine.url.render_as_string()}: schema {current} is newer than this version's {HEAD};"
+            f"ledger {url}: schema {current} is newer than this version's {HEAD};"
             " upgrade G6 or use another data directory"
         )
     steps_up = target != BASE and (current == BASE or known.index(target) < known.index(current))
