@@ -11,6 +11,7 @@ from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS
 from g6_pipelines.assets.before_open import day_pack, instruments
 from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
+from g6_pipelines.assets.told import Told
 from g6_pipelines.collection.coverage import CoverageTally
 from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
 from g6_pipelines.places import Place
@@ -126,10 +127,11 @@ def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, na
     from g6_pipelines.session.run import Installation, run_session
 
     installation = Installation(g6.settings, g6.rules, g6.paths)
-    return run_session(installation, place, names, _progress(context, place), context.log.warning)
+    with Told(context) as told:
+        return run_session(installation, place, names, _progress(told, place), told.warning)
 
 
-def _progress(context: dg.AssetExecutionContext, place: Place) -> Callable[["CycleReport"], None]:
+def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
     """Say every quarter of an hour how far each index is, and what cannot be fetched when it is new.
 
     A run of hours must not be silent.
@@ -140,11 +142,11 @@ def _progress(context: dg.AssetExecutionContext, place: Place) -> Callable[["Cyc
 
     def tell(cycle: "CycleReport") -> None:
         for reason in set(cycle.reasons) - troubles:
-            context.log.warning(f"{ist_clock(cycle.time_ms)[:5]}: {reason}")
+            told.warning(f"{ist_clock(cycle.time_ms)[:5]}: {reason}")
         troubles.clear()
         troubles.update(cycle.reasons)
         for line in cycle.said:
-            context.log.warning(line)
+            told.warning(line)
         now = {one.underlying: CoverageTally().add(one.rows) for one in cycle.indices}
         for name, counted in now.items():
             live[name] += counted.live
@@ -152,7 +154,7 @@ def _progress(context: dg.AssetExecutionContext, place: Place) -> Callable[["Cyc
         if cycle.time_ms % REPORT_EVERY_MS:
             return
         clock = ist_clock(cycle.time_ms)[:5]
-        context.log.info(f"{clock}: {cycle.live} of {cycle.expected} contracts live")
+        told.info(f"{clock}: {cycle.live} of {cycle.expected} contracts live")
         for name, counted in now.items():
             figures: dict[str, str | int] = {
                 "time": clock,
@@ -162,7 +164,7 @@ def _progress(context: dg.AssetExecutionContext, place: Place) -> Callable[["Cyc
                 "expected_since_start": expected[name],
                 "late_ms": cycle.started_ms - cycle.time_ms,
             }
-            context.log_event(
+            told.observation(
                 dg.AssetObservation("option_chain", partition=partition_key(place.day, name), metadata=figures)
             )
 

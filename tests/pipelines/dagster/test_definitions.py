@@ -107,7 +107,8 @@ def test_the_workspace_names_the_module_and_a_location(monkeypatch) -> None:
     }
 
 
-def test_the_instance_settings_are_accepted_without_telemetry(tmp_path) -> None:
+def test_the_instance_settings_are_accepted_without_telemetry(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.telemetry_enabled is False
