@@ -40,7 +40,7 @@ up: $(STAMP) ## the whole stack until Ctrl+C: exchange, web UI, collector and si
 
 ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others)
 	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
-	DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
+	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
 test: lint unit ## lint, types, import contracts, then all tests
 

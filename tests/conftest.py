@@ -24,9 +24,11 @@ SHARED_DATA = PROJECT.parent / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What processes of one user share (the calls of an API key) is not that of the person who runs the tests."""
+    """What the processes of one user share (API calls, databases) is not that of the person who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        for name in ("G6_LEDGER_URL", "G6_POSTGRES_URL"):
+            patch.delenv(name, raising=False)
         yield
 
 

@@ -1,6 +1,7 @@
 """`g6 demo` as a newcomer runs it: a whole day on the wire that decides as the day in one process does."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,15 @@ PROJECT = Path(__file__).resolve().parents[2]
 DECIDED = ("signals", "decisions", "refusals", "no_signal", "trades", "net_pnl_paise", "state_sha256", "coverage")
 
 
+# A made day leaves them alone.
+NOBODYS_DATABASES = dict.fromkeys(("G6_POSTGRES_URL", "G6_LEDGER_URL"), "postgresql://nobody@127.0.0.1:9/none")
+
+
 def _g6(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "g6_core.cli.main", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=600)
+    command, environment = [sys.executable, "-m", "g6_core.cli.main", *map(str, args)], os.environ | NOBODYS_DATABASES
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=600, env=environment
+    )
 
 
 def _running(data_dir: Path) -> list[str]:

@@ -29,6 +29,8 @@ PATIENCE_S = 120.0
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 PORTS = ("--ui-port", "--sim-port", "--control-port")
 LOCATIONS = "{workspaceOrError{... on Workspace{locationEntries{name loadStatus}}}}"
+# A simulated stack leaves them alone.
+NOBODYS_DATABASES = dict.fromkeys(("G6_POSTGRES_URL", "G6_LEDGER_URL"), "postgresql://nobody@127.0.0.1:9/none")
 
 
 def _without_ours() -> dict[str, str]:
@@ -101,7 +103,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=PROJECT,
-            env=_without_ours(),
+            env=_without_ours() | NOBODYS_DATABASES,
             preexec_fn=die_with_parent,
         )
     running = Stack(data_dir, output, process, ui, exchange, control)
