@@ -9,6 +9,8 @@ STAMP := $(VENV)/.g6-ready
 DAY_DIR ?= data/demo-day
 SEED ?= 7
 UI_PORT ?= 3000
+# One more than cores: a third of the tests' time is waiting for processes.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 
 .NOTPARALLEL:
 .PHONY: help venv demo up ui test lint format unit day doctor lock clean
@@ -19,7 +21,7 @@ help: ## show this page
 	@echo
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number, UI_PORT=number"
+	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
 
 venv: $(STAMP) ## make .venv: hash-locked packages, g6 itself, compiled kernels
 
@@ -51,7 +53,7 @@ lint: $(STAMP) ## ruff, mypy, import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## the tests alone
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 format: $(STAMP) ## let ruff write the layout and the simple fixes
 	$(BIN)/ruff check --fix .
