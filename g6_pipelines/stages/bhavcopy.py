@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from g6_core.adapters.bhavcopy import read_bhavcopy
-from g6_core.adapters.lake import read_lake
+from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.end_of_day import (
@@ -32,7 +32,7 @@ def reconcile_bhavcopy(
     Raises DataError when there is no lake or the bhavcopy is not one of that day.
     """
     rules.require_trading_day(day)
-    names = tuple(underlyings) or tuple(name for name in rules.underlyings if paths.lake(day, name).exists())
+    names = tuple(underlyings) or tuple(name for name in rules.underlyings if lake_exists(paths.lake(day, name)))
     if not names:
         raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
