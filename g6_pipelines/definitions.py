@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from g6_pipelines.assets import before_open, evening, repair, session
+from g6_pipelines.assets import archive, before_open, evening, repair, session
 from g6_pipelines.checks import ALL_CHECKS
 from g6_pipelines.jobs import JOBS
 from g6_pipelines.partitions import CONFIG_DIR
@@ -13,7 +13,7 @@ from g6_pipelines.schedules import SCHEDULES
 from g6_pipelines.sensors import SENSORS
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([before_open, session, repair, evening]),
+    assets=dg.load_assets_from_modules([before_open, session, repair, evening, archive]),
     asset_checks=ALL_CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,

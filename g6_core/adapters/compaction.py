@@ -19,9 +19,9 @@ def compact_lake(path: Path, *, drop_stream: bool = False) -> Path:
     with hold_lake(path):
         if not path.exists() and compacted.exists():
             return compacted
-        if compacted.exists() and len(batch_sizes(compacted)) > sum(1 for _ in lake_batches(path)):
-            raise DataError(f"{path}: holds less than {compacted.name}; move one of them away")
         rows, sizes = read_lake(path), [batch.height for batch in lake_batches(path)]
+        if _batches_there(compacted) > len(sizes):
+            raise DataError(f"{path}: holds less than {compacted.name}; move one of them away")
         data = parquet_bytes(rows, sizes)
         try:
             if not compacted.exists() or compacted.read_bytes() != data:
@@ -33,3 +33,11 @@ def compact_lake(path: Path, *, drop_stream: bool = False) -> Path:
         except OSError as error:
             raise unwritable(compacted, error) from error
     return compacted
+
+
+def _batches_there(compacted: Path) -> int:
+    """How many batches were compacted before; a damaged file has none, since the stream can replace it."""
+    try:
+        return len(batch_sizes(compacted)) if compacted.exists() else 0
+    except DataError:
+        return 0

@@ -163,6 +163,13 @@ def test_nothing_and_foreign_files_are_named(path: Path) -> None:
         read_lake(path)
 
 
+def test_a_damaged_compacted_file_is_made_again_from_its_stream(path: Path) -> None:
+    fill(path, range(3))
+    parquet_of(path).write_bytes(b"PAR1 torn")
+    compact_lake(path, drop_stream=True)
+    assert list(lake_cycles(path)) == [cycle(number) for number in range(3)]
+
+
 def test_removing_a_lake_removes_both_forms(path: Path) -> None:
     fill(path, range(2))
     compact_lake(path)
