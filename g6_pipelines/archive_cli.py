@@ -1,4 +1,4 @@
-"""`g6 data archive` and `g6 data restore`: a finished day into the archive, and back."""
+"""`g6 data archive`, `restore` and `retain`: a finished day into the archive, back, and what may go since."""
 
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +56,31 @@ def restore(
     manifest, count = restore_day(configured_store(load_settings(config_dir)), day.date(), into)
     line = f"{manifest.day}: {len(manifest.files)} files in {into}, equal to the archive; {count} restored now"
     _say({"into": str(into), "restored": count, **_plain(manifest)}, line, as_json)
+
+
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
+    data_dir: DataDir = Path("data"),
+    config_dir: ConfigDir = Path("config"),
+) -> None:
+    """Remove what is older than `retention` of the configuration says: streams of the lake, CSV files.
+
+    Never of today, and where the archive is on, only of days that are complete in it. With --dry-run nothing goes.
+    Runs and logs of Dagster are removed by its job `retention`.
+    """
+    from g6_core.adapters.clock import RealClock
+    from g6_core.config import load_settings
+    from g6_core.domain.ist import ist_date
+    from g6_pipelines.stages.archive import configured_store
+    from g6_pipelines.stages.retain import due, remove
+
+    settings, paths = load_settings(config_dir), DataPaths(data_dir)
+    store = configured_store(settings) if settings.archive is not None else None
+    found = due(settings, paths, store, ist_date(RealClock().now_ms()))
+    for one in found if dry_run else remove(paths, store, found):
+        typer.echo(one.line(removed=not dry_run))
+    if not found:
+        typer.echo("nothing is older than the configuration keeps")
 
 
 def _plain(manifest: object) -> dict[str, object]:
