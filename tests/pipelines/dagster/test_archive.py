@@ -18,8 +18,6 @@ from g6_pipelines.retention import prune_runs
 from g6_pipelines.stages.archive import configured_store
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, metadata_of
 
-ENDING = ("compacted_lake", "day_archive")
-
 
 @pytest.fixture
 def archiving(made: Made, tmp_path: Path) -> Installation:
@@ -52,16 +50,20 @@ def test_the_evening_archives_the_day_and_restores_it_to_prove_it(archiving: Ins
 
 
 def test_a_damaged_archive_fails_the_check(archiving: Installation) -> None:
-    archiving.phase("evening", NIFTY, BANKNIFTY, only=ENDING)
+    archiving.phase("evening", NIFTY, BANKNIFTY)
     store = configured_store(archiving.g6.settings)
     manifest = read_manifest(store, DAY)
     assert manifest is not None
     store.put(f"{DAY}/{manifest.files[0].object}", b"damaged")
     assert damaged_objects(store, manifest) == [manifest.files[0].path]
     # Archived again it is whole, so only the check alone sees the damage.
-    checks = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("day_archive"), "archive_restores"))
-    job = dg.define_asset_job("check_alone", checks).resolve(asset_graph=defs.resolve_asset_graph())
-    result = job.execute_in_process(instance=archiving.instance, resources={"g6": archiving.g6}, raise_on_error=False)
+    result = dg.materialize(
+        [*(defs.assets or ()), *(defs.asset_checks or ())],
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("day_archive"), "archive_restores")),
+        instance=archiving.instance,
+        resources={"g6": archiving.g6},
+        raise_on_error=False,
+    )
     assert checks_of(result) == {"archive_restores": False}
 
 
@@ -74,7 +76,7 @@ def test_without_an_archive_the_evening_says_so_and_passes(made: Made) -> None:
 def test_the_night_removes_streams_and_csv_of_an_archived_day_and_the_evening_can_be_repeated(
     archiving: Installation,
 ) -> None:
-    archiving.phase("evening", NIFTY, BANKNIFTY, only=ENDING)
+    archiving.phase("evening", NIFTY, BANKNIFTY)
     stream = archiving.paths.lake(DAY, "NIFTY")
     cycles = list(lake_cycles(stream))
     night = defs.resolve_job_def("retention")
@@ -83,9 +85,10 @@ def test_the_night_removes_streams_and_csv_of_an_archived_day_and_the_evening_ca
     assert lake_exists(stream)
     assert not list(archiving.paths.root.glob("csv/*/*/*/*/*.csv"))
     assert list(lake_cycles(stream)) == cycles
-    result = archiving.phase("evening", NIFTY, BANKNIFTY, only=("chain_repair", "day_report", *ENDING))
-    assert result.success
-    assert all(checks_of(result).values())
+    result = archiving.phase("evening", NIFTY, BANKNIFTY)
+    found = checks_of(result)
+    # The view is gone, so it cannot be compared; what needs no more than the lake goes on.
+    assert [name for name, passed in found.items() if not passed] == ["lake_equals_csv"]
 
 
 @pytest.fixture
