@@ -36,7 +36,8 @@ _SECRET = re.compile(r"key|secret|token|password", re.IGNORECASE)
 class Settings:
     """Effective settings. `config_sha256` is the hash of what they say, not of how or where they are written.
 
-    It leaves out where copies of the data go: nothing is decided by that, so a day may change it.
+    It leaves out where copies of the data go and how long they stay: nothing is decided by that, so a day may change
+    it.
     """
 
     file: schema.SettingsFile
@@ -72,6 +73,17 @@ class Settings:
         """Where collected rows are copied to; None when they are not."""
         found = self.file.influx
         return found if found is not None and found.enabled else None
+
+    @property
+    def archive(self) -> schema.ArchiveSettings | None:
+        """Where finished days are archived; None when they are not."""
+        found = self.file.archive
+        return found if found is not None and found.enabled else None
+
+    @property
+    def retention(self) -> schema.RetentionSettings:
+        """After how many days what is removed."""
+        return self.file.retention
 
     @property
     def redis(self) -> schema.RedisSettings:
@@ -190,7 +202,7 @@ def load_settings(config_dir: Path) -> Settings:
                 "entries must stop before positions are closed"
             )
     effective = {
-        "settings": settings.model_dump(mode="json", exclude={"influx"}),
+        "settings": settings.model_dump(mode="json", exclude={"influx", "archive", "retention"}),
         "strategy": strategy.model_dump(mode="json"),
     }
     canonical = json.dumps(effective, sort_keys=True, separators=(",", ":"))

@@ -71,6 +71,37 @@ class InfluxSettings(Strictly):
     bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-.]{1,64}(/[A-Za-z0-9_\-.]{1,64})?$")]
 
 
+class ArchiveSettings(Strictly):
+    """Where finished days are archived: an S3-compatible service, or a folder (``file:///folder``).
+
+    A folder has `bucket` and `prefix` below it. The keys come from the environment, AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY. `csv`: the CSV files too, which are only a view of the lake.
+    """
+
+    enabled: Flag
+    url: Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9.\-\[\]:_]+|file:///[^?#]*)$")]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9\-]{1,32}$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")]
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*)?$")]
+    csv: Flag
+
+
+Days = Annotated[Int, Field(ge=1, le=3650)]
+
+
+class RetentionSettings(Strictly):
+    """After how many days what is removed; null: never. Nothing of a day that the archive lacks, where there is one.
+
+    `stream_days`: the lake's streams, whose rows stay in the compacted form. `csv_days`: CSV files, a view of the lake.
+    `logs_days`: logs of Dagster's runs. `runs_days`: Dagster's runs that failed or were canceled.
+    """
+
+    stream_days: Days | None
+    csv_days: Days | None
+    logs_days: Days | None
+    runs_days: Days | None
+
+
 class RedisSettings(Strictly):
     """Where the last quotes are published for readers; no `url`: nowhere. A failing server costs `timeout_ms` once."""
 
@@ -228,6 +259,8 @@ class SettingsFile(Strictly):
     exits: ExitSettings
     execution: ExecutionSettings
     influx: InfluxSettings | None = None
+    archive: ArchiveSettings | None = None
+    retention: RetentionSettings = RetentionSettings(stream_days=None, csv_days=None, logs_days=None, runs_days=None)
     redis: RedisSettings = RedisSettings(url=None, timeout_ms=250, expire_s=900)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from g6_core.cli.errors import ExitCode
 from g6_core.domain.ist import ist_date, utc_text
+from g6_pipelines.archive_cli import archive, restore, retain
 from g6_pipelines.influx_cli import influx_catch_up
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.command()(influx_catch_up)
+app.command()(archive)
+app.command()(restore)
+app.command()(retain)
 
 ConfigDir = Annotated[Path, typer.Option(help="Settings and market rules.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from g6_core.adapters.lake import lake_exists
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
@@ -27,7 +28,7 @@ def influx_catch_up(
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     names = [rules.index(name).underlying for name in index] if index else list(settings.indices)
     paths, day = DataPaths(data_dir), date.date()
-    known = [name for name in names if paths.lake(day, name).exists()]
+    known = [name for name in names if lake_exists(paths.lake(day, name))]
     if not known:
         raise DataError(f"{data_dir}: no lake of {', '.join(names)} on {day}; collect the day first")
     for one in catch_up_influx(settings, paths, day, known, again=again):

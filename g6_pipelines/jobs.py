@@ -21,6 +21,6 @@ session_job = dg.define_asset_job(
 evening_job = dg.define_asset_job(
     "evening",
     dg.AssetSelection.groups(repair.GROUP),
-    description="After the close: repair, capture what expires, reconcile, score, pick for the next day, report.",
+    description="After the close: repair, capture what expires, reconcile, score, pick for tomorrow, report, archive.",
 )
 JOBS = (pre_open_job, session_job, evening_job)

@@ -80,6 +80,15 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an S3-compatible server of this session; skipped, by name, where it is not installed."""
+    from tests.servers import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3")) as address:
+        yield address
+
+
 _databases = count(1)
 
 

@@ -1,9 +1,12 @@
 """Real servers for tests: started on free ports of this machine with folders of their own, ended with the session."""
 
 import base64
+import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -44,9 +47,9 @@ bind-address = "127.0.0.1:0"
 """
 
 
-def needs(program: str) -> str:
+def needs(program: str, search: str | None = None) -> str:
     """The path of a server's program; the test is skipped, by name, where it is missing."""
-    found = shutil.which(program)
+    found = shutil.which(program, path=search)
     if found is None:
         pytest.skip(f"{program} is not installed: the server it is cannot be tested with")
     return found
@@ -224,3 +227,34 @@ class InfluxBox:
 
         influx = InfluxSettings(enabled=True, url=self.target.url, org=self.target.org, bucket=self.target.bucket)
         return replace(settings, file=settings.file.model_copy(update={"influx": influx}))
+
+
+S3_KEY, S3_SECRET = "g6-archive", "kept-on-this-machine"
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """moto as a server of its own, which speaks S3 over sockets and has no bucket yet; yields its address."""
+    # The programs of the environment that runs the tests need not be on the path.
+    search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    command = [needs("moto_server", search), "-H", "127.0.0.1", "-p", str(port)]
+    with (folder / "moto.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: urllib.request.urlopen(f"{address}/moto-api/").close(), "moto_server", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=START_S)
+
+
+def make_bucket(address: str, bucket: str) -> None:
+    """Create an empty bucket."""
+    urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()
+
+
+def bucket_keys(address: str, bucket: str) -> list[str]:
+    """The keys of all objects, in order."""
+    with urllib.request.urlopen(f"{address}/{bucket}?list-type=2") as answer:
+        return sorted(re.findall(r"<Key>([^<]*)</Key>", answer.read().decode()))

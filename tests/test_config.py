@@ -137,6 +137,21 @@ REFUSED = [
     (MAIN, "bucket: g6", "bucket: a/b/c", "influx.bucket: 'a/b/c' has the wrong form"),
     (MAIN, "bucket: g6", "bucket: g6\n  buckets: x", "influx.buckets: unknown key (did you mean bucket?)"),
     (MAIN, "bucket: g6", "bucket: g6\n  token: x", "influx.token: secrets come from the environment"),
+    (MAIN, "prefix: days", "prefix: days/", "archive.prefix: 'days/' has the wrong form"),
+    (
+        MAIN,
+        "url: https://s3.ap-south-1.amazonaws.com",
+        "url: file://archive",
+        "archive.url: 'file://archive' has the wrong",
+    ),
+    (
+        MAIN,
+        "region: ap-south-1",
+        "region: ap-south-1\n  secret: x",
+        "archive.secret: secrets come from the environment",
+    ),
+    (MAIN, "stream_days: 7", "stream_days: 0", "retention.stream_days: 0 is impossible, it must be at least 1"),
+    (MAIN, "csv_days: null", "csv_day: null", "retention.csv_day: unknown key (did you mean csv_days?)"),
     (MAIN, '"15:20"', "15:20", 'exits.time_exit: 920 is not a time of day; write it in quotes as "HH:MM", IST'),
     (MAIN, '"15:20"', '"15.20"', "exits.time_exit: '15.20' is not a time of day"),
     (MAIN, '"15:20"', '"24:00"', "exits.time_exit: '24:00' is not a time of day"),
@@ -328,10 +343,12 @@ def test_a_copy_may_be_turned_on_within_a_day_and_is_off_without_its_section(
     assert on.influx is not None
     assert (on.influx.url, on.influx.org, on.influx.bucket) == ("http://127.0.0.1:8086", "g6", "g6")
     main = yaml.safe_load((config_dir / MAIN).read_text(encoding="utf-8"))
-    del main["influx"]
+    del main["influx"], main["archive"], main["retention"]
     (on.path).write_text(yaml.safe_dump(main), encoding="utf-8")
     without = load_settings(on.path.parent)
     assert without.influx is None
+    assert without.archive is None
+    assert without.retention.stream_days is None
     # The day pack is sealed with this hash: what is decided does not depend on where copies go.
     assert on.config_sha256 == without.config_sha256 == settings.config_sha256
 

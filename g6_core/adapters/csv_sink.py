@@ -12,6 +12,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from g6_core.adapters.files import claim_schema, unwritable, write_all
+from g6_core.adapters.lake import remove_lake
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import utc_text
 from g6_core.schema.options import OPTION_COLUMNS, OPTIONS_VERSION, OVERVIEW_COLUMNS, Kind, OptionRow, OverviewRow
@@ -137,7 +138,8 @@ def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
     """Remove what an earlier run of a simulated day collected and asked of these indices: lakes, candles, CSV files."""
     for name in underlyings:
         try:
-            for path_of in (paths.lake, paths.cycle_log, paths.answers, paths.repaired):
+            remove_lake(paths.lake(day, name))
+            for path_of in (paths.cycle_log, paths.answers, paths.repaired):
                 path_of(day, name).unlink(missing_ok=True)
             if paths.expired(name, day).exists():
                 shutil.rmtree(paths.expired(name, day))

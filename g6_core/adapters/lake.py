@@ -3,6 +3,9 @@
 A stream is a schema message and then batch messages, each led by its own lengths; ours has no end mark, so that
 it can be continued, and may end in the middle of a message after a crash. Batches are encoded by polars; the
 framing is read here, because no library says where the last whole message of a broken stream ends.
+
+After the close a stream is compacted to Parquet beside it, and removed later. A lake is named by the path of its
+stream, whichever form is there; while there is a stream, it is the truth.
 """
 
 import os
@@ -15,7 +18,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
-from g6_core.adapters.files import claim_schema, unwritable, write_all
+from g6_core.adapters.files import claim_schema, unwritable, write_all, write_atomic
+from g6_core.adapters.lake_parquet import parquet_of, read_batches, read_rows, read_rows_since
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import OPTIONS_VERSION, Kind
 
@@ -48,7 +52,7 @@ class Lake:
 
     @classmethod
     def open(cls, path: Path, columns: Mapping[str, Kind], version: int = OPTIONS_VERSION) -> Self:
-        """Open or create; a torn tail is cut off after the last whole batch.
+        """Open or create; a torn tail is cut off after the last whole batch, a compacted lake becomes a stream again.
 
         Raises DataError when the file is of another schema or version, cannot be written, or has a writer already.
         """
@@ -67,6 +71,8 @@ class Lake:
         claim_schema(path.parent / "_schema.json", {"version": version, "columns": named})
         head, _ = _messages_of(schema, [])
         try:
+            if not path.exists() and parquet_of(path).exists():
+                write_atomic(path, b"".join(_expanded(path, schema)))
             ends = _message_ends(path) if path.exists() else []
             if ends and read_lake(path).schema != schema:
                 raise DataError(f"{path}: a lake of another schema; move it away")
@@ -105,6 +111,17 @@ class Lake:
         self.close()
 
 
+def lake_exists(path: Path) -> bool:
+    """Whether anything was collected, in either form."""
+    return path.exists() or parquet_of(path).exists()
+
+
+def remove_lake(path: Path) -> None:
+    """Remove a lake in both forms."""
+    parquet_of(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+
+
 def hold_lake(path: Path) -> FileLock:
     """The lock of a lake, held: healing would cut what a living writer is about to finish. DataError if one lives."""
     lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
@@ -137,6 +154,8 @@ def read_lake(path: Path, columns: Sequence[str] | None = None) -> "pl.DataFrame
     """All rows of the whole batches, oldest first; DataError when the file is missing or not a lake."""
     import polars as pl
 
+    if _is_compacted(path):
+        return read_rows(parquet_of(path), columns)
     try:
         ends = _message_ends(path)
         whole = ends[-1] if ends else 0
@@ -155,12 +174,19 @@ def read_lake_since(path: Path, since_ms: int, columns: Sequence[str]) -> "pl.Da
     """
     import polars as pl
 
+    if _is_compacted(path):
+        return read_rows_since(parquet_of(path), since_ms, columns)
     frames: list[pl.DataFrame] = []
-    for batch in _batches(path, columns, newest_first=True):
+    for batch in _stream_batches(path, columns, newest_first=True):
         if batch["timestamp"].dt.timestamp("ms").max() < since_ms:  # type: ignore[operator]
             break
         frames.append(batch)
     return pl.concat(frames[::-1]) if frames else read_lake(path, columns).clear()
+
+
+def lake_batches(path: Path) -> Iterator["pl.DataFrame"]:
+    """Each whole batch as it was appended, oldest first. Does not hold the day in memory. Errors as `read_lake`."""
+    return read_batches(parquet_of(path)) if _is_compacted(path) else _stream_batches(path)
 
 
 def lake_cycles(path: Path) -> Iterator[list[tuple[object, ...]]]:
@@ -170,11 +196,11 @@ def lake_cycles(path: Path) -> Iterator[list[tuple[object, ...]]]:
     """
     import polars as pl
 
-    for batch in _batches(path):
+    for batch in lake_batches(path):
         yield batch.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows()
 
 
-def _batches(
+def _stream_batches(
     path: Path, columns: Sequence[str] | None = None, *, newest_first: bool = False
 ) -> Iterator["pl.DataFrame"]:
     import polars as pl
@@ -192,6 +218,19 @@ def _batches(
         raise DataError(f"{path}: no collected rows; run the collect stage first") from error
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: not a readable lake file ({error}); collect the day again") from error
+
+
+def _expanded(path: Path, schema: "pl.Schema") -> Iterator[bytes]:
+    """The messages of the stream that a compacted lake was made of, byte for byte."""
+    if read_lake(path).schema != schema:
+        raise DataError(f"{parquet_of(path)}: a lake of another schema; move it away")
+    yield _messages_of(schema, [])[0]
+    for rows in lake_cycles(path):
+        yield _messages_of(schema, rows)[1]
+
+
+def _is_compacted(path: Path) -> bool:
+    return not path.exists() and parquet_of(path).exists()
 
 
 def _messages_of(schema: "pl.Schema", rows: Sequence[Sequence[object]]) -> tuple[bytes, bytes]:

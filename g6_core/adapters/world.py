@@ -11,6 +11,7 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import clear_day
 from g6_core.adapters.files import held, write_atomic
+from g6_core.adapters.lake import lake_exists
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
@@ -97,7 +98,7 @@ def mark_simulated(paths: DataPaths, day: date, made: Simulated) -> None:
 def clear_collected(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated) -> None:
     """Make room for a simulated collection of these indices. DataError when what lies there was not simulated."""
     names = tuple(underlyings)
-    real = [paths.lake(day, name) for name in names if paths.lake(day, name).exists()]
+    real = [paths.lake(day, name) for name in names if lake_exists(paths.lake(day, name))]
     if real and day not in simulated_days(paths):
         raise DataError(
             f"{real[0]}: collected from a real market, a simulated day must not replace it; use another data directory"
@@ -112,7 +113,7 @@ def claim_answers(paths: DataPaths, day: date, underlyings: Iterable[str], made:
     DataError when the day lies there from another market; a simulated day of which nothing lies there is marked.
     """
     known = simulated_days(paths).get(day)
-    there = any(path.exists() for name in underlyings for path in (paths.lake(day, name), paths.answers(day, name)))
+    there = any(lake_exists(paths.lake(day, name)) or paths.answers(day, name).exists() for name in underlyings)
     if known != made and (there or known is not None):
         kept, asked = ("a real market" if one is None else f"{one.source}, seed {one.seed}" for one in (known, made))
         raise DataError(f"{paths.root}: {day} is from {kept}; candles of {asked} must not complete it")

@@ -49,6 +49,11 @@ class DataPaths:
         """How far the lake of an index and day has been copied to InfluxDB."""
         return self.root / "state" / "influx" / underlying / f"{day}.json"
 
+    @property
+    def bhavcopies(self) -> Path:
+        """Folder for bhavcopies as the exchange publishes them; somebody else puts them there."""
+        return self.root / "bhavcopy"
+
     def answers(self, day: date, underlying: str) -> Path:
         """The broker's candles of an index and day as they were answered: an Arrow stream, one batch a call."""
         return self.root / "lake" / "answers" / underlying / f"{day}.arrows"

@@ -135,6 +135,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 @ranged_asset(GROUP, deps=[next_day_picks], kinds={"html"})
 def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The day as one self-contained page, for all indices together."""
+    from g6_core.adapters.lake import lake_exists
     from g6_pipelines.report.figures import pnl_picture
     from g6_pipelines.stages.report import report
     from g6_pipelines.stages.summary import summarise
@@ -142,7 +143,7 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     for day, names in selected(context).items():
         with one_line(), g6.ledger() as ledger:
             place = g6.locate(day)
-            indices = [name for name in g6.rules.underlyings if g6.paths.lake(day, name).exists()]
+            indices = [name for name in g6.rules.underlyings if lake_exists(g6.paths.lake(day, name))]
             summary = summarise(g6.paths, ledger, g6.rules, day, indices, source_label=place.label, seed=place.seed)
             report(g6.paths, ledger, g6.settings, g6.rules, day, summary)
             kept = ledger.day(day)

@@ -49,6 +49,20 @@ def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -
     return judged(context, judge, dg.AssetCheckSeverity.WARN)
 
 
+@dg.asset_check(asset=data_reconciliation)
+def bhavcopy_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The lake's final states are the exchange's, where its bhavcopy of the day lies in the data directory."""
+    from g6_pipelines.stages.bhavcopy import published_file, reconcile_bhavcopy
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        file = published_file(g6.paths, g6.rules, day, name)
+        if file is None:
+            return (Check("no_bhavcopy", True, f"no bhavcopy of {day} in {g6.paths.bhavcopies.name}", {}),)
+        return reconcile_bhavcopy(g6.paths, g6.rules, day, (name,), file)
+
+    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+
+
 @dg.asset_check(asset=order_reconciliation, blocking=True)
 def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
@@ -128,6 +142,7 @@ def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resourc
 CHECKS = (
     lake_equals_csv,
     influx_equals_lake,
+    bhavcopy_equals_lake,
     orders_reconcile,
     flat_after_the_close,
     every_index_is_judged,

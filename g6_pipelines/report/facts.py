@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
-from g6_core.adapters.lake import read_lake
+from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.ledger import DayLedger, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
@@ -151,7 +151,7 @@ def _picks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) ->
 def _chain(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> pl.DataFrame:
     known = [paths.lake(day, name) for name in rules.underlyings]
     rows_of = []
-    for path in [path for path in known if path.exists()] or known[:1]:
+    for path in [path for path in known if lake_exists(path)] or known[:1]:
         try:
             rows_of.append(read_lake(path, CHAIN_COLUMNS))
         except DataError as error:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from g6_core.adapters.cycle_log import cycle_facts
 from g6_core.adapters.files import canonical_json, unwritable, write_atomic
 from g6_core.adapters.influx import Influx, RefusedByInflux
-from g6_core.adapters.lake import read_lake, read_lake_since
+from g6_core.adapters.lake import lake_exists, read_lake, read_lake_since
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at, utc_text
 from g6_core.schema.options import OPTION_COLUMNS
@@ -79,7 +79,7 @@ class InfluxCopy:
         DataError of the lake.
         """
         lake = self._paths.lake(self._day, self.underlying)
-        if not lake.exists():
+        if not lake_exists(lake):
             return
         if not self._checked:
             self._position = self._kept(lake)

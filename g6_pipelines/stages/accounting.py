@@ -10,7 +10,7 @@ import polars as pl
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.instrument_store import load_book
-from g6_core.adapters.lake import lake_schema, read_lake
+from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
@@ -49,7 +49,7 @@ def account_day(paths: DataPaths, settings: Settings, rules: MarketRules, day: d
     """
     rules.require_trading_day(day)
     path = paths.lake(day, underlying)
-    lake = read_lake(path, LAKE_COLUMNS) if path.exists() else _no_rows()
+    lake = read_lake(path, LAKE_COLUMNS) if lake_exists(path) else _no_rows()
     answers = read_answers(paths.answers(day, underlying))
     scope = scope_of(
         settings, rules, day, underlying, listing_of(paths, rules, day, underlying), lake["expiry"].drop_nulls()

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from g6_core.adapters.bhavcopy import read_bhavcopy
-from g6_core.adapters.lake import read_lake
+from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.end_of_day import (
@@ -22,6 +22,8 @@ from g6_core.domain.money import paise
 from g6_core.schema.paths import DataPaths
 
 EXAMPLES_MAX = 5
+# Who publishes the bhavcopy of an exchange of options.
+PUBLISHERS = {"NFO": "NSE", "BFO": "BSE"}
 
 
 def reconcile_bhavcopy(
@@ -32,7 +34,7 @@ def reconcile_bhavcopy(
     Raises DataError when there is no lake or the bhavcopy is not one of that day.
     """
     rules.require_trading_day(day)
-    names = tuple(underlyings) or tuple(name for name in rules.underlyings if paths.lake(day, name).exists())
+    names = tuple(underlyings) or tuple(name for name in rules.underlyings if lake_exists(paths.lake(day, name)))
     if not names:
         raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
@@ -40,6 +42,15 @@ def reconcile_bhavcopy(
         collected |= last_states(read_lake(paths.lake(day, name)), day)
     close_ms = {name: rules.session(day, rules.index(name).option_exchange).close_ms for name in names}
     return bhavcopy_checks(compare_with_published(collected, read_bhavcopy(bhavcopy, day, names), close_ms))
+
+
+def published_file(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Path | None:
+    """The bhavcopy of the index's exchange and the day, by the name that the exchange gives it; None if there is none.
+
+    Both exchanges name theirs ``BhavCopy_{exchange}_FO_0_0_0_{yyyymmdd}_F_0000``, zipped or not.
+    """
+    exchange = PUBLISHERS[rules.index(underlying).option_exchange]
+    return next(iter(sorted(paths.bhavcopies.glob(f"*_{exchange}_FO_*_{day:%Y%m%d}_*"))), None)
 
 
 def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:

@@ -11,7 +11,7 @@ import msgspec
 from g6_core.adapters.day_pack_store import load_picks
 from g6_core.adapters.files import plain, write_atomic
 from g6_core.adapters.journal import file_sha256, read_journal
-from g6_core.adapters.lake import lake_cycles
+from g6_core.adapters.lake import lake_cycles, lake_exists
 from g6_core.adapters.ledger import DayLedger, Ledger
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
@@ -121,7 +121,7 @@ def _collected(paths: DataPaths, day: date, underlyings: Sequence[str]) -> tuple
     rows = 0
     tally = CoverageTally()
     for name in underlyings:
-        if not paths.lake(day, name).exists():
+        if not lake_exists(paths.lake(day, name)):
             continue
         for batch in lake_cycles(paths.lake(day, name)):
             found = [OptionRow.of_cells(cells) for cells in batch]

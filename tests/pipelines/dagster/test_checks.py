@@ -10,8 +10,10 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from g6_core.adapters.bhavcopy import COLUMNS
 from g6_core.adapters.history import HistoryPoint, record_history
-from g6_core.adapters.lake import Lake, read_lake
+from g6_core.adapters.lake import Lake, read_lake, remove_lake
+from g6_core.adapters.lake_parquet import parquet_bytes, parquet_of
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import at
 from g6_core.domain.orders import Side
@@ -20,6 +22,7 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
+from g6_pipelines.stages.bhavcopy import last_states
 from g6_pipelines.stages.reconcile import copy_part, keep_checks
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
 
@@ -55,9 +58,25 @@ def edit_dump(paths: DataPaths, change: Callable[[pl.DataFrame], pl.DataFrame]) 
 def edit_lake(paths: DataPaths, *columns: pl.Expr) -> None:
     path = paths.lake(DAY, NAME)
     frame = read_lake(path).with_columns(*columns).with_columns(pl.col(pl.Datetime).dt.timestamp("ms"))
-    path.unlink()
+    remove_lake(path)
     with Lake.open(path, OPTION_COLUMNS) as lake:
         lake.append(frame.rows())
+
+
+def published(paths: DataPaths) -> Path:
+    path = paths.bhavcopies / f"BhavCopy_NSE_FO_0_0_0_{DAY:%Y%m%d}_F_0000.csv"
+    path.parent.mkdir()
+    return path
+
+
+def another_file_is_published(paths: DataPaths) -> None:
+    published(paths).write_text("not,a,bhavcopy\n")
+
+
+def compacted_differs(paths: DataPaths) -> None:
+    stream = paths.lake(DAY, NAME)
+    rows = read_lake(stream)
+    parquet_of(stream).write_bytes(parquet_bytes(rows.reverse(), [rows.height]))
 
 
 def edit_json(path: Path, change: Callable[[dict], object]) -> None:
@@ -204,6 +223,8 @@ DAMAGES = [
     ("strategy_scores", "every_index_is_judged", nothing_was_judged, "no strategy was judged"),
     ("next_day_picks", "picks_or_a_reason", no_reason_for_no_picks, "no picks and no reason"),
     ("next_day_picks", "picks_or_a_reason", picks_are_gone, "nothing was picked"),
+    ("data_reconciliation", "bhavcopy_equals_lake", another_file_is_published, "not a UDiFF bhavcopy"),
+    ("compacted_lake", "compacted_equals_stream", compacted_differs, "NOT equal"),
     ("day_report", "page_is_self_contained", page_loads_from_elsewhere, "loads from elsewhere"),
 ]
 
@@ -219,7 +240,8 @@ def test_damage_fails_the_check_and_is_named(copy: Installation, asset, check, d
 
 
 def test_every_check_can_fail() -> None:
-    assert {check for _, check, _, _ in DAMAGES} == {
+    elsewhere = {"archive_restores"}  # needs an archive: test_archive
+    assert {check for _, check, _, _ in DAMAGES} | elsewhere == {
         key.name for definition in defs.asset_checks or () for key in definition.check_keys
     }
 
@@ -228,6 +250,23 @@ def test_a_check_run_alone_looks_at_every_index_of_the_newest_run(made: Made) ->
     found = check_alone(made.installation, "day_pack", "day_pack_sealed")
     assert found.passed
     assert found.metadata["compared"].value == 2
+
+
+def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: Installation) -> None:
+    lakes = [read_lake(copy.paths.lake(DAY, name)) for name in ("NIFTY", NAME)]
+    rows = [
+        (DAY, "IDO", *key[:2], key.strike_paise / 100, key.side, *[one.last_paise / 100] * 2, one.oi, one.volume, 1)
+        for key, one in last_states(pl.concat(lakes), DAY).items()
+    ]
+    frame = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    path = published(copy.paths)
+    frame.write_csv(path)
+    found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
+    assert (found.passed, found.metadata["compared"].value) == (True, 8)
+    frame.with_columns(pl.col("TtlTradgVol") - 1).write_csv(path)
+    found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
+    assert not found.passed
+    assert "bhavcopy_volume" in str(found.metadata["found"].value)
 
 
 def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) -> None:

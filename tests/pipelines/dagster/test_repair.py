@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from g6_core.adapters.history import HistoryPoint, record_history
-from g6_core.adapters.lake import Lake, read_lake
+from g6_core.adapters.lake import Lake, read_lake, remove_lake
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_date
 from g6_core.schema.options import OPTION_COLUMNS
@@ -32,7 +32,7 @@ def lose(installation: Installation, hour_utc: int) -> None:
     """The lake lacks the cycles of one hour, as if nobody had collected then."""
     path = installation.paths.lake(DAY, NAME)
     kept = read_lake(path).filter(pl.col("timestamp").dt.hour() != hour_utc)
-    path.unlink()
+    remove_lake(path)
     with Lake.open(path, OPTION_COLUMNS) as lake:
         lake.append(kept.with_columns(pl.col(pl.Datetime).dt.timestamp("ms")).rows())
 
