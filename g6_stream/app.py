@@ -107,7 +107,17 @@ def run_sidecar(request: Request) -> TradeReport:
         ledger = stack.enter_context(Ledger.of(paths))
         session, healing = stack.enter_context(
             open_session(
-                gateway, session_feed, pack, inputs, params, paths, ledger, clock.now_ms(), _tell, telemetry.timed_step
+                gateway,
+                session_feed,
+                pack,
+                inputs,
+                params,
+                paths,
+                ledger,
+                clock.now_ms(),
+                _tell,
+                telemetry.timed_step,
+                money=f"{execution} {broker.broker}",
             )
         )
         app = control_app(board, telemetry, inbox, control_token(paths.control_token))

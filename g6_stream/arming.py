@@ -13,7 +13,10 @@ def position_differences(
     held: dict[int, int] = {}
     for trade in state.open_trades:
         held[trade.instrument.token] = held.get(trade.instrument.token, 0) + state.open_quantity(trade)
-    broker = {token: quantity for token, quantity in positions if quantity}
+    broker: dict[int, int] = {}
+    for token, quantity in positions:
+        # One row a product: what is held in another one is a difference too.
+        broker[token] = broker.get(token, 0) + quantity
     return [
         f"position of token {token}: broker has {broker.get(token, 0)}, journal {held.get(token, 0)}"
         for token in sorted(broker.keys() | held.keys())

@@ -14,6 +14,7 @@ from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.journal import Healing, Journal, read_journal
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
 from g6_core.domain.events import Alert
 from g6_core.engine.inputs import DayInputs
 from g6_core.engine.params import EngineParams
@@ -30,6 +31,8 @@ from g6_stream.kept import TradeReport
 from g6_stream.trading import Decide, TradingSession
 
 AFTER_CLOSE_MS = 10_000
+# Whose orders a journal holds; the live broker's and paper money's are named by the composition root.
+BROKER_SIM, PAPER = "broker sim", "paper"
 
 
 @contextmanager
@@ -44,21 +47,30 @@ def open_session(
     now_ms: int,
     on_alert: Callable[[Alert], None] | None = None,
     decide: Decide = step,
+    *,
+    money: str = BROKER_SIM,
 ) -> Iterator[tuple[TradingSession, Healing]]:
     """A session of the pack's day; its journal is closed at the end, whatever happens in between.
 
     An existing journal of the day is healed, replayed and continued: positions, counters and a tripped
-    circuit breaker are as they were. Raises DataError for a foreign journal.
+    circuit breaker are as they were. `money` says whose orders they are. Raises DataError for a foreign journal, and
+    for one that leaves a paper position open: the paper broker's books end with its process.
     """
     state = EngineState.fresh(params, inputs)
     path = paths.journal(pack.trade_date)
-    journal, healing = Journal.open(path, Header(str(pack.trade_date), params.config_sha256, pack.sha256))
+    journal, healing = Journal.open(path, Header(str(pack.trade_date), params.config_sha256, pack.sha256, money))
     try:
         session = TradingSession(state, journal, gateway, feed, ledger, on_alert, decide)
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
         if healing.records:
-            session.resume(replay(state, read_journal(path)), now_ms)
+            found = replay(state, read_journal(path))
+            if money.startswith(PAPER) and any(state.open_quantity(trade) for trade in state.open_trades):
+                raise DataError(
+                    f"{path}: it leaves a paper position open, and paper money does not outlive its process; move the "
+                    "journal away to begin the paper day anew"
+                )
+            session.resume(found, now_ms)
         yield session, healing
     except BaseException:
         journal.abandon()

@@ -239,6 +239,10 @@ def _checked_url(text: str) -> str:
     """``http://host:port``: the client drops any path, so one is an error here."""
     url = text.rstrip("/")
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname or parts.path or parts.query:
+    try:
+        whole = parts.scheme == "http" and parts.hostname and parts.port and not parts.path and not parts.query
+    except ValueError:
+        whole = False
+    if not whole:
         raise ConfigError(f"G6_SIM_URL={text}: not like {SIM_URL}; write scheme, host and port only")
     return url

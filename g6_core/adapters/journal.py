@@ -300,6 +300,11 @@ def _heal(path: Path, header: Header) -> tuple[Healing, bytes]:
                 raise foreign from None
             os.truncate(path, 0)
             return Healing(0, size), b""
+        if reader.header.money != header.money:
+            raise DataError(
+                f"{path}: this day was begun with '{reader.header.money}' orders, not '{header.money}': positions of "
+                "the one are nothing to the other; go on as it was begun, or use another data directory"
+            )
         if reader.header != header:
             raise foreign
         try:

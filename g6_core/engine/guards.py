@@ -7,6 +7,9 @@ from g6_core.domain.risk import Outcome, Verdict
 from g6_core.engine.inputs import UnderlyingInputs
 from g6_core.engine.state import EngineState, Phase, Trade
 
+# Exchange stamps are whole seconds of another clock.
+AHEAD_MS_MAX = 2_000
+
 
 def _yes_no(rule: str, passed: bool, note: str = "") -> Verdict:
     return Verdict(rule, Outcome.PASS if passed else Outcome.FAIL, not passed, None, None, "" if passed else note)
@@ -15,6 +18,15 @@ def _yes_no(rule: str, passed: bool, note: str = "") -> Verdict:
 def _at_most(rule: str, value: float, limit: float, note: str = "") -> Verdict:
     passed = value <= limit
     return Verdict(rule, Outcome.PASS if passed else Outcome.FAIL, not passed, round(value, 4), limit, note)
+
+
+def _age(rule: str, age_ms: float, limit_ms: float) -> Verdict:
+    """Not too old, and not from the future: then the clock of this machine is wrong, and no age means anything."""
+    if age_ms < -AHEAD_MS_MAX:
+        return Verdict(
+            rule, Outcome.UNKNOWN, True, round(age_ms, 4), limit_ms, "stamped after now: is the clock right?"
+        )
+    return _at_most(rule, age_ms, limit_ms)
 
 
 def open_risk_paise(state: EngineState, trade: Trade) -> float:
@@ -78,7 +90,7 @@ def portfolio_guards(state: EngineState, inputs: UnderlyingInputs, now_ms: int) 
     if index_age is None:
         verdicts.append(Verdict("index_age", Outcome.UNKNOWN, True, None, params.index_age_max_ms, "no index price"))
     else:
-        verdicts.append(_at_most("index_age", index_age, params.index_age_max_ms))
+        verdicts.append(_age("index_age", index_age, params.index_age_max_ms))
     return verdicts
 
 
@@ -93,7 +105,7 @@ def order_guards(
         if order.phase is not Phase.DONE and order.request.side is Side.BUY
     )
     return [
-        _at_most("quote_age", now_ms - quote.exchange_ms, state.params.guards.quote_age_max_ms),
+        _age("quote_age", now_ms - quote.exchange_ms, state.params.guards.quote_age_max_ms),
         _yes_no("one_lot_affordable", lots > 0, f"not one lot within {size_reason}"),
         _at_most("funds", cost_paise, state.cash_paise - reserved),
         _at_most("portfolio_heat_pct", 100 * heat / state.starting_balance_paise, state.params.sizing.heat_max_pct),

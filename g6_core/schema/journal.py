@@ -27,7 +27,7 @@ from g6_core.domain.events import (
 from g6_core.domain.market import TICK
 
 MAGIC = b"G6JOURNAL"
-VERSION = 1
+VERSION = 2
 HASH_BYTES = 32
 PREFIX = struct.Struct("<9sHI")
 RECORD = struct.Struct("<IHQq")
@@ -67,11 +67,15 @@ _decoders: dict[Kind, msgspec.msgpack.Decoder[Event]] = {
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What must agree before a journal is continued or replayed."""
+    """What must agree before a journal is continued or replayed.
+
+    `money` says whose orders these are (``broker sim``, ``paper kite``): positions of one are nothing to another.
+    """
 
     trade_date: str
     config_sha256: str
     day_pack_sha256: str
+    money: str
     engine: str = "g6-1"
 
 

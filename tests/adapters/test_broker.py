@@ -53,6 +53,8 @@ def test_kite_takes_its_secrets_from_the_environment_and_does_not_show_them() ->
         ({"G6_SIM_URL": "127.0.0.1:8765"}, "G6_SIM_URL"),
         ({"G6_SIM_URL": "https://127.0.0.1:8765"}, "G6_SIM_URL"),
         ({"G6_SIM_URL": "http://127.0.0.1:8765/sim"}, "G6_SIM_URL"),
+        ({"G6_SIM_URL": "http://127.0.0.1:abc"}, "G6_SIM_URL"),
+        ({"G6_SIM_URL": "http://127.0.0.1:99999"}, "G6_SIM_URL"),
         ({"G6_SIM_PATIENCE_S": "long"}, "G6_SIM_PATIENCE_S=long: write whole seconds, 1 to 86400"),
         ({"G6_SIM_PATIENCE_S": "0"}, "G6_SIM_PATIENCE_S=0"),
         ({**KITE, "KITE_API_KEY": ""}, "KITE_API_KEY: not set"),

@@ -10,7 +10,7 @@ from g6_core.domain.errors import DataError
 from g6_core.domain.events import Operator, OperatorAction, Second
 from g6_core.schema.journal import HASH_BYTES, PREFIX, RECORD, Header, Kind, encode_event
 
-HEADER = Header("2025-08-29", "c" * 8, "d" * 8)
+HEADER = Header("2025-08-29", "c" * 8, "d" * 8, "broker sim")
 EVENTS = (
     Second(1_000),
     Operator(2_000, OperatorAction.ARM, "in a test"),
@@ -88,8 +88,11 @@ def test_a_changed_last_record_counts_as_a_torn_write_and_is_said(tmp_path: Path
 def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -> None:
     path = tmp_path / "day.g6j"
     _write(path, 1)
-    body = b'{"trade_date":"2025-08-29","config_sha256":"cccccccc","day_pack_sha256":"dddddddd","engine":"g6-1"}'
-    head = b"G6JOURNAL" + (1).to_bytes(2, "little") + len(body).to_bytes(4, "little") + body
+    body = (
+        b'{"trade_date":"2025-08-29","config_sha256":"cccccccc","day_pack_sha256":"dddddddd","money":"broker sim",'
+        b'"engine":"g6-1"}'
+    )
+    head = b"G6JOURNAL" + (2).to_bytes(2, "little") + len(body).to_bytes(4, "little") + body
     first = hashlib.sha256(head).digest()
     payload = bytes.fromhex("81a774696d655f6d73cd03e8")
     record = (
@@ -100,7 +103,7 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
         + payload
     )
     assert path.read_bytes() == head + first + record + hashlib.sha256(first + record).digest()
-    assert file_sha256(path) == "ab06f08af181d108346b9d24ecd5ccc636725172e3a18e026a416e4496105e05"
+    assert file_sha256(path) == "2528b68048f99d610c4a3beebd73d00edde63dcd1a2880f3571cdeb6627c5292"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +112,10 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
         pytest.param(b"PAR1 something else entirely", "not a G6 journal", id="foreign file"),
         pytest.param(b"G6X", "not a G6 journal", id="short foreign file"),
         pytest.param(
-            PREFIX.pack(b"G6JOURNAL", 2, 3) + b"{}\n", "journal version 2, this program reads 1", id="version"
+            PREFIX.pack(b"G6JOURNAL", 1, 3) + b"{}\n", "journal version 1, this program reads 2", id="version"
         ),
-        pytest.param(PREFIX.pack(b"G6JOURNAL", 1, 1 << 31), "the header was changed", id="header length"),
-        pytest.param(PREFIX.pack(b"G6JOURNAL", 1, 90) + b'{"trade_date":"2024', "another day", id="other cut header"),
+        pytest.param(PREFIX.pack(b"G6JOURNAL", 2, 1 << 31), "the header was changed", id="header length"),
+        pytest.param(PREFIX.pack(b"G6JOURNAL", 2, 90) + b'{"trade_date":"2024', "another day", id="other cut header"),
     ],
 )
 def test_what_is_no_journal_of_this_day_is_refused_and_left_alone(tmp_path: Path, content: bytes, words: str) -> None:
@@ -127,9 +130,9 @@ def test_what_is_no_journal_of_this_day_is_refused_and_left_alone(tmp_path: Path
 @pytest.mark.parametrize(
     "other",
     [
-        Header("2025-09-01", HEADER.config_sha256, HEADER.day_pack_sha256),
-        Header(HEADER.trade_date, "e" * 8, HEADER.day_pack_sha256),
-        Header(HEADER.trade_date, HEADER.config_sha256, "e" * 8),
+        Header("2025-09-01", HEADER.config_sha256, HEADER.day_pack_sha256, HEADER.money),
+        Header(HEADER.trade_date, "e" * 8, HEADER.day_pack_sha256, HEADER.money),
+        Header(HEADER.trade_date, HEADER.config_sha256, "e" * 8, HEADER.money),
     ],
     ids=["day", "config", "day pack"],
 )
@@ -139,6 +142,16 @@ def test_a_journal_is_not_continued_under_another(tmp_path: Path, other: Header)
     content = path.read_bytes()
     with pytest.raises(DataError, match="belongs to another day, configuration or day pack"):
         Journal.open(path, other)
+    assert path.read_bytes() == content
+
+
+def test_a_day_of_real_orders_is_not_continued_with_paper_money(tmp_path: Path) -> None:
+    path = tmp_path / "day.g6j"
+    _write(path)
+    content = path.read_bytes()
+    paper = Header(HEADER.trade_date, HEADER.config_sha256, HEADER.day_pack_sha256, "paper kite")
+    with pytest.raises(DataError, match="this day was begun with 'broker sim' orders, not 'paper kite'"):
+        Journal.open(path, paper)
     assert path.read_bytes() == content
 
 
@@ -165,7 +178,7 @@ def test_a_well_hashed_record_that_cannot_be_is_refused(tmp_path: Path, head: by
 
 def test_a_header_of_other_fields_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "day.g6j"
-    start = PREFIX.pack(b"G6JOURNAL", 1, 7) + b'{"a":1}'
+    start = PREFIX.pack(b"G6JOURNAL", 2, 7) + b'{"a":1}'
     path.write_bytes(start + hashlib.sha256(start).digest())
     with pytest.raises(DataError, match="header of another release"):
         read_header(path)

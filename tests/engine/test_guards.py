@@ -143,6 +143,8 @@ def _age_index(age_ms: int) -> Callable[[Bench], None]:
         pytest.param(_remember("last_exit_ms", ELEVEN - 300_000), None, id="five minutes after an exit"),
         pytest.param(_age_index(5_000), None, id="index five seconds old"),
         pytest.param(_age_index(5_001), "index_age", id="index older than that"),
+        pytest.param(_age_index(-2_000), None, id="index stamped two seconds ahead"),
+        pytest.param(_age_index(-2_001), "index_age", id="index from the future: the clock is wrong"),
     ],
 )
 def test_each_portfolio_guard_blocks_for_its_own_reason_only(
@@ -205,7 +207,9 @@ def test_each_order_guard_blocks_on_its_own_side_of_the_edge(
     assert failed(found) == blocked
 
 
-@pytest.mark.parametrize(("age_ms", "blocked"), [(3_000, set()), (3_001, {"quote_age"})])
+@pytest.mark.parametrize(
+    ("age_ms", "blocked"), [(3_000, set()), (3_001, {"quote_age"}), (-2_000, set()), (-60_000, {"quote_age"})]
+)
 def test_a_quote_may_be_three_seconds_old(bench: Bench, age_ms: int, blocked: set[str]) -> None:
     bench.put(bench.option(SPOT), exchange_ms=ELEVEN - age_ms)
     assert failed(_order_guards(bench)) == blocked
