@@ -66,7 +66,7 @@ def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
     report = world.finish()
     lake = read_lake(world.paths.lake(day, index))
     checks = reconcile_influx(world.paths, world.settings, day, index)
-    # A machine that is busy elsewhere may keep the server from answering in time; then nothing may be missing all the same.
+    # A busy machine may keep the server from answering in time; nothing may be missing all the same.
     assert all("does not answer" in line or "answers again" in line for line in report.said), report.said
     assert [one.detail for one in failed(checks)] == []
     minutes = (source.session.close_ms - source.session.open_ms) // MINUTE_MS
