@@ -52,13 +52,13 @@ def chain(shared_data: Path) -> Path:
     return shared_data / "nse-chain-20250829" / "NIFTY.parquet"
 
 
-def resident_mib(process: subprocess.Popen[str]) -> float:
-    """Resident memory of a running process in MiB; 0 when it has ended."""
+def resident_mb(process: subprocess.Popen[str]) -> float:
+    """Resident memory of a running process in MB; 0 when it has ended."""
     try:
         status = Path(f"/proc/{process.pid}/status").read_text()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0.0)
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmRSS")), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,13 @@ def recorded_runs(
     for folder, output in zip(folders, outputs, strict=True):
         with output.open("w") as file:
             runs.append(subprocess.Popen([*command, "--data-dir", folder], stdout=file, stderr=file, text=True))
-    memory_mib = []
+    memory_mb = []
     while runs[0].poll() is None:
-        memory_mib.append(resident_mib(runs[0]))
+        memory_mb.append(resident_mb(runs[0]))
         with suppress(subprocess.TimeoutExpired):
             runs[0].wait(0.25)
     assert [run.wait(300) for run in runs] == [0, 0], outputs[0].read_text()
-    return folders, [output.read_text() for output in outputs], memory_mib
+    return folders, [output.read_text() for output in outputs], memory_mb
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +93,13 @@ def days(
     return *folders, json.loads(lines[0])
 
 
-def test_memory_stays_under_350_mib_and_flat(
+def test_memory_stays_under_350_mb_and_flat(
     recorded_runs: tuple[tuple[Path, Path], list[str], list[float]],
 ) -> None:
-    memory_mib = recorded_runs[2]
-    # Pages of shared libraries count too: 10 to 15 MiB more or less, as the system has them in its cache.
-    assert 100 < max(memory_mib) < 350
+    memory_mb = recorded_runs[2]
+    assert 100 < max(memory_mb) < 350
     # The session fills the time between start and evening; what it piles up would show between its thirds.
-    session = memory_mib[len(memory_mib) // 3 : 2 * len(memory_mib) // 3]
+    session = memory_mb[len(memory_mb) // 3 : 2 * len(memory_mb) // 3]
     assert max(session) - min(session) < 10
 
 

@@ -56,8 +56,17 @@ def differences(world: Collecting) -> list[str]:
 
 @pytest.mark.parametrize(("index", "seed", "day"), [("SENSEX", 11, date(2026, 1, 13))])
 def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
-    influx: InfluxBox, rules: MarketRules, settings: Settings, tmp_path: Path, index: str, seed: int, day: date
+    influx: InfluxBox,
+    rules: MarketRules,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    index: str,
+    seed: int,
+    day: date,
 ) -> None:
+    # What a slow answer costs is another test's business: here a busy machine must not look like an outage.
+    monkeypatch.setattr("g6_core.adapters.influx.WRITE_TIMEOUT_S", 60.0)
     source = ModelledSource((index,), day, rules, seed)
     start_ms = source.session.open_ms - MINUTE_MS
     codes = ("this_week", "this_month")
@@ -66,8 +75,7 @@ def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
     report = world.finish()
     lake = read_lake(world.paths.lake(day, index))
     checks = reconcile_influx(world.paths, world.settings, day, index)
-    # A busy machine may keep the server from answering in time; nothing may be missing all the same.
-    assert all("does not answer" in line or "answers again" in line for line in report.said), report.said
+    assert report.said == ()
     assert [one.detail for one in failed(checks)] == []
     minutes = (source.session.close_ms - source.session.open_ms) // MINUTE_MS
     assert [one.figures.get("points", one.figures.get("sent")) for one in checks] == [
