@@ -13,6 +13,7 @@ from typing import Any
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.memory import release_code
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
@@ -80,6 +81,8 @@ def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketS
         return ModelledSource((request.underlying or "NIFTY",), day, rules, request.seed)
     from g6_core.sim.recorded import RecordedSource
 
+    # LLVM has linked the kernels and is not asked again: 50 MB that need not lie beside the record.
+    release_code("libllvmlite")
     return RecordedSource(Path(request.source), rules, request.day, request.underlying, request.seed)
 
 
