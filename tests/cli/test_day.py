@@ -9,8 +9,6 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import pytest
 
 from g6_core.cli.main import main
+from tests.command_line import g6
 
 RECORDED_DAY = date(2025, 8, 29)
 KEYS = {
@@ -26,24 +25,6 @@ KEYS = {
     *("charges_paise", "net_pnl_paise", "picks", "journal_sha256"),
 }
 RULE_EXITS = {"stop_loss_30pct", "take_profit_60pct", "trailing_stop_3pct", "time_exit_1520", "circuit_breaker_6pct"}
-
-
-def g6(*args: str | Path | int, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "g6_core.cli.main", *map(str, args)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        timeout=300,
-    )
-
-
-def side_by_side(commands: Sequence[Sequence[str | Path | int]]) -> list[subprocess.CompletedProcess[str]]:
-    """Run command lines two at a time: each is one process on one core."""
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda command: g6(*command), commands))
 
 
 @pytest.fixture(scope="module")
@@ -181,34 +162,6 @@ def test_the_journal_verifies_and_replays_to_the_same_state(
     assert "torn tail" in torn.stdout
 
 
-SEEDS = {"NIFTY": 11, "BANKNIFTY": 12, "FINNIFTY": 13, "MIDCPNIFTY": 14, "SENSEX": 15}
-
-
-@pytest.fixture(scope="module")
-def modelled(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The summary of a modelled day of every index."""
-    common = ("--date", "2026-11-19", "--config-dir", config_dir, "--json")
-    runs = side_by_side(
-        [
-            ("day", "--source", "modelled", "--index", index, "--seed", seed, "--data-dir", folder, *common)
-            for index, seed in SEEDS.items()
-            for folder in [tmp_path_factory.mktemp(index)]
-        ]
-    )
-    assert [run.stderr for run in runs if run.returncode] == []
-    return {index: json.loads(run.stdout) for index, run in zip(SEEDS, runs, strict=True)}
-
-
-@pytest.mark.parametrize("index", SEEDS)
-def test_a_modelled_day_of_every_index_trades_or_says_why_not(index: str, modelled: dict[str, dict[str, Any]]) -> None:
-    summary = modelled[index]
-    assert summary["cycles"] == 385
-    assert summary["coverage_pct"] == 100.0
-    assert all(check["passed"] for check in summary["checks"])
-    assert {trade["exit_reason"] for trade in summary["trades"]} <= RULE_EXITS
-    assert summary["trades"] or summary["refusals"] or summary["no_signal"]
-
-
 WRONG = [
     pytest.param(["--source", "no/such.parquet"], 4, "no/such.parquet", id="missing file"),
     pytest.param(["--source", "{corrupt}"], 4, "corrupt.parquet", id="corrupt file"),
@@ -301,28 +254,3 @@ def test_an_interrupted_day_says_so_and_can_be_run_again(config_dir: Path, tmp_p
     assert not (tmp_path / "day_summary.json").exists()
     report = g6("report", "--data-dir", tmp_path, "--config-dir", config_dir)
     assert (report.returncode, "day_summary.json" in report.stderr) == (4, True)
-
-
-def test_kite_snapshots_are_a_day_to_trade_on_and_their_touch_is_marked_as_modelled(
-    shared_data: Path, config_dir: Path, tmp_path: Path
-) -> None:
-    snapshots = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
-    options = ("--source", snapshots, "--index", "BANKNIFTY", "--config-dir", config_dir, "--data-dir", tmp_path)
-    other = (*options[:-1], tmp_path / "none")
-    sunday, empty = side_by_side(
-        [("day", "--date", "2026-02-01", "--json", *options), ("day", "--date", "2026-01-14", *other)]
-    )
-    assert sunday.returncode == 0, sunday.stderr
-    summary = json.loads(sunday.stdout)
-    assert (summary["date"], summary["source"], summary["indices"]) == (
-        "2026-02-01",
-        "recorded, touch modelled",
-        ["BANKNIFTY"],
-    )
-    # 65 snapshots, about one in five minutes: each is fresh for a minute.
-    assert summary["cycles"] == 375
-    assert 10 < summary["coverage_pct"] < 25
-    assert "recorded prices with a modelled bid and ask" in (tmp_path / "day_report.html").read_text(encoding="utf-8")
-    assert empty.returncode == 4
-    assert "BANKNIFTY holds no snapshot within the session 09:15-15:30 of 2026-01-14" in empty.stderr
-    assert empty.stderr.count("g6: ") == 1

@@ -1,10 +1,7 @@
 """The archive: what is restored is what was there, byte for byte, whatever happened on the way."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -26,6 +23,7 @@ from g6_core.schema.options import OPTION_COLUMNS, OPTIONS_VERSION, RowStatus
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.archive import archive_day, configured_store, require_over, restore_day
+from tests.command_line import g6
 from tests.conftest import PROJECT
 from tests.pipelines.made_day import DAY, NEXT_DAY, MadeDay, make_day
 from tests.servers import S3_KEY, S3_SECRET, bucket_keys, make_bucket
@@ -298,13 +296,6 @@ def test_a_compacted_day_without_stream_is_archived_just_the_same(
     assert parquet_of(made.paths.lake(DAY, INDEX)).exists()
 
 
-def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    whole = [sys.executable, "-W", "error", "-m", "g6_core.cli.main", "data", *map(str, words)]
-    return subprocess.run(
-        whole, capture_output=True, text=True, check=False, cwd=PROJECT, env={**os.environ, **environment}
-    )
-
-
 def test_the_commands_archive_and_restore_over_sockets(
     made: MadeDay, config: Path, s3_address: str, tmp_path: Path
 ) -> None:
@@ -312,14 +303,15 @@ def test_the_commands_archive_and_restore_over_sockets(
     configured(config, url=s3_address, bucket="by-command", region="us-east-1")
     keys = {KEY_VARIABLE: S3_KEY, SECRET_VARIABLE: S3_SECRET}
     options = ("--date", DAY, "--config-dir", config)
-    done = command("archive", *options, "--data-dir", made.paths.root, **keys)
+    done = g6("data", "archive", *options, "--data-dir", made.paths.root, environment=keys)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{DAY}: complete, " in done.stdout
-    done = command("restore", *options, "--into", tmp_path / "restored", "--json", **keys)
+    done = g6("data", "restore", *options, "--into", tmp_path / "restored", "--json", environment=keys)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["restored"] == len(found["files"])
-    refused = command("archive", *options, "--data-dir", made.paths.root, **{**keys, SECRET_VARIABLE: ""})
+    without = {**keys, SECRET_VARIABLE: ""}
+    refused = g6("data", "archive", *options, "--data-dir", made.paths.root, environment=without)
     assert refused.returncode == 3
     assert refused.stderr.count("\n") == 1
     assert SECRET_VARIABLE in refused.stderr

@@ -1,8 +1,6 @@
 """`g6 data coverage`: is a day complete, in one line."""
 
 import json
-import subprocess
-import sys
 from datetime import time
 from pathlib import Path
 
@@ -13,13 +11,14 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import RowStatus
 from g6_pipelines.data_cli import last_day_over
+from tests.command_line import Ended, g6
 from tests.conftest import PROJECT
 from tests.pipelines.made_day import DAY, NEXT_DAY, MadeDay, make_day
 
 
-def asked(root: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "g6_core.cli.main", "data", "coverage", "--data-dir", str(root), *more]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+def asked(root: Path, *more: str) -> Ended:
+    config = () if "--config-dir" in more else ("--config-dir", PROJECT / "config")
+    return g6("data", "coverage", "--data-dir", root, *config, *more)
 
 
 @pytest.fixture

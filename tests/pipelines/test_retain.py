@@ -1,8 +1,5 @@
 """Retention: only what is old enough goes, and never what the archive does not hold."""
 
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.schema.options import OPTION_COLUMNS, RowStatus
 from g6_pipelines.stages.archive import archive_day, configured_store
 from g6_pipelines.stages.retain import Kind, due, remove
-from tests.conftest import PROJECT
+from tests.command_line import g6
 from tests.pipelines.made_day import DAY, MadeDay, make_day
 
 INDEX = "NIFTY"
@@ -151,11 +148,9 @@ def test_the_command_shows_what_it_would_remove_and_then_removes_it(
     archive_day(configured_store(settings), settings, rules, made.paths, DAY)
 
     def retain(*more: str) -> str:
-        command = [sys.executable, "-W", "error", "-m", "g6_core.cli.main", "data", "retain", *more]
-        folders = ["--data-dir", str(made.paths.root), "--config-dir", str(config)]
-        return subprocess.run(
-            [*command, *folders], capture_output=True, text=True, check=True, cwd=PROJECT, env=os.environ
-        ).stdout
+        done = g6("data", "retain", *more, "--data-dir", made.paths.root, "--config-dir", config)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
 
     would = retain("--dry-run")
     assert f"{DAY} csv: 2 files, 12 bytes\n" in would

@@ -103,6 +103,11 @@ class Watched:
         self.feed.watch(self.clock.now_ms())
         self.wait(lambda: self.feed.connected)
 
+    def linked(self) -> None:
+        """The handshake is done on this side, too."""
+        with self.feed._changed:
+            assert self.feed._changed.wait_for(lambda: self.feed._linked, PATIENCE_S)
+
     def later(self, by_ms: int) -> None:
         self.clock.sleep_until(self.clock.now_ms() + by_ms)
         self.feed.watch(self.clock.now_ms())
@@ -218,6 +223,7 @@ def test_a_link_that_is_up_and_mute_is_no_feed_and_is_made_again_less_and_less_o
     waited_ms = []
     for number in range(1, 4):
         ticker.wait(lambda number=number: len(ticker.links) == number and len(ticker.asked[-1]) == 2)
+        watched.linked()
         assert not watched.feed.connected
         watched.later(SILENCE_MS + 1)
         assert watched.feed.problems() == ["feed silent for 5 s: connection dropped"]

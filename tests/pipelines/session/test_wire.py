@@ -117,12 +117,19 @@ def test_killed_at_any_moment_the_day_is_whole_after_the_last_start(flowing, two
     assert beat is not None and beat.phase is Phase.FINISHED
 
 
-def test_a_second_run_says_who_collects_and_ends_without_a_failure(flowing, two, tmp_path) -> None:
-    first = collector(flowing, tmp_path, G6_CONFIG_DIR=str(two))
+@pytest.fixture
+def at_noon() -> Iterator[Server]:
+    """A session that does not end while a test of it runs."""
+    with serving("--speed", "30", "--start", "12:00", "--index", "NIFTY", "--index", "SENSEX") as server:
+        yield server
+
+
+def test_a_second_run_says_who_collects_and_ends_without_a_failure(at_noon, two, tmp_path) -> None:
+    first = collector(at_noon, tmp_path, G6_CONFIG_DIR=str(two))
     try:
         beaten = DataPaths(tmp_path)
         until(lambda: read_heartbeat(beaten) is not None, "the first one collects")
-        second = collector(flowing, tmp_path, G6_CONFIG_DIR=str(two))
+        second = collector(at_noon, tmp_path, G6_CONFIG_DIR=str(two))
         said, complaints = second.communicate(timeout=60)
         assert second.returncode == 0
         assert f"collected by process {first.pid}" in json.loads(said)["skipped"]
