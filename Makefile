@@ -53,7 +53,7 @@ lint: $(STAMP) ## ruff, mypy, import contracts
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## the tests alone
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 format: $(STAMP) ## let ruff write the layout and the simple fixes
 	$(BIN)/ruff check --fix .

@@ -53,30 +53,20 @@ class Cells(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ChainDay:
-    """One index on one trading day, on a grid of contracts and snapshots.
+class Grid:
+    """Where the rows of a record lie, on contracts and snapshots.
 
     A line of the grid is an expiry and a strike, ordered by both: `expiry_of[line]` is a place in `expiries`,
     `strikes_paise[line]` its strike. `stamps_ms` are the snapshots, ascending. Row i of the record belongs to
-    `line[i]` and `snapshot[i]`. Volume and OI are lots where `in_lots`, else units. `has_touch` is False for a record
-    without bid, ask and their sizes. `spot_paise` is the index per snapshot (nan: not recorded), None when there is
-    none at all; `spot_close_paise` its previous close, 0 when unknown.
+    `line[i]` and `snapshot[i]`.
     """
 
-    path: Path
-    underlying: str
-    trade_date: date
     stamps_ms: NDArray[np.int64]
     expiries: tuple[date, ...]
     expiry_of: NDArray[np.int64]
     strikes_paise: NDArray[np.int64]
     line: NDArray[np.int32]
     snapshot: NDArray[np.int32]
-    cells: Cells
-    in_lots: bool
-    has_touch: bool
-    spot_paise: Floats | None = None
-    spot_close_paise: int = 0
 
     def listing(self) -> dict[date, list[int]]:
         """Expiry -> strikes in paise, for the instruments dump."""
@@ -86,15 +76,23 @@ class ChainDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the rows of a record lie: the fields of the same names of `ChainDay`."""
+class ChainDay:
+    """One index on one trading day of a recording.
 
-    stamps_ms: NDArray[np.int64]
-    expiries: tuple[date, ...]
-    expiry_of: NDArray[np.int64]
-    strikes_paise: NDArray[np.int64]
-    line: NDArray[np.int32]
-    snapshot: NDArray[np.int32]
+    Volume and OI of the cells are lots where `in_lots`, else units. `has_touch` is False for a record without bid, ask
+    and their sizes. `spot_paise` is the index per snapshot (nan: not recorded), None when there is none at all;
+    `spot_close_paise` its previous close, 0 when unknown.
+    """
+
+    path: Path
+    underlying: str
+    trade_date: date
+    grid: Grid
+    cells: Cells
+    in_lots: bool
+    has_touch: bool
+    spot_paise: Floats | None = None
+    spot_close_paise: int = 0
 
 
 def grid_of(

@@ -44,13 +44,13 @@ class ChainNodes:
 
 def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_tick: int, close_ms: int) -> ChainNodes:
     """The columns of all nodes; `lots` are units per lot of each line, ticks in paise, `close_ms` the session's end."""
-    shape = (1 + 2 * len(lots), len(day.stamps_ms))
+    shape = (1 + 2 * len(lots), len(day.grid.stamps_ms))
     nodes = np.zeros((*shape, bridge.NODE_WIDTH), np.int32)
     present = np.zeros(shape, np.bool_)
     volume_known = np.ones(shape, np.bool_)
-    lot = lots[day.line].astype(np.float64)
+    lot = lots[day.grid.line].astype(np.float64)
     for place, side in enumerate(SIDES):
-        at = (1 + 2 * day.line + place, day.snapshot)
+        at = (1 + 2 * day.grid.line + place, day.grid.snapshot)
         present[at] = True
         volume, oi = day.cells.values(side, Field.VOLUME), day.cells.values(side, Field.OI)
         volume_known[at] = np.isfinite(volume)
@@ -91,22 +91,24 @@ def parity_forward(strikes: Floats, gap: Floats, usable: NDArray[np.bool_]) -> F
 
 def _fill_deltas(nodes: NDArray[np.int32], day: ChainDay, close_ms: int) -> tuple[Floats, float]:
     """Write DELTA_PPM of every node; returns the nearest expiry's forward and the volatility of the day."""
-    first_forward = np.full(len(day.stamps_ms), np.nan)
+    first_forward = np.full(len(day.grid.stamps_ms), np.nan)
     day_sigma = np.nan
-    for place, expiry in enumerate(day.expiries):
-        rows = np.flatnonzero(day.expiry_of == place)
-        strikes = day.strikes_paise[rows].astype(np.float64)
+    for place, expiry in enumerate(day.grid.expiries):
+        rows = np.flatnonzero(day.grid.expiry_of == place)
+        strikes = day.grid.strikes_paise[rows].astype(np.float64)
         calls, puts = nodes[1 + 2 * rows], nodes[2 + 2 * rows]
         forward = parity_forward(strikes, *_parity_input(strikes, calls, puts))
         if place == 0:
             first_forward = forward
         forward = np.where(np.isfinite(forward), forward, first_forward)
-        life_ms = close_ms - day.stamps_ms + (expiry - day.trade_date) // timedelta(milliseconds=1)
+        life_ms = close_ms - day.grid.stamps_ms + (expiry - day.trade_date) // timedelta(milliseconds=1)
         years = np.maximum(life_ms, SHORTEST_LIFE_MS) / options.YEAR_MS
         sigma = _sigmas(strikes, forward, years, calls, puts)
         typical = _median(_at_the_money(strikes, forward, sigma))
         # An expiring chain's volatility runs away in its last hour, so the next one speaks for the day.
-        if not np.isfinite(day_sigma) or (place == 1 and day.expiries[0] == day.trade_date and np.isfinite(typical)):
+        if not np.isfinite(day_sigma) or (
+            place == 1 and day.grid.expiries[0] == day.trade_date and np.isfinite(typical)
+        ):
             day_sigma = typical
         delta = _call_deltas(strikes, forward, years, np.where(np.isfinite(sigma), sigma, typical))
         nodes[1 + 2 * rows, :, bridge.DELTA_PPM] = np.rint(delta * 1e6)
@@ -193,19 +195,19 @@ def _call_deltas(strikes: Floats, forward: Floats, years: Floats, sigma: Floats)
 def _previous_close(day: ChainDay, nodes: NDArray[np.int32], index_tick: int) -> NDArray[np.int64]:
     """LTP minus net change where a contract first appears; for the index the parity forward of those closes."""
     close = np.zeros(len(nodes), np.int64)
-    by_time = np.argsort(day.snapshot, kind="stable")
-    lines, first = np.unique(day.line[by_time], return_index=True)
+    by_time = np.argsort(day.grid.snapshot, kind="stable")
+    lines, first = np.unique(day.grid.line[by_time], return_index=True)
     first = by_time[first]
     for place, side in enumerate(SIDES):
         change = day.cells.net_change_paise(side)
         if change is None:
             return close
         contracts = 1 + 2 * lines + place
-        last = nodes[contracts, day.snapshot[first], bridge.LTP]
+        last = nodes[contracts, day.grid.snapshot[first], bridge.LTP]
         close[contracts] = np.where(last > 0, np.maximum(np.rint(last - change[first]), 0), 0)
-    near = np.flatnonzero(day.expiry_of == 0)
+    near = np.flatnonzero(day.grid.expiry_of == 0)
     calls, puts = close[1 + 2 * near].astype(np.float64), close[2 + 2 * near].astype(np.float64)
     usable = ((calls > 0) & (puts > 0))[:, None]
-    forward = parity_forward(day.strikes_paise[near].astype(np.float64), (calls - puts)[:, None], usable)[0]
+    forward = parity_forward(day.grid.strikes_paise[near].astype(np.float64), (calls - puts)[:, None], usable)[0]
     close[0] = round(forward / index_tick) * index_tick if np.isfinite(forward) else 0
     return close

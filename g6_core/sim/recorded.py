@@ -65,10 +65,10 @@ class RecordedSource:
         day = read_chain_day(path, rules, trade_date, underlying)
         self.trade_date = day.trade_date
         self.underlyings = (day.underlying,)
-        self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.listing()})
+        self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.grid.listing()})
         self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
-        self.snapshots_ms = day.stamps_ms
-        joined = _joined(day.stamps_ms, self.session)
+        self.snapshots_ms = day.grid.stamps_ms
+        joined = _joined(day.grid.stamps_ms, self.session)
         if not joined.any():
             raise no_session(path, day.underlying, day.trade_date, self.session)
         day = _with_trusted_spot(day, joined)
@@ -85,8 +85,8 @@ class RecordedSource:
         self._terms[:, bridge.LOT] = [row.lot_size for row in rows]
         self._terms[:, bridge.TICK] = [row.tick_paise for row in rows]
         self._terms[:, bridge.CLOSE] = built.close_paise
-        self._base_ms = int(day.stamps_ms[0])
-        self._stamps_s = (day.stamps_ms - self._base_ms) // 1000
+        self._base_ms = int(day.grid.stamps_ms[0])
+        self._stamps_s = (day.grid.stamps_ms - self._base_ms) // 1000
         seed_of_day = key_of(seed, self.trade_date, day.underlying)
         self._noise = _forward_noise(
             self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
@@ -127,8 +127,8 @@ def _require_forward(day: ChainDay, joined: NDArray[np.int64], forward_paise: ND
     if not np.isfinite(forward_paise[joined == 1]).any():
         raise DataError(
             f"{day.path}: within the session of {day.trade_date} no snapshot has a two-sided pair at the money "
-            f"(expiry {day.expiries[0]}: call and put with bid below ask, together at most {PARITY_SPREAD_MAX:.0%} of "
-            "the strike wide); record call and put while the market is open"
+            f"(expiry {day.grid.expiries[0]}: call and put with bid below ask, together at most "
+            f"{PARITY_SPREAD_MAX:.0%} of the strike wide); record call and put while the market is open"
         )
 
 
