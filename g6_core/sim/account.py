@@ -51,6 +51,16 @@ class Position:
             self.sell_value_paise += quantity * price_paise
 
 
+@dataclass(frozen=True, slots=True)
+class AccountBooks:
+    """An account as plain values; `charged_paise` is what each order has been debited so far."""
+
+    cash_paise: int
+    charges_paise: int
+    charged_paise: dict[str, int]
+    positions: tuple[Position, ...]
+
+
 @dataclass(slots=True)
 class Account:
     """Cash and positions of the one client of the simulated broker."""
@@ -79,6 +89,16 @@ class Account:
         self._charged_paise[order.order_id] = charged
         self.charges_paise += due
         self.cash_paise -= due
+
+    def books(self) -> AccountBooks:
+        """What has to be kept of it. The positions are the account's own."""
+        return AccountBooks(self.cash_paise, self.charges_paise, self._charged_paise, tuple(self.positions.values()))
+
+    def restore(self, kept: AccountBooks) -> None:
+        """Go on from kept books."""
+        self.cash_paise, self.charges_paise = kept.cash_paise, kept.charges_paise
+        self._charged_paise = dict(kept.charged_paise)
+        self.positions = {(one.instrument.token, one.product): one for one in kept.positions}
 
     @property
     def realised_paise(self) -> int:

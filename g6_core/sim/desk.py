@@ -26,7 +26,8 @@ class OrderDesk:
         self._rules = rules
         self._log = log
         self._venue = venue
-        self._parents = 0
+        # Sliced orders of the day: a parent is in no order book, only its number must not come again.
+        self.parents = 0
         self._sessions: dict[tuple[str, object], Session] = {}
 
     def place(self, variety: str, params: Mapping[str, str], parent_id: str = "") -> str:
@@ -75,8 +76,8 @@ class OrderDesk:
         quantities = parse_slices(form, self._source.instruments, self._rules, self._venue.now_ms)
         if len(quantities) == 1:
             return {"order_id": self.place(variety, form)}
-        self._parents += 1
-        parent_id = f"{self._source.trade_date:%y%m%d}9{self._parents:08d}"
+        self.parents += 1
+        parent_id = f"{self._source.trade_date:%y%m%d}9{self.parents:08d}"
         children: list[Json] = []
         for quantity in quantities:
             try:

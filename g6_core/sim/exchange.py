@@ -16,6 +16,7 @@ from g6_core.ports import Clock
 from g6_core.sim import kite_quotes
 from g6_core.sim import kite_shapes as shapes
 from g6_core.sim.account import Account
+from g6_core.sim.books import Books
 from g6_core.sim.desk import OrderDesk
 from g6_core.sim.historical import Candle, Window, candles
 from g6_core.sim.kite_shapes import Json
@@ -61,6 +62,19 @@ class Exchange:
         self._access_token = sha256(f"{shapes.API_KEY}|{day}|{seed}".encode()).hexdigest()[:32]
         self._logged_in = False
         self._dumps: dict[str | None, bytes] = {}
+
+    def books(self) -> Books:
+        """Everything that another process needs to go on as this broker; valid until the next call of any method."""
+        log = self._log
+        orders, trades = tuple(log.orders.values()), tuple(log.trades)
+        return Books(orders, trades, log.account.books(), self._venue.books(), self._desk.parents)
+
+    def restore(self, kept: Books) -> None:
+        """Go on from kept books, at the time when they were kept. Only before anything else was asked."""
+        self._log.restore(kept.orders, kept.trades)
+        self._log.account.restore(kept.account)
+        self._venue.restore(kept.venue)
+        self._desk.parents = kept.parents
 
     def advance(self, to_ms: int) -> None:
         """Process all arrivals, matching and the close up to a time."""

@@ -4,7 +4,7 @@ An order never moves the market it is matched against; what it takes is only rem
 displayed quantity is not sold twice within a second. Prices in paise, quantities in units.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,8 @@ STALE_BOOK_MS = 60_000
 CIRCUIT_PCT_OF_STRIKE = 10
 
 Level = tuple[int, int]
+# Token, side, second of the book, quantity.
+TakenRow = tuple[int, Side, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,15 @@ class Taken:
     """
 
     _by_side: dict[tuple[int, Side], tuple[int, list[int]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[TakenRow]) -> "Taken":
+        """From what `rows` gave."""
+        return cls({(token, side): (second, [quantity]) for token, side, second, quantity in rows})
+
+    def rows(self) -> tuple[TakenRow, ...]:
+        """As plain values."""
+        return tuple((*key, second, total[0]) for key, (second, total) in self._by_side.items())
 
     def at(self, book: Book, side: Side) -> list[int]:
         """The total consumed for this book and order side, in a list of one; adding to it records a fill."""

@@ -19,6 +19,7 @@ from g6_core.sim.counter_random import key_of
 from g6_core.sim.matching import (
     Book,
     Taken,
+    TakenRow,
     aggressive_fills,
     book_of,
     circuit_limits,
@@ -57,6 +58,17 @@ class Latency:
         return self.base_ms + key_of(self.seed, "latency", number) % (self.jitter_ms + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class VenueBooks:
+    """What the venue has in hand, as plain values; `queue` holds (due_ms, number, request, order id)."""
+
+    now_ms: int
+    sent: int
+    accepted: int
+    queue: tuple[tuple[int, int, Request, str], ...]
+    taken: tuple[TakenRow, ...]
+
+
 class Venue:
     """The exchange for the orders of one client; `now_ms` is how far it has been advanced."""
 
@@ -72,6 +84,16 @@ class Venue:
         self._sent = 0
         self._accepted = 0
         self._taken = Taken()
+
+    def books(self) -> VenueBooks:
+        """What has to be kept of it."""
+        return VenueBooks(self.now_ms, self._sent, self._accepted, tuple(self._queue), self._taken.rows())
+
+    def restore(self, kept: VenueBooks) -> None:
+        """Go on from kept books at their time."""
+        self.now_ms, self._sent, self._accepted = kept.now_ms, kept.sent, kept.accepted
+        self._queue = list(kept.queue)
+        self._taken = Taken.of(kept.taken)
 
     def row(self, instrument: Instrument, time_ms: int) -> np.void:
         """The QUOTE row of one contract at a time."""
@@ -210,7 +232,7 @@ class Venue:
         if problem:
             self._log.finish(order, Status.REJECTED, problem)
             return
-        order.triggered = True
+        self._log.release(order)
         if not order.in_transit:
             self._log.step(order, Status.OPEN)
             self._log.push(order)
