@@ -23,6 +23,7 @@ from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.paper_account import PaperAccountFile
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.errors import CalendarError, ConfigError, DataError
@@ -33,7 +34,6 @@ from g6_core.ports import Feed
 from g6_core.research.inputs import day_inputs
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
-from g6_core.sim.exchange import Exchange
 from g6_core.sim.transport import connect
 from g6_stream.control import ControlServer, control_app, control_port, control_token, listen
 from g6_stream.feed import KiteFeed
@@ -41,8 +41,8 @@ from g6_stream.gateway import KiteGateway
 from g6_stream.kept import TradeReport
 from g6_stream.lease import sidecar_lease
 from g6_stream.loop import Loop, StatusBoard
-from g6_stream.paper import BoardSource, PaperFeed
-from g6_stream.session import open_session
+from g6_stream.paper import BoardSource, PaperBroker, PaperFeed
+from g6_stream.session import header_of, open_session
 from g6_stream.status import farewell
 from g6_stream.telemetry import Telemetry
 from g6_stream.timers import Arrived, Inbox, Stopped, Timer
@@ -100,26 +100,18 @@ def run_sidecar(request: Request) -> TradeReport:
         telemetry = Telemetry(lambda: board.newest)
         gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote)
         session_feed: Feed = feed
+        money, paper_tags = f"{execution} {broker.broker}", None
         if execution is Execution.PAPER:
-            exchange, session_feed = _paper(feed, pack, inputs, settings, rules, clock)
-            paper = connect(exchange)
-            gateway = KiteGateway(paper, clock, inputs.book, market=kite, on_write=telemetry.wrote)
+            account = PaperAccountFile(paths.paper_account(day), header_of(pack, params, money))
+            exchange, session_feed = _paper(account, feed, pack, inputs, settings, rules, clock)
+            gateway = KiteGateway(connect(exchange), clock, inputs.book, market=kite, on_write=telemetry.wrote)
+            paper_tags = exchange.tags
         ledger = stack.enter_context(Ledger.of(paths))
-        session, healing = stack.enter_context(
-            open_session(
-                gateway,
-                session_feed,
-                pack,
-                inputs,
-                params,
-                paths,
-                ledger,
-                clock.now_ms(),
-                _tell,
-                telemetry.timed_step,
-                money=f"{execution} {broker.broker}",
-            )
-        )
+        opening = open_session(
+            gateway, session_feed, pack, inputs, params, paths, ledger, clock.now_ms(), _tell, telemetry.timed_step,
+            money=money, paper_tags=paper_tags,
+        )  # fmt: skip
+        session, healing = stack.enter_context(opening)
         app = control_app(board, telemetry, inbox, control_token(paths.control_token))
         stack.callback(ControlServer(app, listener).close)
         timer = Timer(clock, inbox, inline=lockstep)
@@ -166,17 +158,19 @@ def _feed_url(broker: BrokerSettings, kite: KiteConnect) -> str:
 
 
 def _paper(
+    account: PaperAccountFile,
     feed: KiteFeed,
     pack: DayPack,
     inputs: DayInputs,
     settings: Settings,
     rules: MarketRules,
     clock: SimClock | RealClock,
-) -> tuple[Exchange, Feed]:
-    """A paper broker over the live board, and the feed that keeps both informed."""
+) -> tuple[PaperBroker, Feed]:
+    """The paper broker of this account over the live board, and the feed that keeps both informed."""
     hours = Session(inputs.open_ms, inputs.close_ms)
     source = BoardSource(inputs.trade_date, pack.underlyings, inputs.book, hours)
-    exchange = Exchange(
+    exchange = PaperBroker(
+        account,
         source,
         rules,
         clock,

@@ -1,21 +1,24 @@
 """Paper money on the live market: the simulated broker, matching against the touch that the real feed shows.
 
 Checks, statuses, latency and charges are those of the simulated exchange (`g6_core.sim`). Only the first level of the
-book is known, so nothing fills beyond its quantity in one second.
+book is known, so nothing fills beyond its quantity in one second. The account is kept on disk and outlives its process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g6_core.domain.calendar import Session
+from g6_core.adapters.paper_account import PaperAccountFile
+from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.market import QUOTE
-from g6_core.ports import Feed
+from g6_core.ports import Clock, Feed
 from g6_core.sim.exchange import Exchange
+from g6_core.sim.kite_shapes import Json
+from g6_core.sim.source import MarketSource
 
 
 class BoardSource:
@@ -52,6 +55,67 @@ class BoardSource:
             if known is not None:
                 rows[place] = known[0]
         return rows
+
+
+class PaperBroker(Exchange):
+    """A simulated broker whose account is on disk before anybody hears of a change, and goes on with what is there.
+
+    What was on its way or resting when the process died is judged by prices that this process has seen: an
+    immediate-or-cancel order ends unfilled, everything else waits for the first tick. Every method raises DataError
+    while a change cannot be written: a caller that was told of it could know more than the next process.
+    """
+
+    def __init__(
+        self, kept: PaperAccountFile, source: MarketSource, rules: MarketRules, clock: Clock, **terms: int
+    ) -> None:
+        super().__init__(source, rules, clock, **terms)
+        self._file = kept
+        self._kept_changes = 0
+        books = kept.load()
+        if books is not None:
+            self.restore(books)
+        # The time since then passes before the first tick: nobody saw its prices.
+        self._now()
+
+    def _now(self) -> int:
+        now_ms = super()._now()
+        self._keep()
+        return now_ms
+
+    def _keep(self) -> None:
+        if self._log.changes != self._kept_changes:
+            changes = self._log.changes
+            self._file.save(self.books())
+            self._kept_changes = changes
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tag by order id, of every order in the account."""
+        return {order.order_id: order.tag for order in self._log.orders.values()}
+
+    def place(self, params: Mapping[str, str], variety: str = "regular") -> str:
+        """As `Exchange.place`."""
+        order_id = super().place(params, variety)
+        self._keep()
+        return order_id
+
+    def place_sliced(self, params: Mapping[str, str], variety: str = "regular") -> Json:
+        """As `Exchange.place_sliced`."""
+        answer = super().place_sliced(params, variety)
+        self._keep()
+        return answer
+
+    def modify(self, order_id: str, params: Mapping[str, str]) -> str:
+        """As `Exchange.modify`."""
+        super().modify(order_id, params)
+        self._keep()
+        return order_id
+
+    def cancel(self, order_id: str) -> str:
+        """As `Exchange.cancel`."""
+        super().cancel(order_id)
+        self._keep()
+        return order_id
 
 
 class PaperFeed:

@@ -4,9 +4,10 @@ The stage is a generator that yields the next time it wants to be woken: it runs
 `g6_stream.loop` runs the same session in a process of its own.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 from kiteconnect import KiteConnect
 
@@ -31,8 +32,13 @@ from g6_stream.kept import TradeReport
 from g6_stream.trading import Decide, TradingSession
 
 AFTER_CLOSE_MS = 10_000
-# Whose orders a journal holds; the live broker's and paper money's are named by the composition root.
-BROKER_SIM, PAPER = "broker sim", "paper"
+# Whose orders a journal holds; the others are named by the composition root.
+BROKER_SIM = "broker sim"
+
+
+def header_of(pack: DayPack, params: EngineParams, money: str) -> Header:
+    """What a journal of this day says of itself; `money` says whose orders it holds."""
+    return Header(str(pack.trade_date), params.config_sha256, pack.sha256, money)
 
 
 @contextmanager
@@ -49,33 +55,47 @@ def open_session(
     decide: Decide = step,
     *,
     money: str = BROKER_SIM,
+    paper_tags: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[TradingSession, Healing]]:
     """A session of the pack's day; its journal is closed at the end, whatever happens in between.
 
     An existing journal of the day is healed, replayed and continued: positions, counters and a tripped
-    circuit breaker are as they were. `money` says whose orders they are. Raises DataError for a foreign journal, and
-    for one that leaves a paper position open: the paper broker's books end with its process.
+    circuit breaker are as they were. `money` says whose orders they are; `paper_tags` are the tags by order id of a
+    paper account. Raises DataError for a foreign journal, and for one that the paper account does not belong to.
     """
     state = EngineState.fresh(params, inputs)
     path = paths.journal(pack.trade_date)
-    journal, healing = Journal.open(path, Header(str(pack.trade_date), params.config_sha256, pack.sha256, money))
+    journal, healing = Journal.open(path, header_of(pack, params, money))
     try:
         session = TradingSession(state, journal, gateway, feed, ledger, on_alert, decide)
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
-        if healing.records:
-            found = replay(state, read_journal(path))
-            if money.startswith(PAPER) and any(state.open_quantity(trade) for trade in state.open_trades):
-                raise DataError(
-                    f"{path}: it leaves a paper position open, and paper money does not outlive its process; move the "
-                    "journal away to begin the paper day anew"
-                )
+        found = replay(state, read_journal(path)) if healing.records else None
+        if paper_tags is not None:
+            _check_account(paper_tags, state, path, paths.paper_account(pack.trade_date))
+        if found is not None:
             session.resume(found, now_ms)
         yield session, healing
     except BaseException:
         journal.abandon()
         raise
     journal.close()
+
+
+def _check_account(tags: Mapping[str, str], state: EngineState, journal: Path, account: Path) -> None:
+    """The intent of an order is on disk before the account takes it, and the account before its id is journaled.
+
+    So each order of the one is in the other, whenever the process died. DataError when not: a file was moved or put
+    back, and the numbers of orders would come a second time.
+    """
+    gone = next((order.order_id for order in state.orders.values() if order.order_id not in {"", *tags}), "")
+    strange = next((order_id for order_id, tag in tags.items() if tag not in state.orders), "")
+    if gone or strange:
+        text = f"order {gone} is only in the journal" if gone else f"order {strange} is only in the account"
+        raise DataError(
+            f"{account}: not the paper account of {journal}, {text}; bring back the missing one, or move both away to "
+            "begin the paper day anew"
+        )
 
 
 def trade(

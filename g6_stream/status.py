@@ -185,4 +185,5 @@ def farewell(status: Status) -> str:
         + (f"covered by the resting order {one.cover}" if one.cover else "WITHOUT a resting exit order")
         for one in held
     )
-    return f"{ist_clock(status.time_ms)} ended while holding {said}; start again to go on"
+    until_then = "; nobody matches paper orders until then" if status.execution == "paper" else ""
+    return f"{ist_clock(status.time_ms)} ended while holding {said}; start again to go on{until_then}"

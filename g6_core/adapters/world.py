@@ -133,7 +133,7 @@ def claim_day(paths: DataPaths, day: date, made: Simulated, underlyings: Iterabl
                 f"{paths.root}: holds a journal of {day} that no simulated day wrote; choose another --data-dir"
             )
         clear_collected(paths, day, underlyings, made)
-        for left in (paths.journal(day), paths.summary, paths.report):
+        for left in (paths.journal(day), paths.paper_account(day), paths.summary, paths.report):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error

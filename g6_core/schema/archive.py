@@ -17,6 +17,7 @@ DAY_FILES = (
     "state/picks/{day}.json",
     "state/scores/{day}.json",
     "state/trade_report/{day}.json",
+    "state/paper/{day}.json",
     "state/reconciliation/*/{day}.json",
     "journal/{day}.g6j",
     "reports/{day}.html",

@@ -82,6 +82,10 @@ class DataPaths:
         """Write-ahead journal of the trading side."""
         return self.root / "journal" / f"{day}.g6j"
 
+    def paper_account(self, day: date) -> Path:
+        """Orders, trades and cash of the paper broker."""
+        return self.root / "state" / "paper" / f"{day}.json"
+
     def trade_report(self, day: date) -> Path:
         """What the trading side says it did on `day`, in figures."""
         return self.root / "state" / "trade_report" / f"{day}.json"

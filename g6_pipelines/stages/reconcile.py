@@ -8,6 +8,7 @@ import msgspec
 
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.adapters.ledger import AuditEntry, Ledger
+from g6_core.adapters.paper_account import paper_books
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
@@ -83,8 +84,9 @@ def copy_part(underlying: str) -> str:
 def reconcile_broker(
     kite: OrderBook, ledger: Ledger, rules: MarketRules, paths: DataPaths, day: date
 ) -> tuple[Check, ...]:
-    """The ledger with the broker's books; kept in its own document."""
-    return keep_checks(paths, day, ORDERS, reconcile_orders(kite, ledger, rules, day))
+    """The ledger with the broker's books, those of the paper account for a day on paper; kept in its own document."""
+    books = paper_books(paths, day) or kite
+    return keep_checks(paths, day, ORDERS, reconcile_orders(books, ledger, rules, day))
 
 
 def keep_checks(paths: DataPaths, day: date, part: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:

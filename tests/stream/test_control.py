@@ -158,4 +158,7 @@ def test_the_log_tells_what_changed_and_what_stays_at_the_broker() -> None:
     gone = status_with(closed_trades=("T001",), feed_connected=False, mode="paused")
     assert changes(holding, gone) == ["09:15:00 mode paused", "09:15:00 feed lost", "09:15:00 closed T001"]
     assert "75 NIFTY2590224500CE covered by the resting order SL 250829000000002" in farewell(holding)
+    assert farewell(holding).endswith("start again to go on")
+    on_paper = farewell(status_with(positions=(HELD,), execution="paper"))
+    assert on_paper.endswith("start again to go on; nobody matches paper orders until then")
     assert "ended flat" in farewell(flat)

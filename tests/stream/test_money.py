@@ -1,12 +1,11 @@
 """Whose orders a journal holds: paper money is not taken for real, and every product of a contract counts."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from g6_core.adapters.day_pack_store import load_day_pack
-from g6_core.adapters.journal import Journal, read_header, read_journal
+from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
@@ -19,30 +18,36 @@ from g6_stream.session import open_session
 from tests.stream.world import DAY, World
 
 
-def test_paper_positions_end_with_their_process_and_the_next_one_says_so(
+def test_a_journal_goes_on_only_with_its_own_paper_account(
     rules: MarketRules, settings: Settings, tmp_path: Path
 ) -> None:
     world = World(tmp_path, rules, settings)
     world.enter()
     world.advance(world.clock.now_ms() + 5_000)
     world.crash()
-    path = world.paths.journal(DAY)
-    records, header = list(read_journal(path)), read_header(path)
-    path.unlink()
-    paper, _ = Journal.open(path, replace(header, money="paper kite"))
-    for record in records:
-        paper.append(record.kind, record.time_ms, record.payload)
-    paper.close()
+    path, account = world.paths.journal(DAY), world.paths.paper_account(DAY)
+    records = len(list(read_journal(path)))
     pack = load_day_pack(world.paths.day_pack(DAY), day=DAY, config_sha256=world.params.config_sha256)
     inputs = day_inputs(pack, rules, world.params)
     gateway = KiteGateway(world.kite, world.clock, inputs.book)
     known = (gateway, SimFeed(world.exchange), pack, inputs, world.params, world.paths, world.ledger)
-    with (
-        pytest.raises(DataError, match="it leaves a paper position open, and paper money does not outlive its process"),
-        open_session(*known, world.clock.now_ms(), money="paper kite"),
-    ):
-        pass
-    assert len(list(read_journal(path))) == len(records), "nothing was added"
+    own = {row["order_id"]: row["tag"] for row in world.kite.orders()}
+    first, second = own
+    foreign = {
+        f"order {first} is only in the journal": {},
+        f"order {second} is only in the journal": {first: own[first]},
+        "order 250829000000003 is only in the account": own | {"250829000000003": "STRANGE"},
+    }
+    for says, tags in foreign.items():
+        with (
+            pytest.raises(DataError, match=f"{account}: not the paper account of {path}, {says}; bring") as refusal,
+            open_session(*known, world.clock.now_ms(), paper_tags=tags),
+        ):
+            pass
+        assert "\n" not in str(refusal.value)
+        assert len(list(read_journal(path))) == records, "nothing was added"
+    with open_session(*known, world.clock.now_ms(), paper_tags=own) as (session, _):
+        assert [trade.closed_ms for trade in session.state.open_trades] == [0]
     world.ledger.close()
 
 
