@@ -16,6 +16,7 @@ from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.market import QUOTE
 from g6_core.ports import Feed
 from g6_core.sim.exchange import Exchange
+from g6_core.sim.source import asked_one_by_one
 
 
 class BoardSource:
@@ -52,6 +53,10 @@ class BoardSource:
             if known is not None:
                 rows[place] = known[0]
         return rows
+
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment: the newest, which is all there is."""
+        return asked_one_by_one(self, token, moments_ms)
 
 
 class PaperFeed:
