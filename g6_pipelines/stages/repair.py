@@ -12,7 +12,7 @@ from kiteconnect import KiteConnect
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
-from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.kite_market import Turns
 from g6_core.adapters.lake import lake_schema
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -24,7 +24,7 @@ from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, gaps
 from g6_pipelines.stages.accounting import Accounted, account_day
-from g6_pipelines.stages.candles import Asked, Part, ask, history_spacing
+from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
 WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
 
@@ -51,7 +51,7 @@ class _Work:
     paths: DataPaths
     underlying: str
     archives: dict[date, CandleArchive]
-    spacing: CallSpacing
+    turns: Turns
     asked: Asked = field(default_factory=Asked)
 
     def account(self) -> dict[date, Accounted]:
@@ -82,11 +82,13 @@ def repair(
     underlying: str,
     listed: InstrumentBook,
     origin: str,
+    turns: Turns | None = None,
 ) -> Generator[int, None, RepairReport]:
     """Fill the gaps of one index; yields the next time (ms) at which to be resumed.
 
     `listed` is the broker's dump of now: only its contracts can be asked for. A call covers one contract and, where
-    it has gaps on several days, as many of them as a window allows. Answers stay; run again it asks for what is still
+    it has gaps on several days, as many of them as a window allows; `turns` are the calls that the API key allows,
+    without them this process has the key for itself. Answers stay; run again it asks for what is still
     open only. The repaired minutes are written anew from lake and answers each time.
     Raises DataError when a day is not over or a file is foreign, damaged or in use.
     """
@@ -94,7 +96,7 @@ def repair(
         for day in days:
             require_over(rules, clock, day, underlying)
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
-        work = _Work(settings, rules, paths, underlying, archives, history_spacing(clock))
+        work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
         first = work.account()
         index_row = listed.index(underlying)
         if index_row is not None:
@@ -175,7 +177,7 @@ def _ask(
             ]
             whole = Question(symbol, row.token, group[0][1].from_ms, group[-1][1].to_ms)
             questions.append((whole, parts))
-    done = yield from ask(kite, clock, work.spacing, questions, origin)
+    done = yield from ask(kite, clock, work.turns, questions, origin)
     work.asked.calls += done.calls
     work.asked.answered += done.answered
     work.asked.reasons.update(done.reasons)

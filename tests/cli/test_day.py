@@ -121,6 +121,19 @@ def test_every_minute_of_the_session_is_in_every_file(days: tuple[Path, Path, di
     assert 85 < summary["coverage_pct"] < 100
 
 
+def test_every_minute_of_every_contract_is_accounted_for(
+    days: tuple[Path, Path, dict[str, Any]], config_dir: Path
+) -> None:
+    folder, _, summary = days
+    found = summary["account"]["NIFTY"]
+    assert found["complete"] and found["open"] == 0
+    assert found["expected"] == found["live"] + found["repaired"] + found["no_trade"] > 60_000
+    assert found["repaired"] > 0 < found["no_trade"], "the record has silences, and the exchange's candles fill some"
+    answered = g6("data", "coverage", "--date", RECORDED_DAY, "--data-dir", folder, "--config-dir", config_dir)
+    assert (answered.returncode, answered.stdout.strip()) == (0, found["answer"])
+    assert found["answer"] in (folder / "day_report.html").read_text()
+
+
 def test_a_trade_is_entered_and_exited_by_a_rule_and_refusals_say_why(days: tuple[Path, Path, dict[str, Any]]) -> None:
     folder, _, summary = days
     assert summary["trades"]
