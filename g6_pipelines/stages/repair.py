@@ -1,6 +1,6 @@
 """The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -54,8 +54,9 @@ class _Work:
     turns: Turns
     asked: Asked = field(default_factory=Asked)
 
-    def account(self) -> dict[date, Accounted]:
-        return {day: account_day(self.paths, self.settings, self.rules, day, self.underlying) for day in self.archives}
+    def accounts(self) -> Iterator[tuple[date, Accounted]]:
+        for day in self.archives:
+            yield day, account_day(self.paths, self.settings, self.rules, day, self.underlying)
 
 
 def needs_broker(accounted: Accounted) -> bool:
@@ -97,19 +98,23 @@ def repair(
             require_over(rules, clock, day, underlying)
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
         work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
-        first = work.account()
         index_row = listed.index(underlying)
+        # An account is large: of each day only what is needed of it is kept.
+        before, dark = {}, {}
+        for day, one in work.accounts():
+            before[day], dark[day] = one.day, _dark(one, index_row)
         if index_row is not None:
-            yield from _ask(kite, clock, work, _dark(first, index_row), {index_row.tradingsymbol: index_row}, origin)
+            yield from _ask(kite, clock, work, dark, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
-        found = {day: gaps(one.minutes) for day, one in work.account().items()}
+        found = {day: gaps(one.minutes) for day, one in work.accounts()}
         yield from _ask(kite, clock, work, found, by_symbol, origin)
-        last = work.account()
-    for day, accounted in last.items():
-        write_repaired(paths, day, underlying, accounted.minutes)
+        after = {}
+        for day, one in work.accounts():
+            after[day] = one.day
+            write_repaired(paths, day, underlying, one.minutes)
     return RepairReport(
-        before={day: one.day for day, one in first.items()},
-        after={day: one.day for day, one in last.items()},
+        before=before,
+        after=after,
         asked=work.asked,
         gone=len({gap.symbol for one in found.values() for gap in one} - by_symbol.keys()),
     )
@@ -145,13 +150,10 @@ def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
     return groups
 
 
-def _dark(accounted: Mapping[date, Accounted], index_row: Instrument) -> dict[date, list[Gap]]:
-    """The minutes of which not even the money is known, as gaps of the index."""
-    found = {}
-    for day, one in accounted.items():
-        dark = dark_minutes(one.lake, one.answers, one.scope)
-        found[day] = [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark else []
-    return found
+def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:
+    """The minutes of which not even the money is known, as a gap of the index; none without one."""
+    dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
+    return [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark and index_row is not None else []
 
 
 def _ask(
