@@ -54,11 +54,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """An open market: the client, the clock it lives by, and its turns with quotes where others call too."""
+    """An open market: the client, the clock it lives by, its turns with quotes and candles where others call too."""
 
     kite: "KiteConnect"
     clock: "Clock"
     turns: "Turns | None" = None
+    history: "Turns | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def open_market(settings: Settings, rules: MarketRules, place: Place) -> Iterato
     broker = BrokerSettings.from_env()
     line = open_line(broker, COLLECTOR)
     with closing(line.clock):
-        yield Market(_renewed(line.kite, broker), line.clock, line.quotes)
+        yield Market(_renewed(line.kite, broker), line.clock, line.quotes, line.history)
 
 
 def open_client(place: Place) -> "KiteConnect":

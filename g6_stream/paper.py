@@ -18,7 +18,7 @@ from g6_core.domain.market import QUOTE
 from g6_core.ports import Clock, Feed
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.kite_shapes import Json
-from g6_core.sim.source import MarketSource
+from g6_core.sim.source import MarketSource, asked_one_by_one
 
 
 class BoardSource:
@@ -55,6 +55,10 @@ class BoardSource:
             if known is not None:
                 rows[place] = known[0]
         return rows
+
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment: the newest, which is all there is."""
+        return asked_one_by_one(self, token, moments_ms)
 
 
 class PaperBroker(Exchange):

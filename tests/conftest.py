@@ -67,8 +67,8 @@ def influx_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Port of a real influxd of this session; skipped, by name, where it is not installed."""
     from tests.servers import influx_daemon
 
-    with influx_daemon(tmp_path_factory.mktemp("influxd")) as port:
-        yield port
+    with influx_daemon(tmp_path_factory.mktemp("influxd")) as daemon:
+        yield daemon.port
 
 
 @pytest.fixture(scope="session")

@@ -78,21 +78,79 @@ def wait_for(answers: Any, what: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"{what} did not answer within {START_S} s")
 
 
+@dataclass
+class InfluxDaemon:
+    """A real influxd with authentication on, over one folder; it can be killed and started again."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        config = self.folder / "influxdb.conf"
+        config.write_text(_INFLUX_CONFIG.format(folder=self.folder, port=self.port))
+        with (self.folder / "influxd.log").open("ab") as log:
+            self.process = subprocess.Popen([needs("influxd"), "run", "-config", str(config)], stdout=log, stderr=log)
+        ping = f"http://127.0.0.1:{self.port}/ping"
+        wait_for(lambda: urllib.request.urlopen(ping).close(), "influxd", self.process)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=START_S)
+
+
 @contextmanager
-def influx_daemon(folder: Path) -> Iterator[int]:
-    """A real influxd with authentication on; yields its port."""
-    port = free_port()
-    config = folder / "influxdb.conf"
-    config.write_text(_INFLUX_CONFIG.format(folder=folder, port=port))
-    with (folder / "influxd.log").open("wb") as log:
-        process = subprocess.Popen([needs("influxd"), "run", "-config", str(config)], stdout=log, stderr=log)
+def influx_daemon(folder: Path) -> Iterator[InfluxDaemon]:
+    """A running influxd with a user who may do everything."""
+    daemon = InfluxDaemon(folder)
     try:
-        wait_for(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/ping").close(), "influxd", process)
-        ask_influx(port, f"CREATE USER {USER} WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES")
-        yield port
+        daemon.start()
+        ask_influx(daemon.port, f"CREATE USER {USER} WITH PASSWORD '{PASSWORD}' WITH ALL PRIVILEGES")
+        yield daemon
     finally:
-        process.terminate()
-        process.wait(timeout=START_S)
+        daemon.close()
+
+
+@dataclass
+class Redis:
+    """A redis-server that writes nothing but into its folder; it can be killed and started again."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder))
+        self.process = subprocess.Popen([needs("redis-server"), *options], stdout=subprocess.DEVNULL)
+        wait_for(lambda: socket.create_connection(("127.0.0.1", self.port)).close(), "redis-server", self.process)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def serving_redis(folder: Path) -> Iterator[Redis]:
+    """A running server."""
+    server = Redis(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def ask_influx(port: int, statement: str) -> None:

@@ -22,7 +22,7 @@ from requests import RequestException
 
 from g6_core.adapters.clock import OnlookerClock, RealClock, SimClock
 from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
-from g6_core.adapters.limits import FlowingClock, LimitedAdapter, Limiter, QuoteTurns, limits_path
+from g6_core.adapters.limits import Family, FamilyTurns, FlowingClock, LimitedAdapter, Limiter, limits_path
 from g6_core.domain.errors import ConfigError, UserError
 
 SIM_URL = "http://127.0.0.1:8765"
@@ -76,11 +76,12 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An open line to the broker: its client, the clock it lives by, and the turns of its quote calls."""
+    """An open line to the broker: its client, the clock it lives by, and the turns of its quotes and candles."""
 
     kite: KiteConnect
     clock: SimClock | RealClock
-    quotes: QuoteTurns
+    quotes: FamilyTurns
+    history: FamilyTurns
 
 
 def open_line(settings: BrokerSettings, name: str) -> Line:
@@ -88,7 +89,8 @@ def open_line(settings: BrokerSettings, name: str) -> Line:
     clock = open_clock(settings, name)
     try:
         limiter = _limiter(settings, clock)
-        return Line(_logged_in(settings, clock, limiter), clock, QuoteTurns(limiter))
+        kite = _logged_in(settings, clock, limiter)
+        return Line(kite, clock, FamilyTurns(limiter, Family.QUOTE), FamilyTurns(limiter, Family.HISTORICAL))
     except BaseException:
         clock.close()
         raise

@@ -139,7 +139,7 @@ def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
     for name in underlyings:
         try:
             remove_lake(paths.lake(day, name))
-            for path_of in (paths.cycle_log, paths.answers, paths.repaired):
+            for path_of in (paths.cycle_log, paths.closing, paths.answers, paths.repaired):
                 path_of(day, name).unlink(missing_ok=True)
             if paths.expired(name, day).exists():
                 shutil.rmtree(paths.expired(name, day))

@@ -171,15 +171,16 @@ class Limiter:
         return os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
 
 
-class QuoteTurns:
-    """When quote calls may go, for a caller that waits on its own clock. The session's adapter counts them."""
+class FamilyTurns:
+    """When calls of a family may go, for a caller that waits on its own clock. The session's adapter counts them."""
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, family: Family) -> None:
         self._limiter = limiter
+        self._family = family
 
     def due_ms(self) -> int:
         """Earliest time of the next call, claimed for the caller; now if it may go at once."""
-        return self._limiter.claim(Family.QUOTE)
+        return self._limiter.claim(self._family)
 
     def spend(self) -> None:
         """The adapter counts the call when it goes."""

@@ -37,8 +37,9 @@ def day(
     """Run a whole trading day on recorded or modelled quotes, as fast as this machine goes.
 
     Prepares the instruments and the day pack, collects the option chain minute by minute, trades it with paper money
-    on a simulated exchange behind the real Kite client, reconciles, scores, picks for the next day and draws a report.
-    The same source and seed always give the same day. Running a simulated day again replaces it.
+    on a simulated exchange behind the real Kite client, fills gaps from that exchange's candles, reconciles, scores,
+    picks for the next day and draws a report. The same source and seed always give the same day. Running a simulated
+    day again replaces it.
 
     \b
     Examples:
@@ -112,6 +113,8 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
         f"collected  {summary['cycles']} cycles, {summary['rows']} rows, coverage {summary['coverage_pct']} %"
     )
     console.print(f"           {missing} minutes without a live quote")
+    for one in summary["account"].values():
+        console.print(f"account    {one['answer']}")
     console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
     for rule, count in summary["no_signal"].items():
         console.print(f"no signal  {count} x {rule}")

@@ -107,7 +107,9 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
         del source
         progress("score", 1.0)
         stage("score")(paths, ledger, settings, rules, day, underlyings)
-        summary = stage("summary")(paths, ledger, rules, day, underlyings, source_label=label, seed=request.seed)
+        summary = stage("summary")(
+            paths, ledger, settings, rules, day, underlyings, source_label=label, seed=request.seed
+        )
     return DayResult(summary, all(check.passed for check in checks))
 
 
@@ -121,7 +123,7 @@ def _live_through(
     given: DayPack | None,
     progress: Progress,
 ) -> list[Check]:
-    """Everything that needs the market and its broker: prepare, collect and trade, reconcile."""
+    """Everything that needs the market and its broker: prepare, collect and trade, repair, reconcile."""
     day, underlyings = source.trade_date, source.underlyings
     world = open_world(source, rules, settings, request.seed)
     kite, clock = world.kite, world.clock
@@ -142,6 +144,11 @@ def _live_through(
     trading = stage("trade")(kite, SimFeed(world.exchange), clock, settings.engine_params(), rules, paths, ledger, day)
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
+    progress("repair", 1.0)
+    origin = f"{source.label} {request.seed}"
+    for name in underlyings:
+        repairing = stage("repair")(kite, clock, settings, rules, paths, (day,), name, source.instruments, origin)
+        run_together(clock, [repairing])
     progress("reconcile", 1.0)
     return list(stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings))
 

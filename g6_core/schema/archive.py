@@ -8,6 +8,7 @@ MANIFEST_VERSION = 1
 DAY_FILES = (
     "lake/options/*/{day}.parquet",
     "lake/cycles/*/{day}.jsonl",
+    "lake/closing/*/{day}.parquet",
     "lake/answers/*/{day}.arrows",
     "lake/repaired/*/{day}.parquet",
     "lake/expired/*/{day}/*",

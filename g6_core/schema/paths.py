@@ -41,6 +41,10 @@ class DataPaths:
         """Every collected option row of an index and day: an Arrow stream, one batch a cycle."""
         return self.root / "lake" / "options" / underlying / f"{day}.arrows"
 
+    def closing(self, day: date, underlying: str) -> Path:
+        """The last quote of every contract of an index and day, asked after the close."""
+        return self.root / "lake" / "closing" / underlying / f"{day}.parquet"
+
     def cycle_log(self, day: date, underlying: str) -> Path:
         """How each cycle of an index and day was collected, one line of JSON each."""
         return self.root / "lake" / "cycles" / underlying / f"{day}.jsonl"

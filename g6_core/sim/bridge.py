@@ -220,7 +220,7 @@ def fold_record(
         _run_figures(nodes[contract], present[contract], terms[contract], noise)
 
 
-@kernel(f"void({_ROW}, int32[:, ::1], int64, int64[::1], float64[::1], int64, int64[::1])")
+@kernel(f"void({_ROW}, int32[:, ::1], int64, int64[::1], float64[::1], int64, int64[::1], boolean)")
 def _fill(
     left: NDArray[np.int32],
     nodes: NDArray[np.int32],
@@ -229,8 +229,12 @@ def _fill(
     noise: NDArray[np.float64],
     base_ms: int,
     out: NDArray[np.int64],
+    trades_only: bool,
 ) -> None:
-    """One known contract at `offset_ms` after the first snapshot; `left` is its node, `nodes` all of its nodes."""
+    """One known contract at `offset_ms` after the first snapshot; `left` is its node, `nodes` all of its nodes.
+
+    With `trades_only` the day's extremes and the book, which cost most, are not filled.
+    """
     lot, tick, key = terms[LOT], terms[TICK], terms[KEY]
     part_ms = offset_ms - left[TIME_S] * 1000
     moment = int(left[TIME_S])
@@ -249,7 +253,8 @@ def _fill(
         part_s = moment - left[TIME_S]
         part = part_ms / ((right[TIME_S] - left[TIME_S]) * 1000.0)
         lots, trade_s, ltp = _last(left, right, part_s, noise, terms)
-        high, low = _extremes(left, right, part_s, noise, terms)
+        if not trades_only:
+            high, low = _extremes(left, right, part_s, noise, terms)
         if lot > 0:
             bid, ask = _touch(left, right, part, noise_at(noise, offset_ms), tick)
             bid_qty = touch_size(bid_qty, lot, key, 0, moment)
@@ -265,12 +270,15 @@ def _fill(
     out[_Q_OI], out[_Q_OI_HIGH], out[_Q_OI_LOW] = oi, oi_high, oi_low
     out[_Q_OPEN] = terms[OPEN] if left[LAST_TRADE_S] >= 0 else 0
     out[_Q_HIGH], out[_Q_LOW], out[_Q_CLOSE] = high, low, terms[CLOSE]
-    if lot > 0:
+    if lot > 0 and not trades_only:
         out[_Q_BUY_QTY] = fill_side(out, _Q_BID, bid, bid_qty, -tick, lot, moment, key)
         out[_Q_SELL_QTY] = fill_side(out, _Q_ASK, ask, ask_qty, tick, lot, moment, key)
 
 
-@kernel(f"void(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1])")
+@kernel(
+    f"void(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1],"
+    "boolean)"
+)
 def fill_quotes(
     tokens: NDArray[np.int64],
     time_ms: int,
@@ -281,6 +289,7 @@ def fill_quotes(
     nodes: NDArray[np.int32],
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
+    trades_only: bool,
 ) -> None:
     """QUOTE rows as int64 of shape (n, QUOTE_WIDTH) into `out`, which holds zeros; `known_tokens` ascends."""
     offset_ms = time_ms - base_ms
@@ -292,4 +301,23 @@ def fill_quotes(
             continue
         left = nodes[place, snapshot]
         if left[TIME_S] >= 0:
-            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i])
+            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], trades_only)
+
+
+@kernel(
+    f"void(int64[::1], int64[::1], int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1])"
+)
+def fill_series(
+    token: NDArray[np.int64],
+    moments_ms: NDArray[np.int64],
+    base_ms: int,
+    stamps_s: NDArray[np.int64],
+    known_tokens: NDArray[np.int64],
+    terms: NDArray[np.int64],
+    nodes: NDArray[np.int32],
+    noise: NDArray[np.float64],
+    out: NDArray[np.int64],
+) -> None:
+    """`fill_quotes` of one token for many moments, one row of `out` each, with `trades_only`."""
+    for i in range(len(moments_ms)):
+        fill_quotes(token, moments_ms[i], base_ms, stamps_s, known_tokens, terms, nodes, noise, out[i : i + 1], True)

@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from g6_core.domain.instruments import Instrument
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, to_ist, to_ms
-from g6_core.domain.market import QUOTE
 from g6_core.sim.refusals import kite_error
 from g6_core.sim.source import MarketSource
 
@@ -90,11 +87,7 @@ def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms
 def _candle(
     source: MarketSource, instrument: Instrument, label_ms: int, seconds: range, *, with_oi: bool
 ) -> Candle | None:
-    token = np.array([instrument.token], np.int64)
-    # Row by row: joining arrays of records compares their types field by field, which costs more than the quotes.
-    rows = np.empty(len(seconds) + 1, QUOTE)
-    for place, moment in enumerate((seconds.start - SECOND_MS, *seconds)):
-        rows[place] = source.quotes(token, moment)[0]
+    rows = source.series(instrument.token, range(seconds.start - SECOND_MS, seconds.stop, SECOND_MS))
     traded = rows["volume"][1:] > rows["volume"][:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
     prices = rows["ltp_paise"][1:][traded]
     if not len(prices):

@@ -78,6 +78,17 @@ class ModelledSource:
         )
         return out
 
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment."""
+        out = np.zeros(len(moments_ms), QUOTE)
+        mq.fill_series(
+            out.view(np.int64).reshape(len(moments_ms), mq.QUOTE_WIDTH),
+            np.array([token], np.int64),
+            np.array(moments_ms, np.int64),
+            *self._arrays,
+        )
+        return out
+
     def _load_paths(self, markets: list["_Market"]) -> None:
         """Stack the paths of all indices, padded at the end to the longest session."""
         seconds = max(market.seconds for market in markets)

@@ -330,3 +330,41 @@ def fill_quotes(
         bid, ask, pace = _touch(terms, sizes, i, now_ms, second, spot, factors[market, second], levels[market])
         _depth(quote, terms, i, second, bid, ask, pace)
         _sums(quote, terms, state, i, open_ms)
+
+
+@kernel(
+    "void(int64[:, ::1], int64[::1], int64[::1], int64[:, ::1], float64[:, ::1], int64[:, ::1], int64[:, :, ::1],"
+    "float64[:, ::1], float64[:, ::1], float64[:, ::1], int64[:, :, ::1], int64[:, ::1], float64[::1])"
+)
+def fill_series(
+    out: Ints,
+    token: Ints,
+    moments_ms: Ints,
+    terms: Ints,
+    sizes: Floats,
+    state: Ints,
+    marks: Ints,
+    spots: Floats,
+    factors: Floats,
+    activity: Floats,
+    index_extremes: Ints,
+    days: Ints,
+    levels: Floats,
+) -> None:
+    """`fill_quotes` of one token for many moments, one row of `out` each."""
+    for place in range(len(moments_ms)):
+        fill_quotes(
+            out[place : place + 1],
+            token,
+            moments_ms[place],
+            terms,
+            sizes,
+            state,
+            marks,
+            spots,
+            factors,
+            activity,
+            index_extremes,
+            days,
+            levels,
+        )

@@ -107,6 +107,23 @@ class RecordedSource:
             self._nodes,
             self._noise,
             out.view(np.int64).reshape(len(tokens), bridge.QUOTE_WIDTH),
+            False,
+        )
+        return out
+
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment."""
+        out = np.zeros(len(moments_ms), QUOTE)
+        bridge.fill_series(
+            np.array([token], np.int64),
+            np.array(moments_ms, np.int64),
+            self._base_ms,
+            self._stamps_s,
+            self._tokens,
+            self._terms,
+            self._nodes,
+            self._noise,
+            out.view(np.int64).reshape(len(moments_ms), bridge.QUOTE_WIDTH),
         )
         return out
 

@@ -25,6 +25,7 @@ from g6_core.domain.ist import SECOND_MS
 from g6_core.domain.market import DEPTH_LEVELS, QUOTE
 from g6_core.domain.money import tick_ceil, tick_floor
 from g6_core.sim.dump import synthetic_book
+from g6_core.sim.source import asked_one_by_one
 
 YEAR_MS = 365 * 24 * 3_600_000
 HOUR_MS = 3_600_000
@@ -139,6 +140,10 @@ class ScriptedSource:
             elif seen_ms >= self.spot_path[0][0]:
                 _fill_prices(row, seen_ms, [self._spot(seen_ms), self._spot(self._first_ms(self.spot_path[0][0]))])
         return rows
+
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment."""
+        return asked_one_by_one(self, token, moments_ms)
 
     def _seen_ms(self, time_ms: int) -> int:
         seen_ms = min(time_ms, self.session.close_ms)

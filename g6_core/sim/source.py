@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from g6_core.domain.calendar import Session
 from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.market import QUOTE
 
 
 class MarketSource(Protocol):
@@ -45,3 +46,19 @@ class MarketSource(Protocol):
         same answer, whatever was asked before.
         """
         ...
+
+    def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
+        """QUOTE rows of one token, one per moment: its stamp, last price, volume and open interest at each of them.
+
+        The other fields are not promised.
+        """
+        ...
+
+
+def asked_one_by_one(source: MarketSource, token: int, moments_ms: range) -> NDArray[np.void]:
+    """A series of a source that has no quicker way to it."""
+    tokens, rows = np.array([token], np.int64), np.zeros(len(moments_ms), QUOTE)
+    # Row by row: joining arrays of records compares their types field by field, which costs more than the quotes.
+    for place, moment_ms in enumerate(moments_ms):
+        rows[place] = source.quotes(tokens, moment_ms)[0]
+    return rows

@@ -144,7 +144,9 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
         with one_line(), g6.ledger() as ledger:
             place = g6.locate(day)
             indices = [name for name in g6.rules.underlyings if lake_exists(g6.paths.lake(day, name))]
-            summary = summarise(g6.paths, ledger, g6.rules, day, indices, source_label=place.label, seed=place.seed)
+            summary = summarise(
+                g6.paths, ledger, g6.settings, g6.rules, day, indices, source_label=place.label, seed=place.seed
+            )
             report(g6.paths, ledger, g6.settings, g6.rules, day, summary)
             kept = ledger.day(day)
         page = g6.paths.report_of(day)

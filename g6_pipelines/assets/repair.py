@@ -124,9 +124,8 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> Any:
         claim_answers(g6.paths, place.day, (name,), _made(place))
     with _after_close(g6, places[-1], name) as market:
         book = _listed_now(g6, market, places, name)
-        stage = repair(
-            market.kite, market.clock, g6.settings, g6.rules, g6.paths, days, name, book, _origin(places[-1])
-        )
+        broker = (market.kite, market.clock, g6.settings, g6.rules)
+        stage = repair(*broker, g6.paths, days, name, book, _origin(places[-1]), market.history)
         return drive(market.clock, stage).asked
 
 
@@ -141,7 +140,8 @@ def _capture(g6: G6Resource, day: date, name: str) -> Any:
     claim_answers(g6.paths, day, (name,), _made(place))
     book = stored_dump(g6.rules, g6.paths, day, (name,)).book
     with _after_close(g6, place, name) as market:
-        stage = capture(market.kite, market.clock, g6.rules, g6.paths, day, name, book, _origin(place))
+        broker = (market.kite, market.clock, g6.rules)
+        stage = capture(*broker, g6.paths, day, name, book, _origin(place), market.history)
         return drive(market.clock, stage)
 
 

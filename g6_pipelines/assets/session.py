@@ -68,6 +68,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
                     "seed": place.seed,
                     "calls": report.calls,
                     "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
+                    "closing_state": report.closing.line() if report.closing is not None else "none",
                     "copies_said": table(("said",), ((line,) for line in report.said)),
                     **picture(coverage_picture(facts, name), "coverage_picture"),
                 },

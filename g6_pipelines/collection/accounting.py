@@ -91,9 +91,10 @@ class DayAccount:
             return f"{where}: INCOMPLETE: nothing was collected; materialise chain_repair for the day"
         if self.open:
             return f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}"
+        silent = len(self.silent_minutes)
         return (
             f"{where}: complete, {self.expected:,} contract-minutes: {self.live:,} live, {self.repaired:,} repaired, "
-            f"{self.no_trade:,} no trade"
+            f"{self.no_trade:,} no trade{f'; {silent} minutes without a quote or candle of any contract' * bool(silent)}"
         )
 
 

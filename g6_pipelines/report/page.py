@@ -1,6 +1,6 @@
 """The day report as one self-contained HTML page: no script, no outside resource, everything escaped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from math import isfinite
 
@@ -243,6 +243,13 @@ def _risk_events(facts: DayFacts) -> str:
     return "<h3>Risk events and modes</h3>" + _table(("Time", "Index", "Kind", "What happened"), rows)
 
 
+def _account(facts: DayFacts, underlying: str) -> str:
+    """How every minute of every contract ended, as the summary has it; "" where it does not say."""
+    accounts = facts.summary.get("account")
+    found = accounts.get(underlying) if isinstance(accounts, Mapping) else None
+    return f" {found['answer']}." if isinstance(found, Mapping) and "answer" in found else ""
+
+
 def _chain_section(facts: DayFacts, underlying: str) -> str:
     coverage = figures.coverage_picture(facts, underlying)
     if coverage is None:
@@ -258,6 +265,7 @@ def _chain_section(facts: DayFacts, underlying: str) -> str:
     )
     grid = f'<div class="grid">{shown}</div>' if shown else ""
     text = "Each column is one collection cycle, each row one distance from the money, one band per expiry."
+    text += _account(facts, underlying)
     body = _image(f"Coverage of {underlying}", coverage) + f'<p class="note">{escape(text)}</p>' + grid
     return _section(f"{underlying}: what was collected", body)
 

@@ -92,7 +92,9 @@ class Solo:
             place = find_place(installation.settings, installation.rules, installation.paths, now.day)
             assert place.where is not Where.IN_PROCESS, "the market was just asked for its time"
             names = tuple(installation.settings.indices)
-            run_session(installation, place, names, self._heard, self.say, on_market=self._opened)
+            report = run_session(installation, place, names, self._heard, self.say, on_market=self._opened)
+            if report.closing is not None and report.closing.contracts:
+                self.say(report.closing.line())
 
     def _opened(self, market: Market) -> int | None:
         assert isinstance(market.clock, RealClock | SimClock)

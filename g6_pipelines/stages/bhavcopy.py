@@ -8,6 +8,7 @@ import polars as pl
 
 from g6_core.adapters.bhavcopy import read_bhavcopy
 from g6_core.adapters.lake import lake_exists, read_lake
+from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.end_of_day import (
@@ -18,8 +19,10 @@ from g6_core.domain.end_of_day import (
     compare_with_published,
 )
 from g6_core.domain.errors import DataError
+from g6_core.domain.ist import ist_date
 from g6_core.domain.money import paise
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.closing import read_closing
 
 EXAMPLES_MAX = 5
 # Who publishes the bhavcopy of an exchange of options.
@@ -29,17 +32,20 @@ PUBLISHERS = {"NFO": "NSE", "BFO": "BSE"}
 def reconcile_bhavcopy(
     paths: DataPaths, rules: MarketRules, day: date, underlyings: Sequence[str], bhavcopy: Path
 ) -> tuple[Check, ...]:
-    """Named checks of the lake's last row of every contract; without `underlyings`, of every index that has a lake.
+    """Named checks of the last state of every contract that was collected.
 
-    Raises DataError when there is no lake or the bhavcopy is not one of that day.
+    Without `underlyings` all indices that have a lake are compared. Raises DataError when there is no lake or the
+    bhavcopy is not one of that day.
     """
     rules.require_trading_day(day)
     names = tuple(underlyings) or tuple(name for name in rules.underlyings if lake_exists(paths.lake(day, name)))
     if not names:
         raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
+    replayed = day in simulated_days(paths)
     for name in names:
         collected |= last_states(read_lake(paths.lake(day, name)), day)
+        collected |= closing_states(read_closing(paths, day, name), day, replayed=replayed)
     close_ms = {name: rules.session(day, rules.index(name).option_exchange).close_ms for name in names}
     return bhavcopy_checks(compare_with_published(collected, read_bhavcopy(bhavcopy, day, names), close_ms))
 
@@ -75,6 +81,26 @@ def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
             key = ContractKey(index, expiry, paise(strike), option_type)
             states[key] = Collected(stamp_ms, paise(ltp or 0.0), None if no_volume else volume, oi or 0)
     return states
+
+
+def closing_states(rows: pl.DataFrame, day: date, *, replayed: bool) -> dict[ContractKey, Collected]:
+    """The state after the close of every contract in `CLOSING_COLUMNS` rows that was quoted on the day.
+
+    A broker's answer is as new as the question. A replay shows what its record had last, however old: there only the
+    quote's own stamp says what it is.
+    """
+    no_volume = not rows["volume"].sum()
+    stamps = pl.col("timestamp", "exchange_time").dt.timestamp("ms")
+    told = rows.filter(pl.col("expiry") >= day).select(
+        stamps, "index", "expiry", "strike", "side", "ltp", "volume", "oi"
+    )
+    return {
+        ContractKey(index, expiry, paise(strike), side): Collected(
+            exchange_ms if replayed else asked_ms, paise(ltp or 0.0), None if no_volume else volume, oi or 0
+        )
+        for asked_ms, exchange_ms, index, expiry, strike, side, ltp, volume, oi in told.iter_rows()
+        if ist_date(exchange_ms) == day
+    }
 
 
 def bhavcopy_checks(comparison: Comparison) -> tuple[Check, ...]:

@@ -8,7 +8,7 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Candle, fetch_candles
-from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.kite_market import CallSpacing, Turns
 from g6_core.domain.errors import BrokerError, TryLater
 from g6_core.ports import Clock
 
@@ -34,8 +34,8 @@ class Part:
     question: Question
 
 
-def history_spacing(clock: Clock) -> CallSpacing:
-    """Keeps historical calls apart, the first one from whatever was asked a moment ago."""
+def own_turns(clock: Clock) -> Turns:
+    """Turns of a process that has its broker for itself: apart, the first from whatever was asked a moment ago."""
     spacing = CallSpacing(clock, CALL_INTERVAL_MS)
     spacing.spend()
     return spacing
@@ -44,7 +44,7 @@ def history_spacing(clock: Clock) -> CallSpacing:
 def ask(
     kite: KiteConnect,
     clock: Clock,
-    spacing: CallSpacing,
+    turns: Turns,
     questions: Sequence[tuple[Question, Sequence[Part]]],
     origin: str,
 ) -> Generator[int, None, Asked]:
@@ -58,7 +58,7 @@ def ask(
         if refused >= REFUSED_MAX:
             asked.reasons[f"not asked after {REFUSED_MAX} refusals in a row"] += 1
             continue
-        found = yield from _candles(kite, clock, spacing, question, asked)
+        found = yield from _candles(kite, clock, turns, question, asked)
         if found is None:
             refused += 1
             continue
@@ -71,14 +71,14 @@ def ask(
 
 
 def _candles(
-    kite: KiteConnect, clock: Clock, spacing: CallSpacing, question: Question, asked: Asked
+    kite: KiteConnect, clock: Clock, turns: Turns, question: Question, asked: Asked
 ) -> Generator[int, None, tuple[Candle, ...] | None]:
     """The answer to one question, asked a few times where the broker wants patience; None without one."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
-        due_ms = spacing.due_ms()
-        if due_ms > clock.now_ms():
+        # Another process may take the turn that was waited for.
+        while (due_ms := turns.due_ms()) > clock.now_ms():
             yield due_ms
-        spacing.spend()
+        turns.spend()
         asked.calls += 1
         try:
             return fetch_candles(kite, question.token, question.from_ms, question.to_ms, question.symbol)

@@ -16,6 +16,7 @@ from kiteconnect import KiteConnect
 from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
+from g6_core.adapters.kite_market import Turns
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError
 from g6_core.domain.instruments import Instrument, InstrumentBook
@@ -23,7 +24,7 @@ from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.accounting import listing_of
-from g6_pipelines.stages.candles import Asked, Part, ask, history_spacing
+from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 from g6_pipelines.stages.repair import require_over
 
 # Half a year: longer-dated contracts were hardly traded before that, and every further window doubles the evening.
@@ -109,6 +110,7 @@ def capture(
     underlying: str,
     listed: InstrumentBook,
     origin: str,
+    turns: Turns | None = None,
 ) -> Generator[int, None, Asked]:
     """Archive what expires today; yields the next time (ms) at which to be resumed.
 
@@ -119,7 +121,7 @@ def capture(
     with CandleArchive.open(path) as archive:
         open_questions = questions(expiring(listed, underlying, day), rules, day, read_answers(path))
         parts = [(one, (Part(archive, one),)) for one in open_questions]
-        asked = yield from ask(kite, clock, history_spacing(clock), parts, origin)
+        asked = yield from ask(kite, clock, turns or own_turns(clock), parts, origin)
     publish(paths, day, underlying, expiring(listed, underlying, day))
     return asked
 

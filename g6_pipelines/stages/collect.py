@@ -17,6 +17,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import BrokerError, DataError, TryLater
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import SECOND_MS
+from g6_core.domain.money import paise
 from g6_core.ports import Clock
 from g6_core.schema.cycles import CycleFact
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SpotKind
@@ -27,6 +28,7 @@ from g6_pipelines.collection.plan import IndexPlan, plan_index
 from g6_pipelines.collection.rows import Moment
 from g6_pipelines.sinks.configured import open_sinks
 from g6_pipelines.sinks.following import LAST_BUDGET_S
+from g6_pipelines.stages.closing import Closing, closing_state
 
 ATTEMPTS_MAX = 3
 CALLS_MAX = 30
@@ -69,7 +71,8 @@ class CycleReport:
 class CollectReport:
     """The whole stage. `reasons` counts cycles by why something could not be fetched; `keys_missing` counts keys
     that were asked for and not in the reply; `resumed_cycles` were found in the lake at the start, of which
-    `dropped_bytes` of a torn tail and `healed_files` torn CSV lines were cut off. `said` is what the sinks said."""
+    `dropped_bytes` of a torn tail and `healed_files` torn CSV lines were cut off. `said` is what the sinks said.
+    `closing` is the day's last state, None where the stage ended before the close."""
 
     cycles: int
     rows: int
@@ -82,6 +85,7 @@ class CollectReport:
     dropped_bytes: int
     healed_files: int
     said: tuple[str, ...]
+    closing: Closing | None
 
     @property
     def coverage_pct(self) -> float:
@@ -124,6 +128,8 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`; yields the next time (ms) at which it wants to be resumed.
 
+    A whole day ends with its closing state (`closing_state`), which is no cycle.
+
     Cycles already in the lake of an index are not collected again: the CSV files are caught up from it and the
     cycles between are written as missing. `index_kind` is what the broker's index row stands for (`SpotKind`): a
     recorded chain has no index, its source serves the parity forward in that place. `turns` are the quote calls that
@@ -137,7 +143,7 @@ def collect(
     row_count = calls = keys_missing = 0
     with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
         sink = CsvSink(paths, day)
-        done = {name: _catch_up(lake, sink, tally, interval_ms) for name, lake in lakes.items()}
+        done = {plan.underlying: _catch_up(lakes[plan.underlying], sink, tally, interval_ms, plan) for plan in plans}
         sinks.follow()
         for time_ms in cycle_times(plans, interval_ms):
             if until_ms is not None and time_ms >= until_ms:
@@ -164,6 +170,9 @@ def collect(
             if on_cycle is not None:
                 on_cycle(report)
         sinks.follow(LAST_BUDGET_S)
+        closing = None
+        if until_ms is None:
+            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings)
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
             rows=row_count + sum(rows_at for times in done.values() for rows_at in times.values()),
@@ -176,6 +185,7 @@ def collect(
             dropped_bytes=sum(lake.healed.dropped_bytes for lake in lakes.values()),
             healed_files=sink.healed_files,
             said=tuple(sinks.said),
+            closing=closing,
         )
 
 
@@ -203,10 +213,11 @@ def _lakes(paths: DataPaths, day: date, underlyings: Sequence[str]) -> Iterator[
         }
 
 
-def _catch_up(lake: Lake, sink: CsvSink, tally: CoverageTally, interval_ms: int) -> dict[int, int]:
+def _catch_up(lake: Lake, sink: CsvSink, tally: CoverageTally, interval_ms: int, plan: IndexPlan) -> dict[int, int]:
     """Rows by time of the cycles in a lake, after the CSV files have been given whatever they lack of them.
 
-    DataError when the day was begun with another interval.
+    The plan learns where the money was last: its next cycle need not spend a call on that. DataError when the day was
+    begun with another interval.
     """
     done: dict[int, int] = {}
     for cells in lake_cycles(lake.path):
@@ -214,6 +225,8 @@ def _catch_up(lake: Lake, sink: CsvSink, tally: CoverageTally, interval_ms: int)
         tally.add(rows)
         sink.append(rows, overviews_of(rows))
         done[rows[0].time_ms] = len(rows)
+        if rows[0].atm_strike is not None:
+            plan.atm_paise = paise(rows[0].atm_strike)
     _require_interval(lake, done, interval_ms)
     return done
 

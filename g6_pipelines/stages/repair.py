@@ -1,6 +1,6 @@
 """The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,7 +12,7 @@ from kiteconnect import KiteConnect
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
-from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.kite_market import Turns
 from g6_core.adapters.lake import lake_schema
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -24,7 +24,7 @@ from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, gaps
 from g6_pipelines.stages.accounting import Accounted, account_day
-from g6_pipelines.stages.candles import Asked, Part, ask, history_spacing
+from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
 WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
 
@@ -51,11 +51,12 @@ class _Work:
     paths: DataPaths
     underlying: str
     archives: dict[date, CandleArchive]
-    spacing: CallSpacing
+    turns: Turns
     asked: Asked = field(default_factory=Asked)
 
-    def account(self) -> dict[date, Accounted]:
-        return {day: account_day(self.paths, self.settings, self.rules, day, self.underlying) for day in self.archives}
+    def accounts(self) -> Iterator[tuple[date, Accounted]]:
+        for day in self.archives:
+            yield day, account_day(self.paths, self.settings, self.rules, day, self.underlying)
 
 
 def needs_broker(accounted: Accounted) -> bool:
@@ -82,11 +83,13 @@ def repair(
     underlying: str,
     listed: InstrumentBook,
     origin: str,
+    turns: Turns | None = None,
 ) -> Generator[int, None, RepairReport]:
     """Fill the gaps of one index; yields the next time (ms) at which to be resumed.
 
     `listed` is the broker's dump of now: only its contracts can be asked for. A call covers one contract and, where
-    it has gaps on several days, as many of them as a window allows. Answers stay; run again it asks for what is still
+    it has gaps on several days, as many of them as a window allows; `turns` are the calls that the API key allows,
+    without them this process has the key for itself. Answers stay; run again it asks for what is still
     open only. The repaired minutes are written anew from lake and answers each time.
     Raises DataError when a day is not over or a file is foreign, damaged or in use.
     """
@@ -94,20 +97,24 @@ def repair(
         for day in days:
             require_over(rules, clock, day, underlying)
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
-        work = _Work(settings, rules, paths, underlying, archives, history_spacing(clock))
-        first = work.account()
+        work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
         index_row = listed.index(underlying)
+        # An account is large: of each day only what is needed of it is kept.
+        before, dark = {}, {}
+        for day, one in work.accounts():
+            before[day], dark[day] = one.day, _dark(one, index_row)
         if index_row is not None:
-            yield from _ask(kite, clock, work, _dark(first, index_row), {index_row.tradingsymbol: index_row}, origin)
+            yield from _ask(kite, clock, work, dark, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
-        found = {day: gaps(one.minutes) for day, one in work.account().items()}
+        found = {day: gaps(one.minutes) for day, one in work.accounts()}
         yield from _ask(kite, clock, work, found, by_symbol, origin)
-        last = work.account()
-    for day, accounted in last.items():
-        write_repaired(paths, day, underlying, accounted.minutes)
+        after = {}
+        for day, one in work.accounts():
+            after[day] = one.day
+            write_repaired(paths, day, underlying, one.minutes)
     return RepairReport(
-        before={day: one.day for day, one in first.items()},
-        after={day: one.day for day, one in last.items()},
+        before=before,
+        after=after,
         asked=work.asked,
         gone=len({gap.symbol for one in found.values() for gap in one} - by_symbol.keys()),
     )
@@ -143,13 +150,10 @@ def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
     return groups
 
 
-def _dark(accounted: Mapping[date, Accounted], index_row: Instrument) -> dict[date, list[Gap]]:
-    """The minutes of which not even the money is known, as gaps of the index."""
-    found = {}
-    for day, one in accounted.items():
-        dark = dark_minutes(one.lake, one.answers, one.scope)
-        found[day] = [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark else []
-    return found
+def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:
+    """The minutes of which not even the money is known, as a gap of the index; none without one."""
+    dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
+    return [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark and index_row is not None else []
 
 
 def _ask(
@@ -175,7 +179,7 @@ def _ask(
             ]
             whole = Question(symbol, row.token, group[0][1].from_ms, group[-1][1].to_ms)
             questions.append((whole, parts))
-    done = yield from ask(kite, clock, work.spacing, questions, origin)
+    done = yield from ask(kite, clock, work.turns, questions, origin)
     work.asked.calls += done.calls
     work.asked.answered += done.answered
     work.asked.reasons.update(done.reasons)

@@ -13,6 +13,7 @@ from g6_core.adapters.files import plain, write_atomic
 from g6_core.adapters.journal import file_sha256, read_journal
 from g6_core.adapters.lake import lake_cycles, lake_exists
 from g6_core.adapters.ledger import DayLedger, Ledger
+from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import utc_text
@@ -20,12 +21,14 @@ from g6_core.schema.journal import Kind
 from g6_core.schema.options import OptionRow
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.coverage import Coverage, CoverageTally
+from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.reconcile import ORDERS, kept_checks
 
 
 def summarise(
     paths: DataPaths,
     ledger: Ledger,
+    settings: Settings,
     rules: MarketRules,
     day: date,
     underlyings: Sequence[str],
@@ -37,10 +40,11 @@ def summarise(
 
     Nothing in it depends on this machine or on when it ran.
 
-    `refusals` counts, for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the
-    rules that kept a signal from standing in the others. What was not made on that day (a lake, a journal, picks) is
-    left out of the counts or null. `no_picks` is empty unless the known calendar has no next day to pick for. Raises
-    DataError when lake, ledger or journal are unusable.
+    `account` says of each index how its expected contract-minutes ended; `answer` is that in words. `refusals` counts,
+    for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the rules that kept a
+    signal from standing in the others. What was not made on that day (a lake, a journal, picks) is left out of the
+    counts or null. `no_picks` is empty unless the known calendar has no next day to pick for. Raises DataError when
+    lake, ledger or journal are unusable.
     """
     kept = ledger.day(day)
     closed = [trade for trade in kept.trades if trade.exit_ms]
@@ -65,6 +69,11 @@ def summarise(
                 "no_contract": coverage.no_contract,
                 "closed": coverage.closed,
                 "minutes_missing": [utc_text(time_ms) for time_ms in coverage.minutes_missing],
+            },
+            "account": {
+                name: _account(paths, settings, rules, day, name)
+                for name in underlyings
+                if lake_exists(paths.lake(day, name))
             },
             "signals": len(kept.signals),
             "decisions": len(kept.decisions),
@@ -91,6 +100,12 @@ def summarise(
     if not _newer_stands(paths, day):
         write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
     return dict(summary)
+
+
+def _account(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> dict[str, Any]:
+    found = account_day(paths, settings, rules, day, underlying).day
+    counts = {name: getattr(found, name) for name in ("expected", "live", "repaired", "no_trade", "open")}
+    return {**counts, "complete": found.complete, "answer": found.line()}
 
 
 def _newer_stands(paths: DataPaths, day: date) -> bool:

@@ -1,15 +1,10 @@
 """The last quotes in a real Redis, and a Redis that goes away."""
 
 import json
-import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import pytest
 import redis
@@ -18,48 +13,9 @@ from g6_core.adapters.last_quotes import CHANNEL, open_last_quotes
 from g6_core.domain.errors import ConfigError
 from g6_core.schema.options import OptionRow, SideCells
 from g6_core.sim.clock import VirtualClock
+from tests.servers import serving_redis
 
 NOW = 1_763_436_600_000
-
-
-@dataclass
-class Redis:
-    url: str
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-@contextmanager
-def serving_redis(folder: Path, port: int = 0) -> Iterator[Redis]:
-    """A server that writes nothing but into its folder; skipped by name where there is none."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        pytest.skip("redis-server missing: install it to test the last quotes")
-    if not port:
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        give_up_s = time.monotonic() + 10
-        while not _answers(port):
-            assert time.monotonic() < give_up_s and process.poll() is None
-            time.sleep(0.02)
-        yield Redis(f"redis://127.0.0.1:{port}/0", port, process)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def row(symbol: str, status: str = "live", ltp: float = 101.5) -> OptionRow:
@@ -113,14 +69,14 @@ def test_a_redis_that_vanishes_costs_its_timeout_once_and_is_used_again_when_bac
             last.publish({"NIFTY": [row("A-CE")]}, {"cycle": cycle})
         assert time.monotonic() - began_s < 1.0
         assert len(said) == 1 and "collection goes on without it" in said[0]
-        with serving_redis(tmp_path, server.port):
-            last.publish({"NIFTY": [row("B-CE")]}, {"cycle": 5})
-            assert said[1:] == [], "it is left alone for a while"
-            clock.sleep_until(NOW + 30_000)
-            last.publish({"NIFTY": [row("B-CE")]}, {"cycle": 6})
-            assert said[1:] == ["Redis is back"]
-            with closing(redis.Redis.from_url(server.url)) as reader:
-                assert reader.hkeys("g6:quotes:NIFTY") == [b"B-CE"]
+        server.start()
+        last.publish({"NIFTY": [row("B-CE")]}, {"cycle": 5})
+        assert said[1:] == [], "it is left alone for a while"
+        clock.sleep_until(NOW + 30_000)
+        last.publish({"NIFTY": [row("B-CE")]}, {"cycle": 6})
+        assert said[1:] == ["Redis is back"]
+        with closing(redis.Redis.from_url(server.url)) as reader:
+            assert reader.hkeys("g6:quotes:NIFTY") == [b"B-CE"]
 
 
 def test_a_server_that_hangs_is_not_waited_for(tmp_path, clock) -> None:

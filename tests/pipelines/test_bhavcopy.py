@@ -1,7 +1,7 @@
 """The bhavcopy stage: whole recorded days through the simulated exchange against what the exchange published."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,20 @@ import pytest
 
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, fetch_quotes
 from g6_core.adapters.lake import Lake, read_lake
-from g6_core.adapters.world import open_world
+from g6_core.adapters.world import Simulated, mark_simulated, open_world
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import CalendarError, DataError
-from g6_core.domain.ist import MINUTE_MS
+from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.plan import plan_index
 from g6_pipelines.collection.rows import Moment
-from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
+from g6_pipelines.stages.bhavcopy import closing_states, reconcile_bhavcopy
+from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.collect import collect
 
 # Every strike of a recorded chain, whatever its distance from the money.
@@ -113,13 +114,19 @@ def test_volume_is_compared_where_it_was_recorded(
 def collected_day(
     snapshots: Path, rules: MarketRules, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> DataPaths:
-    """FINNIFTY of 8 January 2026 as the collector leaves it: every cycle of the session, none after the close."""
+    """FINNIFTY of 8 January 2026 as the collector leaves it; the record has nothing for 21 minutes after the close."""
+    return collected(snapshots, rules, settings, tmp_path_factory.mktemp("collected"), date(2026, 1, 8))
+
+
+def collected(snapshots: Path, rules: MarketRules, settings: Settings, root: Path, day: date) -> DataPaths:
+    """A recorded day of FINNIFTY through the collect stage, every five minutes."""
     file = settings.file.model_copy(
         update={"collection": settings.file.collection.model_copy(update={"interval_s": 300})}
     )
     slow = replace(settings, file=file)
-    paths = DataPaths(tmp_path_factory.mktemp("collected"))
-    source = RecordedSource(snapshots, rules, date(2026, 1, 8), "FINNIFTY")
+    paths = DataPaths(root)
+    source = RecordedSource(snapshots, rules, day, "FINNIFTY")
+    mark_simulated(paths, day, Simulated(source.label, 0))
     world = open_world(source, rules, slow, seed=0)
     stage = collect(
         world.kite, world.clock, slow, rules, paths, source.trade_date, source.instruments, ("FINNIFTY",),
@@ -137,6 +144,31 @@ def test_the_rows_of_the_session_are_a_bound_for_what_is_published(
     assert all(check.passed for check in checks.values()), checks
     assert checks["bhavcopy_contracts"].figures["final"] == 0
     assert checks["bhavcopy_last_price"].figures["compared"] > 0, "nothing traded in some contracts after that"
+
+
+def test_the_closing_state_of_a_collected_day_is_what_is_published(
+    snapshots: Path, bhavcopy: Path, rules: MarketRules, settings: Settings, tmp_path: Path
+) -> None:
+    # The record has a snapshot one minute after this close, when the closing state is asked for.
+    day = date(2026, 1, 5)
+    paths = collected(snapshots, rules, settings, tmp_path, day)
+    checks = by_name(reconcile_bhavcopy(paths, rules, day, (), bhavcopy))
+    assert all(check.passed for check in checks.values()), checks
+    counts = checks["bhavcopy_contracts"].figures
+    assert counts["final"] == counts["contracts"] == len(read_closing(paths, day, "FINNIFTY")) > 40
+    assert checks["bhavcopy_last_price"].figures["compared"] > 40
+
+
+def test_at_a_broker_an_answer_is_as_new_as_the_question_in_a_replay_as_its_stamp(collected_day: DataPaths) -> None:
+    day = date(2026, 1, 8)
+    rows = read_closing(collected_day, day, "FINNIFTY")
+    asked_ms, stamp_ms = (
+        {state.stamp_ms for state in closing_states(rows, day, replayed=replayed).values()}
+        for replayed in (False, True)
+    )
+    close_ms = at(day, time(15, 30))
+    assert min(asked_ms) >= close_ms + FINAL_AFTER_MS and max(stamp_ms) < close_ms
+    assert closing_states(rows, date(2026, 1, 9), replayed=False) == {}, "stamps of another day say nothing of this one"
 
 
 @pytest.mark.parametrize(

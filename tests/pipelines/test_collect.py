@@ -282,6 +282,15 @@ def test_a_crashed_collector_resumes_and_says_what_it_lost(rules, small, tmp_pat
     assert failed_checks(world) == []
 
 
+def test_a_collector_that_resumes_asks_for_the_strikes_of_the_money_it_knew_at_once(rules, small, tmp_path) -> None:
+    world = collecting(rules, small, tmp_path)
+    assert world.run(until_ms=OPEN + 10 * STEP) is None
+    assert [cycle.calls for cycle in world.cycles] == [2] + [1] * 9, "at first one call is spent on the level"
+    world.cycles.clear()
+    world.finish()
+    assert {cycle.calls for cycle in world.cycles} == {1}
+
+
 def test_a_collector_that_starts_late_accounts_for_the_time_before(rules, small, tmp_path) -> None:
     world = collecting(rules, small, tmp_path, start_ms=OPEN + 10 * STEP + 5_000)
     report = world.finish()

@@ -157,7 +157,7 @@ def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_say
     history = json.loads(made.paths.history.read_bytes())["indices"]
     assert [point["day"] for point in history["NIFTY"]] == [str(last)]
     assert [entry.detail for entry in ledger.day(last).audit] == [f"no picks: {rules.calendar_end}"]
-    summary = summarise(made.paths, ledger, rules, last, ("NIFTY",), source_label="made", seed=0)
+    summary = summarise(made.paths, ledger, made.settings, rules, last, ("NIFTY",), source_label="made", seed=0)
     assert (summary["picks"], summary["no_picks"]) == ([], rules.calendar_end)
     notes = gather(made.paths, ledger, settings, rules, last, summary).notes
     assert f"no picks were made: {rules.calendar_end}" in notes
@@ -165,7 +165,9 @@ def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_say
 
 def test_an_old_day_made_again_does_not_take_the_place_of_the_newest_summary(made: MadeDay, ledger: Ledger) -> None:
     def summarised() -> dict:
-        return summarise(made.paths, ledger, made.rules, made.day, ("NIFTY",), source_label="made", seed=0)
+        return summarise(
+            made.paths, ledger, made.settings, made.rules, made.day, ("NIFTY",), source_label="made", seed=0
+        )
 
     newer = f'{{"date":"{NEXT_DAY}"}}'
     made.paths.summary.write_text(newer)

@@ -53,6 +53,12 @@ class Services:
         self.wait_until(lambda: self._listens(), 60, "the code server answers")
         return process
 
+    def kill_code_server(self) -> None:
+        """kill -9 of the newest one, with everything it has started."""
+        code = next(one for one in reversed(self._running) if "grpc" in one.args)  # type: ignore[operator]
+        os.killpg(code.pid, signal.SIGKILL)
+        code.wait()
+
     def daemon(self) -> subprocess.Popen[bytes]:
         """Kept running as its unit is: started again, after a while, whenever it ends with an error."""
         command = self.dagster("dagster._daemon", "run", "-w", str(self._home / "workspace.yaml"))

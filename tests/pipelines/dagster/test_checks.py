@@ -22,7 +22,8 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.stages.bhavcopy import last_states
+from g6_pipelines.stages.bhavcopy import closing_states, last_states
+from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.reconcile import copy_part, keep_checks
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
 
@@ -256,9 +257,11 @@ def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: In
     # The check alone judges what the newest run made, and other tests leave runs in the same instance.
     assert copy.phase("evening", BANKNIFTY).success
     lakes = [read_lake(copy.paths.lake(DAY, name)) for name in ("NIFTY", NAME)]
+    closings = [read_closing(copy.paths, DAY, name) for name in ("NIFTY", NAME)]
+    states = last_states(pl.concat(lakes), DAY) | closing_states(pl.concat(closings), DAY, replayed=True)
     rows = [
         (DAY, "IDO", *key[:2], key.strike_paise / 100, key.side, *[one.last_paise / 100] * 2, one.oi, one.volume, 1)
-        for key, one in last_states(pl.concat(lakes), DAY).items()
+        for key, one in states.items()
     ]
     frame = pl.DataFrame(rows, schema=COLUMNS, orient="row")
     path = published(copy.paths)

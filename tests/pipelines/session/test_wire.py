@@ -22,7 +22,7 @@ from g6_pipelines.session.run import session_hours
 from g6_pipelines.session.watch import read_heartbeat
 from tests.pipelines.dagster.kit import narrow_config
 from tests.sim.server.kit import DAY, Server, serving, until
-from tests.soak.session import collected, collector, figures_of, indices_of, killed, lake_problems
+from tests.soak.kit import collected, collector, figures_of, indices_of, killed, lake_problems
 
 
 @pytest.fixture(scope="module")
