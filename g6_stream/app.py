@@ -98,13 +98,15 @@ def run_sidecar(request: Request) -> TradeReport:
         relogin = renew_login(kite, broker, log.warning)
         board = StatusBoard()
         telemetry = Telemetry(lambda: board.newest)
-        gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote)
+        gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote, speed=clock.speed)
         session_feed: Feed = feed
         money, paper_tags = f"{execution} {broker.broker}", None
         if execution is Execution.PAPER:
             account = PaperAccountFile(paths.paper_account(day), header_of(pack, params, money))
             exchange, session_feed = _paper(account, feed, pack, inputs, settings, rules, clock)
-            gateway = KiteGateway(connect(exchange), clock, inputs.book, market=kite, on_write=telemetry.wrote)
+            gateway = KiteGateway(
+                connect(exchange), clock, inputs.book, market=kite, on_write=telemetry.wrote, speed=clock.speed
+            )
             paper_tags = exchange.tags
         ledger = stack.enter_context(Ledger.of(paths))
         opening = open_session(
