@@ -264,8 +264,9 @@ class TradingSession:
             self._differs_ms = 0
             return
         self._differs_ms = self._differs_ms or now_ms
-        self._hint = True
-        if now_ms - self._differs_ms >= DISAGREEMENT_MS and self.state.mode is Mode.ACTIVE:
+        lasts = now_ms - self._differs_ms >= DISAGREEMENT_MS
+        self._hint = self._hint or not lasts
+        if lasts and self.state.mode is Mode.ACTIVE:
             text = "broker and journal differ: " + "; ".join(reasons)
             self.alert(Alert("critical", f"paused: {text}; look at the broker's terminal"))
             self.take(Operator(now_ms, OperatorAction.PAUSE, text))
