@@ -46,10 +46,10 @@ class BrokerTime:
         # The stamp is cut to whole seconds and was made somewhere between our question and its answer.
         ahead_ms = now_ms - way_ms - (broker_ms + SECOND_MS)
         behind_ms = broker_ms - now_ms
-        off_ms = max(ahead_ms, behind_ms)
-        if off_ms <= CLOCK_OFF_MAX_MS * max(self._speed, 1):
+        if max(ahead_ms, behind_ms) <= CLOCK_OFF_MAX_MS * max(self._speed, 1):
             return ""
+        about_s = round(abs(now_ms - way_ms / 2 - broker_ms - SECOND_MS / 2) / SECOND_MS)
         return (
-            f"this machine's clock is {off_ms // SECOND_MS} s {'ahead of' if ahead_ms > 0 else 'behind'} the broker's: "
+            f"this machine's clock is about {about_s} s {'ahead of' if ahead_ms > 0 else 'behind'} the broker's: "
             "set it (timedatectl set-ntp true), then g6 stream resume"
         )

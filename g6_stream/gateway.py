@@ -62,13 +62,18 @@ def classify(error: Exception) -> WriteOutcome:
     if _never_connected(error):
         return WriteOutcome.NOT_SENT
     if isinstance(error, kite_errors.KiteException):
-        if error.code == 429:
+        if is_out_of_turn(error):
             return WriteOutcome.NOT_SENT
         said = str(error).lower()
         in_doubt = isinstance(error, IN_DOUBT) or "timed out" in said or "timeout" in said
         if error.code in (400, 403) and not in_doubt:
             return WriteOutcome.REFUSED
     return WriteOutcome.UNKNOWN
+
+
+def is_out_of_turn(error: Exception) -> bool:
+    """Whether a call was refused by a rate limit, ours or the broker's: nothing is wrong, it may go later."""
+    return isinstance(error, kite_errors.KiteException) and error.code == 429
 
 
 def _rupees(amount_paise: int) -> float:

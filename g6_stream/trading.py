@@ -31,13 +31,14 @@ from g6_core.domain.events import (
     WriteOutcome,
     WriteResult,
 )
+from g6_core.domain.ist import SECOND_MS
 from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
 from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import Kind, encode_command, encode_event
 from g6_stream.arming import position_differences, reasons_not_to_arm
-from g6_stream.gateway import KiteGateway, order_view
+from g6_stream.gateway import KiteGateway, is_out_of_turn, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
 
 Decide = Callable[[EngineState, Event], tuple[Command, ...]]
@@ -47,6 +48,8 @@ POLL_MS = 2_000
 COMPARE_MS = 60_000
 # Held contracts are quoted by REST this often while the stream does not bring them: every other call is left to others.
 REST_QUOTE_MS = 2_000
+# Others with the same key may quote first so often before a person hears of it.
+TURNS_MISSED_MAX = 3
 LATE_QUOTE_MS = 15_000
 POSITIONS_RETRY_MS = 10_000
 CHECKPOINT_MS = 60_000
@@ -95,7 +98,7 @@ class TradingSession:
         self._positions_due_ms = 0
         # What besides the book could not be read the last time; told once a spell.
         self._failing: set[str] = set()
-        self._quotes_failed = False
+        self._quotes_failed, self._quotes_told = 0, False
         self._doubt = ""
 
     @property
@@ -151,15 +154,19 @@ class TradingSession:
             self.alert(Alert(level, text))
 
     def _fetched(self, tokens: tuple[int, ...], now_ms: int) -> list[Frame]:
-        """Quotes by REST as a frame; none, and one alert a spell of failures, when they cannot be had."""
+        """Quotes by REST as a frame; none, and one alert a spell of failures, when they cannot be had.
+
+        A turn that did not come at once is no failure yet: it comes a second later.
+        """
         try:
             ticks = self._gateway.quotes(tokens)
         except Exception as error:  # noqa: BLE001 - a read that failed: the guards already refuse without it
-            if not self._quotes_failed:
+            self._quotes_failed += 1
+            if self._quotes_failed >= (TURNS_MISSED_MAX if is_out_of_turn(error) else 1) and not self._quotes_told:
+                self._quotes_told = True
                 self.alert(Alert("info", f"quote by REST failed: {error}"))
-            self._quotes_failed = True
             return []
-        self._quotes_failed = False
+        self._quotes_failed, self._quotes_told = 0, False
         return [Frame(now_ms, ticks)] if len(ticks) else []
 
     def arrivals(self, now_ms: int) -> None:
@@ -203,8 +210,9 @@ class TradingSession:
             if self.state.open_quantity(trade) > 0 and (is_late or not self._feed.connected):
                 late.append(trade.instrument.token)
         if late:
-            self._quoted_ms = now_ms
-            for frame in self._fetched(tuple(late), now_ms):
+            frames = self._fetched(tuple(late), now_ms)
+            self._quoted_ms = now_ms if frames else now_ms - REST_QUOTE_MS + SECOND_MS
+            for frame in frames:
                 self.take(frame)
 
     def _pushed(self, row: dict[str, Any], now_ms: int) -> None:

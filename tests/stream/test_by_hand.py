@@ -134,5 +134,3 @@ def test_positions_that_cannot_be_read_hold_no_exit_back(tmp_path: Path, config_
         assert sidecar.returncode == 0, text
         assert text.count("positions could not be read: ") == 1
         assert "exits go on by what was known before" in text and "Traceback" not in text
-
-
