@@ -98,9 +98,7 @@ def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
         paths.day_pack(kit.yesterday()).rename(paths.day_pack(kit.DAY))
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)
-        assert (
-            f"the day pack is for {kit.yesterday()}, not for {kit.DAY}; make it, for each index: DAGSTER_HOME" in said
-        )
+        assert f"the day pack is for {kit.yesterday()}, not for {kit.DAY}; make it, for each " in said
         with closing(SimClock(server.url, "sidecar")):
             code, said = run("--data-dir", str(tmp_path / "other"))
         assert (code, said.count("\n")) == (2, 1)

@@ -187,17 +187,8 @@ def test_a_sliced_order_answers_with_parent_and_children(desk: Desk) -> None:
 def test_every_slice_of_an_affordable_order_is_an_order_of_its_own(desk: Desk, shared_data: Path) -> None:
     sample = mock(shared_data, "autoslice_response")
     largest = 1_800 // desk.lot * desk.lot
-    bought = desk.kite.place_autoslice_order(
-        "regular",
-        "NFO",
-        cheapest(desk)["tradingsymbol"],
-        "BUY",
-        2 * largest + desk.lot,
-        "MIS",
-        "LIMIT",
-        0.05,
-        tag="one",
-    )
+    symbol, quantity = cheapest(desk)["tradingsymbol"], 2 * largest + desk.lot
+    bought = desk.kite.place_autoslice_order("regular", "NFO", symbol, "BUY", quantity, "MIS", "LIMIT", 0.05, tag="one")
     assert set(bought) == set(sample)
     assert [set(child) for child in bought["children"]] == [{"order_id"}] * 3, "as the official sample's good children"
     ids = [child["order_id"] for child in bought["children"]]
