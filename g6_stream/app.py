@@ -48,6 +48,8 @@ from g6_stream.telemetry import Telemetry
 from g6_stream.timers import Arrived, Inbox, Stopped, Timer
 
 PARTICIPANT = "sidecar"
+# The loop that waits for a quote's turn is the loop that sends exits.
+QUOTE_PATIENCE_MS = 250
 LIVE_CONFIRMATION = "yes-with-real-money"
 ALERT_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
 log = logging.getLogger("g6.stream")
@@ -82,7 +84,7 @@ def run_sidecar(request: Request) -> TradeReport:
     with ExitStack() as stack:
         stack.enter_context(sidecar_lease(paths.sidecar_lock))
         listener = stack.enter_context(listen(control_port()))
-        line = open_line(broker, PARTICIPANT)
+        line = open_line(broker, PARTICIPANT, quote_patience_ms=QUOTE_PATIENCE_MS)
         kite, clock = line.kite, line.clock
         stack.callback(clock.close)
         day = _day(request.day, clock, rules)
@@ -98,13 +100,15 @@ def run_sidecar(request: Request) -> TradeReport:
         relogin = renew_login(kite, broker, log.warning)
         board = StatusBoard()
         telemetry = Telemetry(lambda: board.newest)
-        gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote)
+        gateway = KiteGateway(kite, clock, inputs.book, on_write=telemetry.wrote, speed=clock.speed)
         session_feed: Feed = feed
         money, paper_tags = f"{execution} {broker.broker}", None
         if execution is Execution.PAPER:
             account = PaperAccountFile(paths.paper_account(day), header_of(pack, params, money))
             exchange, session_feed = _paper(account, feed, pack, inputs, settings, rules, clock)
-            gateway = KiteGateway(connect(exchange), clock, inputs.book, market=kite, on_write=telemetry.wrote)
+            gateway = KiteGateway(
+                connect(exchange), clock, inputs.book, market=kite, on_write=telemetry.wrote, speed=clock.speed
+            )
             paper_tags = exchange.tags
         ledger = stack.enter_context(Ledger.of(paths))
         opening = open_session(

@@ -7,14 +7,14 @@ from g6_core.engine.state import EngineState
 
 
 def position_differences(
-    state: EngineState, positions: tuple[tuple[int, int], ...], tokens: Collection[int] | None = None
+    state: EngineState, positions: tuple[tuple[int, int, str], ...], tokens: Collection[int] | None = None
 ) -> list[str]:
-    """Where the broker's (token, quantity) and the journal's open trades differ; of these tokens, or of all."""
+    """Where the broker's (token, quantity, product) and the journal's trades differ; of these tokens, or of all."""
     held: dict[int, int] = {}
     for trade in state.open_trades:
         held[trade.instrument.token] = held.get(trade.instrument.token, 0) + state.open_quantity(trade)
     broker: dict[int, int] = {}
-    for token, quantity in positions:
+    for token, quantity, _ in positions:
         # One row a product: what is held in another one is a difference too.
         broker[token] = broker.get(token, 0) + quantity
     return [

@@ -11,7 +11,7 @@ anything else (5xx, HTML, timeouts)  UNKNOWN    UNKNOWN
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import requests
@@ -37,7 +37,9 @@ from g6_core.domain.market import TICK
 from g6_core.domain.money import paise, rupees_text
 from g6_core.domain.orders import Fill, OrderRequest, OrderView, Side
 from g6_core.ports import Clock
+from g6_stream.broker_time import BrokerTime
 
+Answer = TypeVar("Answer")
 VARIETY = "regular"
 # Kite's words for trouble between itself and the order system, whatever the HTTP code.
 IN_DOUBT = (kite_errors.NetworkException, kite_errors.DataException)
@@ -60,13 +62,18 @@ def classify(error: Exception) -> WriteOutcome:
     if _never_connected(error):
         return WriteOutcome.NOT_SENT
     if isinstance(error, kite_errors.KiteException):
-        if error.code == 429:
+        if is_out_of_turn(error):
             return WriteOutcome.NOT_SENT
         said = str(error).lower()
         in_doubt = isinstance(error, IN_DOUBT) or "timed out" in said or "timeout" in said
         if error.code in (400, 403) and not in_doubt:
             return WriteOutcome.REFUSED
     return WriteOutcome.UNKNOWN
+
+
+def is_out_of_turn(error: Exception) -> bool:
+    """Whether a call was refused by a rate limit, ours or the broker's: nothing is wrong, it may go later."""
+    return isinstance(error, kite_errors.KiteException) and error.code == 429
 
 
 def _rupees(amount_paise: int) -> float:
@@ -104,11 +111,22 @@ def fill_of(row: dict[str, Any]) -> Fill:
     )
 
 
+def _tried(read: Callable[[], Answer], what: str, on_failure: Callable[[str, Exception], None] | None) -> Answer | None:
+    """The answer, or None after `on_failure` was told why there is none; without it the error passes through."""
+    try:
+        return read()
+    except Exception as error:
+        if on_failure is None:
+            raise
+        on_failure(what, error)
+        return None
+
+
 class KiteGateway:
     """Sends order writes and reads books. One instance a process; holds no state but the client.
 
-    Quotes come from `market` where that is another client than the one that takes the orders. `on_write` hears of
-    every write.
+    Quotes and the broker's time come from `market` where that is another client than the one that takes the orders.
+    `on_write` hears of every write. `speed` is the clock's, 0 where time stands during a call.
     """
 
     def __init__(
@@ -119,11 +137,13 @@ class KiteGateway:
         *,
         market: KiteConnect | None = None,
         on_write: Callable[[WriteResult], None] = lambda _: None,
+        speed: float = 0.0,
     ) -> None:
         self._kite = kite
         self._clock = clock
         self._book = book
         self._market = market or kite
+        self._time = BrokerTime(self._market, clock, speed)
         self._on_write = on_write
 
     def write(self, command: OrderWrite) -> WriteResult:
@@ -187,16 +207,34 @@ class KiteGateway:
             )
         )
 
-    def snapshot(self, *, with_funds: bool) -> BrokerSnapshot:
-        """The order and trade book now; positions and free cash too when asked. Kite's errors pass through."""
+    def snapshot(
+        self, *, with_positions: bool, with_cash: bool, on_failure: Callable[[str, Exception], None] | None = None
+    ) -> BrokerSnapshot:
+        """The order and trade book now; positions and free cash too when asked.
+
+        Kite's errors pass through; with `on_failure` those of positions and cash go there, and the books are read all
+        the same.
+        """
+        read_ms = self._clock.now_ms()
+        # Positions first: what we sell while all this is read is then in the orders and, at worst, still held here.
+        positions = _tried(self._positions, "positions", on_failure) if with_positions else None
         orders = tuple(order_view(row) for row in self._kite.orders())
         fills = tuple(fill_of(row) for row in self._kite.trades())
-        positions = cash = None
-        if with_funds:
-            net = self._kite.positions()["net"]
-            positions = tuple((int(row["instrument_token"]), int(row["quantity"])) for row in net)
-            cash = paise(self._kite.margins("equity")["available"]["live_balance"])
-        return BrokerSnapshot(self._clock.now_ms(), orders, fills, positions, cash)
+        cash = _tried(self._cash_paise, "free cash", on_failure) if with_cash else None
+        return BrokerSnapshot(read_ms, orders, fills, positions, cash)
+
+    def _positions(self) -> tuple[tuple[int, int, str], ...]:
+        net = self._kite.positions()["net"]
+        return tuple((int(row["instrument_token"]), int(row["quantity"]), str(row["product"])) for row in net)
+
+    def _cash_paise(self) -> int:
+        return paise(self._kite.margins("equity")["available"]["live_balance"])
+
+    def clock_problem(self) -> str:
+        """Why the clock cannot be traded by, as the broker says now; "" if it is right. Kite's errors pass through."""
+        self._time.forget()
+        self._market.profile()
+        return self._time.problem()
 
     def quotes(self, tokens: tuple[int, ...]) -> NDArray[np.void]:
         """TICK rows from REST for these tokens; those without data are left out. Kite's errors pass through."""

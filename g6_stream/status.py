@@ -7,6 +7,7 @@ from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.domain.orders import RESTING
 from g6_core.engine.guards import marked_pnl_paise
+from g6_core.engine.holdings import held_quantity
 from g6_core.engine.state import EngineState, Phase
 from g6_stream.feed import FeedCounters, KiteFeed
 from g6_stream.kept import most_first
@@ -78,7 +79,7 @@ def status_of(session: TradingSession, feed: KiteFeed, execution: str, now_ms: i
         mode=state.mode,
         armed=session.armed,
         reasons=tuple(_reasons(session, feed, now_ms)),
-        positions=_positions(state),
+        positions=_positions(state, now_ms),
         orders=_orders(state),
         closed_trades=tuple(trade_id for trade_id, trade in session.kept.trades.items() if trade.exit_ms),
         day_pnl_paise=round(marked_pnl_paise(state)),
@@ -115,7 +116,7 @@ def _reasons(session: TradingSession, feed: KiteFeed, now_ms: int) -> list[str]:
     return reasons
 
 
-def _positions(state: EngineState) -> tuple[PositionStatus, ...]:
+def _positions(state: EngineState, now_ms: int) -> tuple[PositionStatus, ...]:
     found = []
     for trade in state.open_trades:
         quote = state.board.quote(trade.instrument.token)
@@ -129,7 +130,7 @@ def _positions(state: EngineState) -> tuple[PositionStatus, ...]:
             PositionStatus(
                 trade.trade_id,
                 trade.instrument.tradingsymbol,
-                state.open_quantity(trade),
+                held_quantity(state, trade, now_ms),
                 round(state.entry_average(trade)),
                 quote.ltp_paise if quote is not None else 0,
                 trade.stop_paise,

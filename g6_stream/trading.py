@@ -31,13 +31,14 @@ from g6_core.domain.events import (
     WriteOutcome,
     WriteResult,
 )
+from g6_core.domain.ist import SECOND_MS
 from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
 from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import Kind, encode_command, encode_event
 from g6_stream.arming import position_differences, reasons_not_to_arm
-from g6_stream.gateway import KiteGateway, order_view
+from g6_stream.gateway import KiteGateway, is_out_of_turn, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
 
 Decide = Callable[[EngineState, Event], tuple[Command, ...]]
@@ -47,7 +48,10 @@ POLL_MS = 2_000
 COMPARE_MS = 60_000
 # Held contracts are quoted by REST this often while the stream does not bring them: every other call is left to others.
 REST_QUOTE_MS = 2_000
+# Others with the same key may quote first so often before a person hears of it.
+TURNS_MISSED_MAX = 3
 LATE_QUOTE_MS = 15_000
+POSITIONS_RETRY_MS = 10_000
 CHECKPOINT_MS = 60_000
 # Decisions reach the ledger this often; orders, fills and trades at once.
 LEDGER_MS = 300_000
@@ -90,8 +94,11 @@ class TradingSession:
         self._checkpoints = self._ledgers = self._ledger_due_ms = 0
         self._arm_due_ms: int | None = 0
         self._disagrees_ms = 0
-        self._compared_ms = self._differs_ms = self._quoted_ms = 0
-        self._quotes_failed = False
+        self._funds_ms = self._differs_ms = self._quoted_ms = 0
+        self._positions_due_ms = 0
+        # What besides the book could not be read the last time; told once a spell.
+        self._failing: set[str] = set()
+        self._quotes_failed, self._quotes_told = 0, False
         self._doubt = ""
 
     @property
@@ -147,15 +154,19 @@ class TradingSession:
             self.alert(Alert(level, text))
 
     def _fetched(self, tokens: tuple[int, ...], now_ms: int) -> list[Frame]:
-        """Quotes by REST as a frame; none, and one alert a spell of failures, when they cannot be had."""
+        """Quotes by REST as a frame; none, and one alert a spell of failures, when they cannot be had.
+
+        A turn that did not come at once is no failure yet: it comes a second later.
+        """
         try:
             ticks = self._gateway.quotes(tokens)
         except Exception as error:  # noqa: BLE001 - a read that failed: the guards already refuse without it
-            if not self._quotes_failed:
+            self._quotes_failed += 1
+            if self._quotes_failed >= (TURNS_MISSED_MAX if is_out_of_turn(error) else 1) and not self._quotes_told:
+                self._quotes_told = True
                 self.alert(Alert("info", f"quote by REST failed: {error}"))
-            self._quotes_failed = True
             return []
-        self._quotes_failed = False
+        self._quotes_failed, self._quotes_told = 0, False
         return [Frame(now_ms, ticks)] if len(ticks) else []
 
     def arrivals(self, now_ms: int) -> None:
@@ -199,8 +210,9 @@ class TradingSession:
             if self.state.open_quantity(trade) > 0 and (is_late or not self._feed.connected):
                 late.append(trade.instrument.token)
         if late:
-            self._quoted_ms = now_ms
-            for frame in self._fetched(tuple(late), now_ms):
+            frames = self._fetched(tuple(late), now_ms)
+            self._quoted_ms = now_ms if frames else now_ms - REST_QUOTE_MS + SECOND_MS
+            for frame in frames:
                 self.take(frame)
 
     def _pushed(self, row: dict[str, Any], now_ms: int) -> None:
@@ -214,10 +226,16 @@ class TradingSession:
 
     def poll_book(self, now_ms: int) -> None:
         """Read the broker's books into the engine; a failed read is tried again a poll later."""
-        with_funds, self._hint = self._hint or now_ms - self._compared_ms >= COMPARE_MS, False
+        with_funds, self._hint = self._hint or now_ms - self._funds_ms >= COMPARE_MS, False
+        # What others do with a contract that we hold must be known before the next exit, not a minute later.
+        holding = any(self.state.open_quantity(trade) > 0 for trade in self.state.open_trades)
+        with_positions = (with_funds or holding) and now_ms >= self._positions_due_ms
         self._polled_ms = now_ms
+        failed: dict[str, Exception] = {}
         try:
-            snapshot = self._gateway.snapshot(with_funds=with_funds)
+            snapshot = self._gateway.snapshot(
+                with_positions=with_positions, with_cash=with_funds, on_failure=failed.__setitem__
+            )
         except Exception as error:  # noqa: BLE001 - a read: the next poll repeats it
             if not self.book_problem:
                 self.alert(Alert("warning", f"order book could not be read: {error}"))
@@ -225,22 +243,38 @@ class TradingSession:
             self._hint = True
             return
         self.book_problem = ""
+        self._note_failures(failed, snapshot, now_ms)
         self.take(snapshot)
         self._compare(snapshot, now_ms)
+
+    def _note_failures(self, failed: dict[str, Exception], snapshot: BrokerSnapshot, now_ms: int) -> None:
+        """Positions or cash that could not be read: told once a spell, and asked again; exits do not wait for them."""
+        if snapshot.positions is not None:
+            self._failing.discard("positions")
+        if snapshot.cash_paise is not None:
+            self._failing.discard("free cash")
+            self._funds_ms = now_ms
+        for what, error in failed.items():
+            if what not in self._failing:
+                self.alert(Alert("warning", f"{what} could not be read: {error}; exits go on by what was known before"))
+            self._failing.add(what)
+            if what == "positions":
+                # Each try may cost the loop its whole timeout.
+                self._positions_due_ms = now_ms + POSITIONS_RETRY_MS
 
     def _compare(self, snapshot: BrokerSnapshot, now_ms: int) -> None:
         """Pause when the broker holds something else of our contracts than the journal says, and goes on doing so."""
         if snapshot.positions is None:
             return
-        self._compared_ms = now_ms
         ours = {trade.instrument.token for trade in self.state.trades.values()}
         reasons = position_differences(self.state, snapshot.positions, ours)
         if not reasons:
             self._differs_ms = 0
             return
         self._differs_ms = self._differs_ms or now_ms
-        self._hint = True
-        if now_ms - self._differs_ms >= DISAGREEMENT_MS and self.state.mode is Mode.ACTIVE:
+        lasts = now_ms - self._differs_ms >= DISAGREEMENT_MS
+        self._hint = self._hint or not lasts
+        if lasts and self.state.mode is Mode.ACTIVE:
             text = "broker and journal differ: " + "; ".join(reasons)
             self.alert(Alert("critical", f"paused: {text}; look at the broker's terminal"))
             self.take(Operator(now_ms, OperatorAction.PAUSE, text))
@@ -303,14 +337,15 @@ class TradingSession:
             self._alert_once("warning", "not armed yet: the feed is not connected")
             return
         try:
-            snapshot = self._gateway.snapshot(with_funds=True)
+            snapshot = self._gateway.snapshot(with_positions=True, with_cash=True)
+            wrong_clock = self._gateway.clock_problem()
         except Exception as error:  # noqa: BLE001 - a read: it is asked again, and nothing is armed without it
             self._alert_once("warning", f"not armed yet: the broker's books could not be read: {error}")
             self.book_problem = str(error)
             return
         self.book_problem = ""
         self.take(snapshot)
-        reasons = reasons_not_to_arm(self.state, snapshot) + ([self._doubt] if self._doubt else [])
+        reasons = reasons_not_to_arm(self.state, snapshot) + [one for one in (self._doubt, wrong_clock) if one]
         if not reasons:
             self._arm_due_ms = None
             self.armed = True

@@ -22,7 +22,15 @@ from requests import RequestException
 
 from g6_core.adapters.clock import OnlookerClock, RealClock, SimClock
 from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
-from g6_core.adapters.limits import Family, FamilyTurns, FlowingClock, LimitedAdapter, Limiter, limits_path
+from g6_core.adapters.limits import (
+    PATIENCE_MS,
+    Family,
+    FamilyTurns,
+    FlowingClock,
+    LimitedAdapter,
+    Limiter,
+    limits_path,
+)
 from g6_core.domain.errors import ConfigError, UserError
 
 SIM_URL = "http://127.0.0.1:8765"
@@ -84,12 +92,15 @@ class Line:
     history: FamilyTurns
 
 
-def open_line(settings: BrokerSettings, name: str) -> Line:
-    """The broker as participant `name` of its time. Close the clock. Errors as `open_kite`."""
+def open_line(settings: BrokerSettings, name: str, *, quote_patience_ms: int = PATIENCE_MS) -> Line:
+    """The broker as participant `name` of its time. Close the clock. Errors as `open_kite`.
+
+    A quote waits `quote_patience_ms` for its turn at the most.
+    """
     clock = open_clock(settings, name)
     try:
         limiter = _limiter(settings, clock)
-        kite = _logged_in(settings, clock, limiter)
+        kite = _logged_in(settings, clock, limiter, quote_patience_ms)
         return Line(kite, clock, FamilyTurns(limiter, Family.QUOTE), FamilyTurns(limiter, Family.HISTORICAL))
     except BaseException:
         clock.close()
@@ -120,7 +131,9 @@ def _limiter(settings: BrokerSettings, clock: FlowingClock, who: str = "") -> Li
     return Limiter(clock, limits_path(key, root + who), round(MARGIN_MS * clock.speed))
 
 
-def _logged_in(settings: BrokerSettings, clock: FlowingClock, limiter: Limiter) -> KiteConnect:
+def _logged_in(
+    settings: BrokerSettings, clock: FlowingClock, limiter: Limiter, quote_patience_ms: int = PATIENCE_MS
+) -> KiteConnect:
     """The one place where a client is made."""
     real = settings.broker is Broker.KITE
     kite = (
@@ -129,7 +142,7 @@ def _logged_in(settings: BrokerSettings, clock: FlowingClock, limiter: Limiter) 
         else KiteConnect(SIM_LOGIN, root=settings.sim_url)
     )
     for scheme in ("http://", "https://"):
-        kite.reqsession.mount(scheme, LimitedAdapter(limiter, clock))
+        kite.reqsession.mount(scheme, LimitedAdapter(limiter, clock, quote_patience_ms))
     if real:
         _confirm(kite)
     else:

@@ -12,6 +12,12 @@ from g6_core.schema.day_pack import DAY_PACK_VERSION, DayPack
 from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries
 from g6_core.schema.picks import PICKS_VERSION, Picks
 
+# What a person types: everything before the open of one index; the packs of several become one.
+PREPARE = (
+    "DAGSTER_HOME=$PWD/data dagster asset materialize -m g6_pipelines.definitions "
+    "--select '+day_pack' --partition '{day}|NIFTY'"
+)
+
 
 def sealed(pack: DayPack) -> DayPack:
     """The pack with its `sha256` set; whatever stood there before does not count."""
@@ -29,7 +35,7 @@ def load_day_pack(path: Path, *, day: date, config_sha256: str) -> DayPack:
     Raises DataError, one line each: missing, not JSON, not a day pack, wrong version, wrong hash,
     another day's, made under another configuration.
     """
-    fix = f"run the prepare stage for {day} again"
+    fix = f"make it, for each index: {PREPARE.format(day=day)}"
     document = _read_json(path, "day pack", fix)
     version = document.get("version")
     if version != DAY_PACK_VERSION:
@@ -54,7 +60,7 @@ def save_expiries(path: Path, expiries: Expiries) -> None:
 
 def load_expiries(path: Path) -> Expiries:
     """Read `data/state/expiries.json`; DataError when it is missing, damaged or of another version."""
-    fix = "run the prepare stage again"
+    fix = f"make it again: {PREPARE.format(day='DATE')}"
     document = _read_json(path, "expiries file", fix)
     if document.get("version") != EXPIRIES_VERSION:
         raise DataError(f"{path}: version {document.get('version')!r}, this program reads {EXPIRIES_VERSION}; {fix}")

@@ -10,7 +10,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -113,18 +113,15 @@ class Limiter:
 
     def claim(self, family: Family) -> int:
         """When the next call may go, now at the earliest; that moment is kept for this process until it calls."""
-        if family not in self._claims:
-            with self._stamps() as stamps:
-                own = stamps[family]
-                self._claims[family] = max(self._clock.now_ms(), self._free_ms(own, family))
-                own[own.index(min(own))] = self._claims[family]
-        return max(self._clock.now_ms(), self._claims[family])
+        with self._stamps() as stamps:
+            return max(self._clock.now_ms(), self._claimed_ms(stamps[family], family))
 
     def take(self, family: Family) -> int | None:
         """Count a call that goes now, claimed or not, and return its stamp; None when it has to wait for its turn."""
-        self.claim(family)
         with self._stamps() as stamps:
-            now_ms, own, claimed_ms = self._clock.now_ms(), stamps[family], self._claims.pop(family)
+            own = stamps[family]
+            claimed_ms, now_ms = self._claimed_ms(own, family), self._clock.now_ms()
+            del self._claims[family]
             if claimed_ms not in own:
                 return None
             place = own.index(claimed_ms)
@@ -143,6 +140,13 @@ class Limiter:
             own, now_ms = stamps[family], self._clock.now_ms()
             if stamp_ms in own and now_ms > stamp_ms:
                 own[own.index(stamp_ms)] = now_ms
+
+    def _claimed_ms(self, own: list[int], family: Family) -> int:
+        """The moment that this process has claimed, now if it had none; under the lock, like all use of the claims."""
+        if family not in self._claims:
+            self._claims[family] = max(self._clock.now_ms(), self._free_ms(own, family))
+            own[own.index(min(own))] = self._claims[family]
+        return self._claims[family]
 
     def _free_ms(self, own: list[int], family: Family) -> int:
         return sorted(own)[-CALLS_PER_SECOND[family]] + self._spacing_ms
@@ -189,14 +193,16 @@ class FamilyTurns:
 class LimitedAdapter(HTTPAdapter):
     """Lets a request go when its family's limit allows it.
 
-    Where time flows a request waits for its turn, up to `PATIENCE_MS`. Where time stands nobody may wait inside of a
-    call; there, and after the patience, the request is refused as Kite would do it, without having been sent.
+    Where time flows a request waits for its turn, up to `PATIENCE_MS`, a quote up to `quote_patience_ms`. Where time
+    stands nobody may wait inside of a call; there, and after the patience, the request is refused as Kite would do it,
+    without having been sent. Who has less patience than the others keeps the turn, and can use it the next time.
     """
 
-    def __init__(self, limiter: Limiter, clock: FlowingClock) -> None:
+    def __init__(self, limiter: Limiter, clock: FlowingClock, quote_patience_ms: int = PATIENCE_MS) -> None:
         super().__init__()
         self._limiter = limiter
         self._clock = clock
+        self._quote_patience_ms = quote_patience_ms
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """Send it in its turn. Raises kiteconnect's NetworkException 429 when the turn does not come."""
@@ -207,14 +213,19 @@ class LimitedAdapter(HTTPAdapter):
         try:
             return super().send(request, *args, **kwargs)
         finally:
-            self._limiter.answered(family, stamp_ms)
+            # What was answered is answered, whatever becomes of the note of it.
+            with suppress(NetworkException):
+                self._limiter.answered(family, stamp_ms)
 
     def _turn(self, family: Family) -> int:
-        give_up_ms = self._clock.now_ms() + PATIENCE_MS
+        patience_ms = self._quote_patience_ms if family is Family.QUOTE else PATIENCE_MS
+        give_up_ms = self._clock.now_ms() + patience_ms
         while True:
             # A call that cannot wait must not claim a moment that somebody else could use.
             due_ms = self._limiter.due_ms(family)
             if due_ms > (self._clock.now_ms() if self._clock.speed == 0 else give_up_ms):
+                if self._clock.speed and patience_ms < PATIENCE_MS:
+                    self._limiter.claim(family)
                 raise too_many(f"the limit of {CALLS_PER_SECOND[family]} {family} calls a second is used up")
             if (stamp_ms := self._limiter.take(family)) is not None:
                 return stamp_ms

@@ -86,12 +86,15 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class BrokerSnapshot:
-    """A polled order and trade book. `positions` (token, quantity) and `cash_paise` only when asked for."""
+    """A polled order and trade book, as of `time_ms` or later.
+
+    `positions` (token, quantity, product), read before the orders, and `cash_paise` only when asked for and answered.
+    """
 
     time_ms: int
     orders: tuple[OrderView, ...]
     fills: tuple[Fill, ...]
-    positions: tuple[tuple[int, int], ...] | None = None
+    positions: tuple[tuple[int, int, str], ...] | None = None
     cash_paise: int | None = None
 
 

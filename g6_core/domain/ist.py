@@ -5,6 +5,7 @@ Times inside G6 are integers: milliseconds since the Unix epoch, UTC (``*_ms``).
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 
 import pytz
 
@@ -40,6 +41,17 @@ def utc_text(time_ms: int) -> str:
     moment = _EPOCH + timedelta(milliseconds=time_ms)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{time_ms % 1000:03d}Z" if time_ms % 1000 else f"{text}Z"
+
+
+def http_date(time_ms: int) -> str:
+    """``Fri, 29 Aug 2025 03:54:16 GMT``: how HTTP says when an answer was made."""
+    return format_datetime(_EPOCH + timedelta(milliseconds=time_ms), usegmt=True)
+
+
+def from_http_date(text: str) -> int:
+    """Milliseconds since the epoch of an HTTP date, whole seconds. Raises ValueError."""
+    moment = parsedate_to_datetime(text)
+    return to_ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
 
 
 def ist_text(time_ms: int) -> str:

@@ -15,7 +15,9 @@ from g6_core.domain.events import (
     WriteResult,
 )
 from g6_core.domain.orders import RESTING, TERMINAL, OrderView, Status
-from g6_core.domain.records import FillRecord, OrderRecord, RiskEventRecord
+from g6_core.domain.records import FillRecord, OrderRecord
+from g6_core.engine import holdings
+from g6_core.engine.risk_events import risk_event
 from g6_core.engine.state import EngineState, Phase, WorkingOrder
 
 MAX_BACKOFF_DOUBLINGS = 6
@@ -47,15 +49,6 @@ def order_record(order: WorkingOrder) -> OrderRecord:
         order.sent_ms,
         order.changed_ms,
     )
-
-
-def risk_event(
-    state: EngineState, now_ms: int, kind: str, underlying: str, value: float, limit: float, detail: str
-) -> RiskEventRecord:
-    """A risk event with the next running number of the day."""
-    state.event_number += 1
-    event_id = f"R-{state.inputs.trade_date:%Y%m%d}-{state.event_number:04d}"
-    return RiskEventRecord(event_id, now_ms, kind, underlying, value, limit, detail)
 
 
 def _keep(order: WorkingOrder, now_ms: int, out: list[Command]) -> None:
@@ -146,11 +139,14 @@ def on_view(state: EngineState, view: OrderView, now_ms: int, out: list[Command]
     other = order is not None and order.order_id not in ("", view.order_id)
     if order is None or other or view.order_id in state.foreign_orders:
         _foreign(state, view, now_ms, out)
+        holdings.on_foreign(state, view, now_ms)
         return
     state.tag_of_order[view.order_id] = tag
     filled = order.filled_quantity
     if _fold(order, view, now_ms):
         _keep(order, now_ms, out)
+        if order.filled_quantity > filled:
+            holdings.note_fill(state, order.request.token, now_ms)
         if order.phase is not Phase.DONE or order.filled_quantity > filled:
             _reopen(state, order, now_ms, out)
         if order.status == Status.REJECTED:
@@ -178,7 +174,7 @@ def on_update(state: EngineState, event: OrderUpdate, out: list[Command]) -> Non
 
 
 def on_snapshot(state: EngineState, event: BrokerSnapshot, out: list[Command]) -> None:
-    """A polled book: orders, then fills, then cash; orders that stay absent from it are given up at last."""
+    """A polled book: orders, fills, positions, cash; orders that stay absent from it are given up at last."""
     for view in event.orders:
         on_view(state, view, event.time_ms, out)
     for fill in event.fills:
@@ -187,6 +183,7 @@ def on_snapshot(state: EngineState, event: BrokerSnapshot, out: list[Command]) -
         if order is not None and fill.trade_id not in order.fills:
             order.fills[fill.trade_id] = fill
             out.append(Persist(FillRecord(tag, fill)))
+    holdings.on_positions(state, event, out)
     if event.cash_paise is not None:
         state.cash_paise = event.cash_paise
     present = {view.tag for view in event.orders}

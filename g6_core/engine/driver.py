@@ -12,6 +12,7 @@ from g6_core.domain.records import ExitReason, Purpose, TradeRecord
 from g6_core.engine.book import MAX_BACKOFF_DOUBLINGS
 from g6_core.engine.entries import next_tag
 from g6_core.engine.exits import lock_level, stop_level
+from g6_core.engine.holdings import held_quantity, in_doubt, may_offer, needs_exit
 from g6_core.engine.state import EngineState, Phase, Trade, WorkingOrder
 
 ENTRY_PATIENCE_MS = 10_000
@@ -43,9 +44,9 @@ def _take_back(order: WorkingOrder, now_ms: int, out: list[Command]) -> None:
 
 
 def _withdraw_surplus(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) -> None:
-    """Exits beyond the one that is needed: an order that was given up on turned out to be alive."""
+    """Exits beyond the one that is needed: an order that was given up on is alive, or somebody else sold."""
     alive = [state.orders[tag] for tag in trade.exit_tags if state.orders[tag].phase is not Phase.DONE]
-    for order in alive[1 if state.open_quantity(trade) > 0 else 0 :]:
+    for order in alive[1 if needs_exit(state, trade, now_ms) else 0 :]:
         _take_back(order, now_ms, out)
 
 
@@ -89,15 +90,19 @@ def _through_bid(state: EngineState, trade: Trade) -> int:
 
 
 def _cover(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) -> None:
-    """Open quantity must have one live exit order of the right kind, size and price."""
+    """What is held must have one live exit order of the right kind, size and price."""
     live = next((state.orders[tag] for tag in trade.exit_tags if state.orders[tag].phase is not Phase.DONE), None)
     if live is None:
-        _place_exit(state, trade, now_ms, out)
+        quantity = may_offer(state, trade, now_ms)
+        if quantity > 0:
+            _place_exit(state, trade, quantity, now_ms, out)
         return
     if live.phase is not Phase.LIVE or live.status not in RESTING or now_ms < live.not_before_ms:
         return
     if trade.exit_reason is None and live.order_type == OrderType.SL and live.status == Status.OPEN:
         trade.exit_reason = ExitReason.TRAILING_STOP if lock_reached(state, trade) else ExitReason.STOP_LOSS
+    if in_doubt(state, trade, now_ms) or held_quantity(state, trade, now_ms) == 0:
+        return
     if trade.exit_reason is None:
         _keep_stop(state, trade, live, now_ms, out)
     else:
@@ -116,8 +121,7 @@ def _failures(state: EngineState, trade: Trade) -> int:
     return count
 
 
-def _place_exit(state: EngineState, trade: Trade, now_ms: int, out: list[Command]) -> None:
-    quantity = state.open_quantity(trade)
+def _place_exit(state: EngineState, trade: Trade, quantity: int, now_ms: int, out: list[Command]) -> None:
     failed = _failures(state, trade)
     if failed:
         last = state.orders[trade.exit_tags[-1]]
@@ -164,14 +168,14 @@ def _change(
     out.append(Modify(order.request.tag, order.order_id, order_type, quantity, price, trigger))
 
 
-def _total_for(state: EngineState, trade: Trade, live: WorkingOrder) -> int:
-    """New total quantity of the live exit: what it has sold already plus what is still open."""
-    return live.filled_quantity + state.open_quantity(trade)
+def _total_for(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int) -> int:
+    """New total quantity of the live exit: what it has sold already plus what is still held."""
+    return live.filled_quantity + held_quantity(state, trade, now_ms)
 
 
 def _keep_stop(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int, out: list[Command]) -> None:
     """Move the resting stop up when it is worth a modification, and size it to what was really bought."""
-    total = _total_for(state, trade, live)
+    total = _total_for(state, trade, live, now_ms)
     wanted = _wanted_stop(state, trade)
     trade.stop_paise = wanted
     far = wanted >= live.trigger_paise * (1 + state.params.execution.stop_move_min_pct / 100)
@@ -187,7 +191,7 @@ def _keep_stop(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int
 def _chase(state: EngineState, trade: Trade, live: WorkingOrder, now_ms: int, out: list[Command]) -> None:
     """Make the live exit a limit through the bid, and price it again while the market runs away from it."""
     price = _through_bid(state, trade)
-    total = _total_for(state, trade, live)
+    total = _total_for(state, trade, live, now_ms)
     is_stop = live.status == Status.TRIGGER_PENDING
     jumped = price < live.price_paise and now_ms - live.changed_ms >= state.params.execution.reprice_ms
     if not (is_stop or jumped or total != live.quantity):

@@ -118,6 +118,21 @@ class Trade:
 
 
 @dataclass(slots=True)
+class Shortfall:
+    """Units of a contract that the journal has and the broker's newest good read has not.
+
+    `certain` from the first good read at or after `certain_from_ms` that says the same. One that is `witnessed` comes
+    from somebody else's sale in the order book, and is what may be missing at most.
+    """
+
+    missing: int
+    read_ms: int
+    certain_from_ms: int
+    witnessed: bool = False
+    certain: bool = False
+
+
+@dataclass(slots=True)
 class EngineState:
     """Everything `step` reads and changes."""
 
@@ -140,6 +155,9 @@ class EngineState:
     trades: dict[str, Trade] = field(default_factory=dict)
     subscribed: set[int] = field(default_factory=set)
     foreign_orders: set[str] = field(default_factory=set)
+    foreign_filled: dict[str, int] = field(default_factory=dict)
+    token_filled_ms: dict[int, int] = field(default_factory=dict)
+    shortfalls: dict[int, Shortfall] = field(default_factory=dict)
 
     @classmethod
     def fresh(cls, params: EngineParams, inputs: DayInputs) -> "EngineState":

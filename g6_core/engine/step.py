@@ -23,8 +23,10 @@ from g6_core.domain.records import ExitReason
 from g6_core.engine import book, driver, entries
 from g6_core.engine.exits import HOLD, REASONS, exit_code
 from g6_core.engine.guards import marked_pnl_paise
+from g6_core.engine.holdings import held_quantity
 from g6_core.engine.indicators import adx_step, supertrend_step
 from g6_core.engine.inputs import UnderlyingInputs
+from g6_core.engine.risk_events import risk_event
 from g6_core.engine.state import EngineState, FrameState, Phase, Trade
 from g6_core.engine.strikes import nearest_place
 
@@ -166,7 +168,7 @@ def _check_circuit(state: EngineState, now_ms: int, out: list[Command]) -> None:
     _close_all(state, ExitReason.CIRCUIT_BREAKER)
     text = f"day's result {result / 100:.2f} reached the limit {limit / 100:.2f}: flat and blocked until the next day"
     out.append(Alert("critical", text))
-    out.append(Persist(book.risk_event(state, now_ms, "circuit_breaker", "", result, limit, text)))
+    out.append(Persist(risk_event(state, now_ms, "circuit_breaker", "", result, limit, text)))
 
 
 def _check_flat(state: EngineState, now_ms: int, out: list[Command]) -> None:
@@ -174,16 +176,17 @@ def _check_flat(state: EngineState, now_ms: int, out: list[Command]) -> None:
     if state.not_flat_ms or state.inputs.of_day_ms(now_ms) < state.params.exits.flat_by_of_day_ms:
         return
     held = [
-        f"{state.open_quantity(trade)} {trade.instrument.tradingsymbol}"
+        f"{quantity} {trade.instrument.tradingsymbol}"
         for trade in state.open_trades
-        if state.open_quantity(trade) != 0 or any(order.phase is not Phase.DONE for order in state.orders_of(trade))
+        for quantity in (held_quantity(state, trade, now_ms),)
+        if quantity != 0 or any(order.phase is not Phase.DONE for order in state.orders_of(trade))
     ]
     if not held:
         return
     state.not_flat_ms = now_ms
     text = f"not flat when everything must be: {', '.join(held)}; look at the broker's terminal now"
     out.append(Alert("critical", text))
-    out.append(Persist(book.risk_event(state, now_ms, "not_flat", "", float(len(held)), 0.0, text)))
+    out.append(Persist(risk_event(state, now_ms, "not_flat", "", float(len(held)), 0.0, text)))
 
 
 def _close_all(state: EngineState, reason: ExitReason) -> None:
@@ -207,4 +210,4 @@ def _on_operator(state: EngineState, event: Operator, out: list[Command]) -> Non
         case _:
             assert_never(event.action)
     text = f"{before} -> {state.mode}: {event.reason}"
-    out.append(Persist(book.risk_event(state, event.time_ms, "mode", "", 0.0, 0.0, text)))
+    out.append(Persist(risk_event(state, event.time_ms, "mode", "", 0.0, 0.0, text)))

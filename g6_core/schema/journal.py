@@ -27,7 +27,7 @@ from g6_core.domain.events import (
 from g6_core.domain.market import TICK
 
 MAGIC = b"G6JOURNAL"
-VERSION = 2
+VERSION = 3
 HASH_BYTES = 32
 PREFIX = struct.Struct("<9sHI")
 RECORD = struct.Struct("<IHQq")

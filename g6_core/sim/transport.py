@@ -9,6 +9,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from g6_core.domain.ist import http_date
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.kite_shapes import API_KEY, API_SECRET, REQUEST_TOKEN
 from g6_core.sim.routes import handle
@@ -50,7 +51,9 @@ class SimTransport(BaseAdapter):
         )
         response = requests.Response()
         response.status_code = answer.status
-        response.headers = CaseInsensitiveDict({"Content-Type": answer.content_type})
+        response.headers = CaseInsensitiveDict(
+            {"Content-Type": answer.content_type, "Date": http_date(self._exchange.clock.now_ms())}
+        )
         response.encoding = "utf-8"
         response.raw = io.BytesIO(answer.body)
         response.url = request.url or ""

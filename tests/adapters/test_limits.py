@@ -2,14 +2,22 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import NetworkException
+from requests import Response
+from requests.adapters import HTTPAdapter
 
+from g6_core.adapters import limits
 from g6_core.adapters.broker import open_kite, open_line
+from g6_core.adapters.clock import RealClock
 from g6_core.adapters.limits import CALLS_PER_SECOND, Family, Limiter, family_of, limits_path
 from g6_core.domain.errors import ConfigError
 from g6_core.sim.clock import VirtualClock
@@ -106,6 +114,65 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="set G6_LIMITS_DIR"):
         Limiter(VirtualClock(START_MS), tmp_path / "file" / "one.stamps")
+
+
+def test_an_answer_is_returned_though_the_note_of_it_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LOCK_TIMEOUT_S", 0.05)
+    with serving("--start", "10:00") as server:
+        line = open_line(server.settings, "tests")
+        with closing(line.clock), FileLock(limits_path("g6sim", server.url).with_suffix(".lock")) as other:
+            # The lock is somebody else's from the moment that the call goes to long after its answer.
+            other.release()
+            send = HTTPAdapter.send
+
+            def sent(*args: Any, **kwargs: Any) -> Response:
+                other.acquire()
+                return send(*args, **kwargs)
+
+            monkeypatch.setattr(HTTPAdapter, "send", sent)
+            assert line.kite.profile()["user_id"] == "G6SIM1"
+            assert other.is_locked
+
+
+def test_threads_of_one_process_share_its_claims(tmp_path: Path) -> None:
+    limiter = Limiter(RealClock(), tmp_path / "one.stamps")
+    taken: list[int] = []
+    give_up_s = monotonic() + 2.2
+
+    def hurry() -> None:
+        while monotonic() < give_up_s:
+            limiter.claim(Family.OTHER)
+            if (stamp := limiter.take(Family.OTHER)) is not None:
+                taken.append(stamp)
+
+    with ThreadPoolExecutor(4) as pool:
+        for one in [pool.submit(hurry) for _ in range(4)]:
+            one.result()
+    most = CALLS_PER_SECOND[Family.OTHER]
+    taken.sort()
+    assert len(taken) >= 2 * most
+    assert all(later - earlier >= 1_000 for earlier, later in zip(taken, taken[most:], strict=False))
+
+
+def test_who_has_little_patience_keeps_the_turn_and_goes_the_next_time(tmp_path: Path) -> None:
+    with serving("--start", "10:00") as server:
+        greedy, hasty = open_line(server.settings, "greedy"), open_line(server.settings, "hasty", quote_patience_ms=100)
+        with closing(greedy.clock), closing(hasty.clock), ThreadPoolExecutor(1) as pool:
+            greedy.kite.ltp("NSE:NIFTY 50")
+            others = pool.submit(lambda: [greedy.kite.ltp("NSE:NIFTY 50") for _ in range(4)])
+            answered = tries = 0
+            while not others.done():
+                began_ms = hasty.clock.now_ms()
+                try:
+                    hasty.kite.ltp("NSE:NIFTY 50")
+                    answered += 1
+                except NetworkException as refused:
+                    assert refused.code == 429
+                    assert hasty.clock.now_ms() - began_ms < 600, "the caller has other things to do"
+                tries += 1
+                hasty.clock.pause_until(began_ms + 400)
+            others.result()
+    assert answered >= 2, f"of {tries}: somebody who always asks first must not starve who cannot wait"
 
 
 ASK = """

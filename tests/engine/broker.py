@@ -224,8 +224,21 @@ class ModelBroker:
         self._push(order)
 
     def book(self, now_ms: int) -> BrokerSnapshot:
-        """The order and trade book as of now."""
-        return BrokerSnapshot(now_ms, tuple(order.view() for order in self.orders.values()), tuple(self.fills))
+        """The order and trade book and the positions as of now."""
+        held = tuple((token, self.held(token), "MIS") for token in sorted({fill.token for fill in self.fills}))
+        rows = tuple(order.view() for order in self.orders.values())
+        return BrokerSnapshot(now_ms, rows, tuple(self.fills), held)
+
+    def sell_by_hand(self, token: int, quantity: int) -> Order:
+        """Somebody sells at the broker's terminal; returns his order, which is done."""
+        like = next(order.request for order in self.orders.values() if order.request.token == token)
+        request = replace(like, tag="", side=Side.SELL, quantity=quantity, order_type=OrderType.LIMIT)
+        order = self.orders[self._open(request, rejected=False)]
+        order.filled, order.value_paise, order.status = quantity, quantity * like.price_paise, Status.COMPLETE
+        number = f"T{len(self.fills) + 1:04d}"
+        self.fills.append(Fill(number, order.order_id, token, Side.SELL, quantity, like.price_paise, 0))
+        self._push(order)
+        return order
 
 
 def aged(snapshot: BrokerSnapshot, now_ms: int) -> BrokerSnapshot:

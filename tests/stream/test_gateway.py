@@ -296,17 +296,17 @@ def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGa
         "/user/margins/equity": "margins_equity.json",
     }
     broker.reply = lambda: (200, JSON, (folder / files[broker.asked[-1][1]]).read_text())
-    snapshot = gateway.snapshot(with_funds=True)
+    snapshot = gateway.snapshot(with_positions=True, with_cash=True)
     rows = _mock(shared_data, "trades.json")
     assert len(snapshot.orders) == len(_mock(shared_data, "orders.json"))
     assert [fill.trade_id for fill in snapshot.fills] == [row["trade_id"] for row in rows]
     assert snapshot.fills[0] == fill_of(rows[0] | {"fill_timestamp": _naive(rows[0]["fill_timestamp"])})
     assert utc_text(snapshot.fills[0].time_ms) == _as_utc(rows[0]["fill_timestamp"])
     net = _mock(shared_data, "positions.json")["net"]
-    assert snapshot.positions == tuple((row["instrument_token"], row["quantity"]) for row in net)
+    assert snapshot.positions == tuple((row["instrument_token"], row["quantity"], row["product"]) for row in net)
     live = _mock(shared_data, "margins_equity.json")["available"]["live_balance"]
     assert snapshot.cash_paise == round(live * 100)
-    light = gateway.snapshot(with_funds=False)
+    light = gateway.snapshot(with_positions=False, with_cash=False)
     assert (light.positions, light.cash_paise) == (None, None)
 
 

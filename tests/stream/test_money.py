@@ -57,6 +57,7 @@ def test_positions_of_all_products_of_a_contract_are_compared_together(
     world = World(tmp_path, rules, settings)
     pack = load_day_pack(world.paths.day_pack(DAY), day=DAY, config_sha256=world.params.config_sha256)
     state = EngineState.fresh(world.params, day_inputs(pack, rules, world.params))
-    assert position_differences(state, ((7, 65), (7, -65))) == []
-    assert position_differences(state, ((7, 195), (7, 65))) == ["position of token 7: broker has 260, journal 0"]
+    assert position_differences(state, ((7, 65, "MIS"), (7, -65, "NRML"))) == []
+    found = position_differences(state, ((7, 195, "MIS"), (7, 65, "NRML")))
+    assert found == ["position of token 7: broker has 260, journal 0"]
     world.ledger.close()

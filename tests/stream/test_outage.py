@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.events import FeedState, Mode, OperatorAction
 from g6_core.domain.money import paise
 from g6_core.domain.records import ExitReason
+from g6_core.engine.holdings import CONFIRM_MS
 from g6_core.engine.state import EngineState
+from g6_core.research.replay import replay
 from g6_stream.trading import DISAGREEMENT_MS, TradingSession
-from tests.stream.world import World
+from tests.stream.world import DAY, World
 
 
 class Held:
@@ -79,16 +82,38 @@ def test_it_does_not_arm_before_the_feed_is_there(held: Held) -> None:
 def test_a_position_that_the_broker_no_longer_confirms_pauses(held: Held) -> None:
     held.world.enter()
     held.later(5_000)
-    held.world.exchange._log.account.positions.clear()
+    row = held.world.positions()[0]
+    held.world.kite.positions = lambda: {"net": [row | {"quantity": row["quantity"] + 75}]}
     held.later(DISAGREEMENT_MS)
     assert held.state.mode is Mode.ACTIVE, "the books may disagree for a while"
-    held.later(DISAGREEMENT_MS + 5_000)
+    held.later(5_000)
     assert held.state.mode is Mode.PAUSED
     assert any("paused: broker and journal differ: position of token" in one.text for one in held.world.alerts)
     held.session.operate(OperatorAction.ARM, "test", held.world.clock.now_ms())
     held.later(5_000)
     assert held.state.mode is Mode.PAUSED
     assert any(one.text.startswith("not armed: position of token") for one in held.world.alerts)
+
+
+def test_a_position_that_is_gone_at_the_broker_is_never_sold_and_the_day_replays(held: Held) -> None:
+    row = held.world.enter()
+    held.later(5_000)
+    held.world.exchange._log.account.positions.clear()
+    held.later(CONFIRM_MS + 4_000)
+    assert held.state.mode is Mode.PAUSED
+    assert [one["status"] for one in held.world.kite.orders()] == ["COMPLETE", "CANCELLED"]
+    entry = paise(row["average_price"]) // 10 * 5
+    held.world.steer(row, lambda _: (entry, entry + 5))
+    held.later(300_000)
+    assert len(held.world.kite.orders()) == 2
+    (text,) = [one.text for one in held.world.alerts if one.level == "critical"]
+    assert text.startswith(
+        f"paused: the broker holds 0 of {row['tradingsymbol']} and the journal {row['quantity']}, so"
+    )
+    held.world.crash()
+    inputs = held.state.inputs
+    again = replay(EngineState.fresh(held.world.params, inputs), read_journal(held.world.paths.journal(DAY)))
+    assert again.agrees and again.checkpoints > 5
 
 
 def test_a_person_flattens_and_resumes(held: Held) -> None:

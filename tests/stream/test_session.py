@@ -283,7 +283,7 @@ def test_a_book_that_cannot_be_read_at_the_open_delays_arming(fresh: World) -> N
 def test_books_that_disagree_for_half_a_minute_only_delay_arming(fresh: World) -> None:
     read = fresh.kite.positions
     open_ms = fresh.source.session.open_ms
-    ghost = {"instrument_token": 1, "quantity": 75}
+    ghost = {"instrument_token": 1, "quantity": 75, "product": "MIS"}
     fresh.kite.positions = lambda: {"net": [ghost]} if fresh.clock.now_ms() < open_ms + 30_000 else read()
     fresh.advance(open_ms + 301_000)  # by then risk events are in the ledger
     assert [one.text for one in fresh.alerts] == ["not armed: position of token 1: broker has 75, journal 0"]

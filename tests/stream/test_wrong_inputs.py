@@ -94,11 +94,11 @@ def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
     with kit.serving("--lockstep") as server:
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)
-        assert f"no day pack; run the prepare stage for {kit.DAY} again" in said
+        assert "no day pack; make it, for each index: DAGSTER_HOME=$PWD/data dagster asset materialize" in said
         paths.day_pack(kit.yesterday()).rename(paths.day_pack(kit.DAY))
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)
-        assert f"the day pack is for {kit.yesterday()}, not for {kit.DAY}; run the prepare stage" in said
+        assert f"the day pack is for {kit.yesterday()}, not for {kit.DAY}; make it, for each " in said
         with closing(SimClock(server.url, "sidecar")):
             code, said = run("--data-dir", str(tmp_path / "other"))
         assert (code, said.count("\n")) == (2, 1)

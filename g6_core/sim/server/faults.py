@@ -22,6 +22,7 @@ class FaultKind(StrEnum):
     TIMEOUT_LOST = "timeout_lost"
     TOKEN_EXPIRED = "token_expired"
     MISSING_KEYS = "missing_keys"
+    CLOCK_OFF = "clock_off"
     WS_DROP = "ws_drop"
     WS_STALL = "ws_stall"
 
@@ -46,6 +47,8 @@ class Fault(BaseModel):
     status: Annotated[int, Field(ge=500, le=599)] = 503
     delay_ms: Annotated[int, Field(ge=0, le=60_000)] = 1_000
     """`slow_ms`: by the clock on the wall, because in lockstep nothing else moves while a request is out."""
+    off_ms: Annotated[int, Field(ge=-LONG_MS, le=LONG_MS)] = 0
+    """`clock_off`: what the time in the head of an answer is ahead of the time of the exchange."""
     keys: tuple[str, ...] = ()
     """`missing_keys`: what `/quote` leaves out; all when empty."""
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, parse_qsl
 
 from fastapi import Request, Response
 
+from g6_core.domain.ist import http_date
 from g6_core.sim import routes
 from g6_core.sim.refusals import KiteError, kite_error
 from g6_core.sim.server.faults import Fault, FaultKind
@@ -27,6 +28,7 @@ ANSWERED_BADLY = frozenset(
     }
 )
 SLOW = frozenset({FaultKind.SLOW_MS})
+WRONG_TIME = frozenset({FaultKind.CLOCK_OFF})
 MISSING = frozenset({FaultKind.MISSING_KEYS})
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
@@ -42,6 +44,11 @@ class KiteHttp:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request at the time of the world."""
+        response = await self._answer(request)
+        response.headers["Date"] = self._date(request.method, request.url.path)
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         body = await request.body()
         self.requests += 1
         self._pace.refresh()
@@ -52,6 +59,12 @@ class KiteHttp:
         if bad := faults.hit(ANSWERED_BADLY, self._world.now_ms(), method, path):
             return await self._bad_answer(bad, request, body)
         return _packed(self._handle(request, body))
+
+    def _date(self, method: str, path: str) -> str:
+        """The time of the exchange as answers tell it; a fault makes it another."""
+        now_ms = self._world.now_ms()
+        off = self._world.faults.hit(WRONG_TIME, now_ms, method, path)
+        return http_date(now_ms + (off.off_ms if off else 0))
 
     def _handle(self, request: Request, body: bytes) -> routes.Response:
         if len(body) > BODY_MAX:

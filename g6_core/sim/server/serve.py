@@ -95,6 +95,7 @@ async def _serve(
         ws_ping_interval=None,
         ws_per_message_deflate=False,
         server_header=False,
+        date_header=False,  # answers carry the time of the exchange
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )

@@ -30,6 +30,13 @@ def asked(desk: Desk, side: str = "BUY", lots: int = 1, **more: Any) -> dict[str
     } | more
 
 
+def cheapest(desk: Desk) -> dict[str, Any]:
+    """The option of the desk's expiry whose price is the lowest."""
+    rows = [row for row in desk.kite.instruments("NFO") if row["expiry"] == desk.contract["expiry"]]
+    rows = [row for row in rows if row["name"] == desk.contract["name"] and row["instrument_type"] == "CE"]
+    return max(rows, key=lambda row: float(row["strike"]))
+
+
 def test_an_order_is_placed_filled_and_seen_in_trades_and_positions(desk: Desk) -> None:
     ask = desk.quote()["depth"]["sell"][0]["price"]
     before = sum(row["quantity"] for row in desk.kite.positions()["net"])
@@ -175,6 +182,26 @@ def test_a_sliced_order_answers_with_parent_and_children(desk: Desk) -> None:
     desk.wait()
     for row in kept:
         desk.kite.cancel_order("regular", row["order_id"])
+
+
+def test_every_slice_of_an_affordable_order_is_an_order_of_its_own(desk: Desk, shared_data: Path) -> None:
+    sample = mock(shared_data, "autoslice_response")
+    largest = 1_800 // desk.lot * desk.lot
+    symbol, quantity = cheapest(desk)["tradingsymbol"], 2 * largest + desk.lot
+    bought = desk.kite.place_autoslice_order("regular", "NFO", symbol, "BUY", quantity, "MIS", "LIMIT", 0.05, tag="one")
+    assert set(bought) == set(sample)
+    assert [set(child) for child in bought["children"]] == [{"order_id"}] * 3, "as the official sample's good children"
+    ids = [child["order_id"] for child in bought["children"]]
+    assert len({bought["order_id"], *ids}) == 4
+    rows = {row["order_id"]: row for row in desk.kite.orders()}
+    assert bought["order_id"] not in rows, "the parent is no order of its own"
+    assert [rows[one]["quantity"] for one in ids] == [largest, largest, desk.lot]
+    assert {(rows[one]["parent_order_id"], rows[one]["tag"]) for one in ids} == {(bought["order_id"], "one")}
+    desk.wait()
+    assert {row["status"] for row in desk.kite.orders() if row["order_id"] in ids} <= {"OPEN", "COMPLETE"}
+    for row in desk.kite.orders():
+        if row["order_id"] in ids and row["status"] == "OPEN":
+            desk.kite.cancel_order("regular", row["order_id"])
 
 
 @pytest.mark.parametrize(("lots", "message"), [(0.5, "multiples of lot size"), (1_000, "more than 10 slices")])
