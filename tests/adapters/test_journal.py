@@ -8,7 +8,7 @@ import pytest
 from g6_core.adapters.journal import Journal, file_sha256, inspect, read_header, read_journal
 from g6_core.domain.errors import DataError
 from g6_core.domain.events import Operator, OperatorAction, Second
-from g6_core.schema.journal import HASH_BYTES, PREFIX, RECORD, Header, Kind, encode_event
+from g6_core.schema.journal import HASH_BYTES, PREFIX, RECORD, VERSION, Header, Kind, encode_event
 
 HEADER = Header("2025-08-29", "c" * 8, "d" * 8, "broker sim")
 EVENTS = (
@@ -92,7 +92,7 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
         b'{"trade_date":"2025-08-29","config_sha256":"cccccccc","day_pack_sha256":"dddddddd","money":"broker sim",'
         b'"engine":"g6-1"}'
     )
-    head = b"G6JOURNAL" + (2).to_bytes(2, "little") + len(body).to_bytes(4, "little") + body
+    head = b"G6JOURNAL" + (3).to_bytes(2, "little") + len(body).to_bytes(4, "little") + body
     first = hashlib.sha256(head).digest()
     payload = bytes.fromhex("81a774696d655f6d73cd03e8")
     record = (
@@ -112,10 +112,12 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
         pytest.param(b"PAR1 something else entirely", "not a G6 journal", id="foreign file"),
         pytest.param(b"G6X", "not a G6 journal", id="short foreign file"),
         pytest.param(
-            PREFIX.pack(b"G6JOURNAL", 1, 3) + b"{}\n", "journal version 1, this program reads 2", id="version"
+            PREFIX.pack(b"G6JOURNAL", 2, 3) + b"{}\n", "journal version 2, this program reads 3", id="version"
         ),
-        pytest.param(PREFIX.pack(b"G6JOURNAL", 2, 1 << 31), "the header was changed", id="header length"),
-        pytest.param(PREFIX.pack(b"G6JOURNAL", 2, 90) + b'{"trade_date":"2024', "another day", id="other cut header"),
+        pytest.param(PREFIX.pack(b"G6JOURNAL", VERSION, 1 << 31), "the header was changed", id="header length"),
+        pytest.param(
+            PREFIX.pack(b"G6JOURNAL", VERSION, 90) + b'{"trade_date":"2024', "another day", id="other cut header"
+        ),
     ],
 )
 def test_what_is_no_journal_of_this_day_is_refused_and_left_alone(tmp_path: Path, content: bytes, words: str) -> None:
@@ -178,7 +180,7 @@ def test_a_well_hashed_record_that_cannot_be_is_refused(tmp_path: Path, head: by
 
 def test_a_header_of_other_fields_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "day.g6j"
-    start = PREFIX.pack(b"G6JOURNAL", 2, 7) + b'{"a":1}'
+    start = PREFIX.pack(b"G6JOURNAL", VERSION, 7) + b'{"a":1}'
     path.write_bytes(start + hashlib.sha256(start).digest())
     with pytest.raises(DataError, match="header of another release"):
         read_header(path)
