@@ -94,7 +94,8 @@ class DayAccount:
         silent = len(self.silent_minutes)
         return (
             f"{where}: complete, {self.expected:,} contract-minutes: {self.live:,} live, {self.repaired:,} repaired, "
-            f"{self.no_trade:,} no trade{f'; {silent} minutes without a quote or candle of any contract' * bool(silent)}"
+            f"{self.no_trade:,} no trade"
+            + (f"; {silent} minutes without a quote or candle of any contract" if silent else "")
         )
 
 

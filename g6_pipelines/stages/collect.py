@@ -128,13 +128,11 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`; yields the next time (ms) at which it wants to be resumed.
 
-    A whole day ends with its closing state (`closing_state`), which is no cycle.
-
-    Cycles already in the lake of an index are not collected again: the CSV files are caught up from it and the
-    cycles between are written as missing. `index_kind` is what the broker's index row stands for (`SpotKind`): a
-    recorded chain has no index, its source serves the parity forward in that place. `turns` are the quote calls that
-    the API key allows; without them this process has the key for itself.
-    Raises DataError when the data directory cannot be written or holds another schema.
+    A whole day ends with its closing state (`closing_state`), which is no cycle. Cycles already in the lake of an index
+    are not collected again: the CSV files are caught up from it and the cycles between are written as missing.
+    `index_kind` is what the broker's index row stands for (`SpotKind`): a recorded chain has no index, its source
+    serves the parity forward in that place. `turns` are the quote calls that the API key allows; without them this
+    process has the key for itself. Raises DataError when the data directory cannot be written or has another schema.
     """
     interval_ms = settings.collection.interval_s * SECOND_MS
     plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
@@ -145,9 +143,7 @@ def collect(
         sink = CsvSink(paths, day)
         done = {plan.underlying: _catch_up(lakes[plan.underlying], sink, tally, interval_ms, plan) for plan in plans}
         sinks.follow()
-        for time_ms in cycle_times(plans, interval_ms):
-            if until_ms is not None and time_ms >= until_ms:
-                break
+        for time_ms in (one for one in cycle_times(plans, interval_ms) if until_ms is None or one < until_ms):
             active = [plan for plan in plans if plan.is_open(time_ms) and time_ms not in done[plan.underlying]]
             if not active:
                 continue
@@ -155,9 +151,8 @@ def collect(
             if clock.now_ms() < time_ms:
                 yield time_ms
             fetched = yield from _fetch_in_time(kite, clock, turns, active, moment)
-            fact = _fact(fetched, moment)
             for plan in active:
-                note_cycle(paths, day, plan.underlying, fact)
+                note_cycle(paths, day, plan.underlying, _fact(fetched, moment))
             found = [_kept(plan, lakes[plan.underlying], fetched, moment) for plan in active]
             rows = [row for one in found for row in one.rows]
             sink.append(rows, overviews_of(rows))
@@ -170,9 +165,8 @@ def collect(
             if on_cycle is not None:
                 on_cycle(report)
         sinks.follow(LAST_BUDGET_S)
-        closing = None
-        if until_ms is None:
-            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings)
+        asking = closing_state(kite, clock, turns, rules, paths, day, underlyings)
+        closing = (yield from asking) if until_ms is None else None
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
             rows=row_count + sum(rows_at for times in done.values() for rows_at in times.values()),

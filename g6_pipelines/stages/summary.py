@@ -61,15 +61,7 @@ def summarise(
             "cycles": cycles,
             "rows": rows,
             "coverage_pct": coverage.pct,
-            "coverage": {
-                "expected": coverage.expected,
-                "live": coverage.live,
-                "stale": coverage.stale,
-                "missing": coverage.missing,
-                "no_contract": coverage.no_contract,
-                "closed": coverage.closed,
-                "minutes_missing": [utc_text(time_ms) for time_ms in coverage.minutes_missing],
-            },
+            "coverage": _coverage(coverage),
             "account": {
                 name: _account(paths, settings, rules, day, name)
                 for name in underlyings
@@ -100,6 +92,11 @@ def summarise(
     if not _newer_stands(paths, day):
         write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
     return dict(summary)
+
+
+def _coverage(found: Coverage) -> dict[str, Any]:
+    counts = {name: getattr(found, name) for name in ("expected", "live", "stale", "missing", "no_contract", "closed")}
+    return {**counts, "minutes_missing": [utc_text(time_ms) for time_ms in found.minutes_missing]}
 
 
 def _account(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> dict[str, Any]:

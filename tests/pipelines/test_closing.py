@@ -1,13 +1,18 @@
 """The closing state after a scripted session, with a broker that answers, waits or refuses."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 import requests
 
 from g6_core.adapters.lake import read_lake
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.ist import MINUTE_MS
+from g6_core.sim.clock import VirtualClock
 from g6_pipelines.stages.closing import contracts_of_day, read_closing
-from tests.pipelines.collecting import CLOSE, DAY, OPEN, collecting, narrowed, refusal
+from tests.pipelines.collecting import CLOSE, DAY, OPEN, Collecting, collecting, narrowed, refusal
 
 CYCLES = 25
 # The money moves by two strikes, so the day has more contracts than any cycle.
@@ -19,20 +24,22 @@ def small(settings):
     return narrowed(settings)
 
 
-def after_close_fault(answer):
-    """A fault of quote calls from the close on; `answer(number)` of those calls, None for a good one."""
+@dataclass
+class AfterClose:
+    """A fault of quote calls from the close on: `answer` replaces the exchange's, None leaves it."""
 
-    def fault(request: requests.PreparedRequest, number: int) -> requests.Response | None:
-        return answer(request, world.clock.now_ms()) if world.clock.now_ms() >= CLOSE else None
+    answer: Callable[[requests.PreparedRequest, int], requests.Response | None]
+    clock: VirtualClock | None = None
 
-    world = None
+    def __call__(self, request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        assert self.clock is not None
+        now_ms = self.clock.now_ms()
+        return self.answer(request, now_ms) if now_ms >= CLOSE else None
 
-    def bind(made):
-        nonlocal world
-        world = made
-        return made
-
-    return fault, bind
+    def over(self, rules, settings, root) -> Collecting:
+        world = collecting(rules, settings, root, fault=self)
+        self.clock = world.clock
+        return world
 
 
 def test_every_contract_of_the_day_has_a_last_quote_and_the_lake_is_as_it_was(rules, small, tmp_path) -> None:
@@ -46,14 +53,9 @@ def test_every_contract_of_the_day_has_a_last_quote_and_the_lake_is_as_it_was(ru
     assert lake["timestamp"].n_unique() == report.cycles == CYCLES, "it is no cycle"
     assert report.closing is not None
     assert (report.closing.contracts, report.closing.quoted, report.closing.calls) == (len(seen), len(seen), 1)
-    quote = world.source.quotes(*_asked(world, rows["symbol"][0]))[0]
+    contract = world.book.by_key(f"NFO:{rows['symbol'][0]}")
+    quote = world.source.quotes(np.array([contract.token]), CLOSE + FINAL_AFTER_MS)[0]
     assert (rows["volume"][0], rows["oi"][0]) == (quote["volume"], quote["oi"])
-
-
-def _asked(world, symbol):
-    import numpy as np
-
-    return np.array([world.book.by_key(f"NFO:{symbol}").token]), CLOSE + FINAL_AFTER_MS
 
 
 def test_it_is_asked_for_once_and_a_day_made_again_has_the_same_bytes(rules, small, tmp_path) -> None:
@@ -73,9 +75,7 @@ def test_a_broker_that_wants_patience_gets_it(rules, small, tmp_path) -> None:
         late = now_ms >= CLOSE + FINAL_AFTER_MS + 3 * MINUTE_MS
         return None if late else refusal(request, 429, "NetworkException", "Too many requests")
 
-    fault, bind = after_close_fault(busy)
-    world = bind(collecting(rules, small, tmp_path, fault=fault))
-    closing = world.finish().closing
+    closing = AfterClose(busy).over(rules, small, tmp_path).finish().closing
     assert (closing.quoted, closing.unwritten) == (closing.contracts, ())
     assert 3 * MINUTE_MS // 5_000 <= closing.calls <= 40
 
@@ -87,8 +87,8 @@ def test_without_an_answer_nothing_is_kept_it_is_said_and_the_next_start_asks_ag
     rules, small, tmp_path, status, kind, calls
 ) -> None:
     answering = False
-    fault, bind = after_close_fault(lambda request, _: None if answering else refusal(request, status, kind, "no"))
-    world = bind(collecting(rules, small, tmp_path, fault=fault))
+    fault = AfterClose(lambda request, _: None if answering else refusal(request, status, kind, "no"))
+    world = fault.over(rules, small, tmp_path)
     closing = world.finish().closing
     assert closing.unwritten == ("NIFTY",) and closing.calls in calls
     assert closing.line().endswith(f"not kept: NIFTY ({next(iter(closing.reasons))})")

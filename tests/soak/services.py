@@ -78,6 +78,7 @@ def campaign(settings: Settings, rules: MarketRules, root: Path, config: Path, w
         "killed": deaths,
         "collecting_again_s_median": round(float(np.median(every)), 1),
         "collecting_again_s_max": {victim: round(max(times, default=0.0), 1) for victim, times in took.items()},
+        "collecting_again_after_30_s": sum(one > 30 for one in every),
         "repair": asked,
         "account": account,
         "problems": problems,
