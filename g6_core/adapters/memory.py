@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 
-def release_code(library: str) -> int:
-    """Give back the pages of machine code of the loaded shared libraries whose file name begins with `library`.
+def release_code() -> int:
+    """Give back the pages of machine code of all loaded shared libraries; most were needed to start only.
 
-    They are unchanged copies of the file, so nothing is lost: a page that is needed again is read again. Only mappings
-    that are executable and not writable are touched, as others may hold what the loader wrote. Returns the bytes whose
-    pages were offered; 0 where the library is not loaded or the system knows no such advice (everything but Linux).
+    They are unchanged copies of the files, so nothing is lost: a page that is needed again is read again. Only mappings
+    of files that are executable and not writable are touched, as others hold what the loader or a compiler wrote.
+    Returns the bytes whose pages were offered; 0 where the system knows no such advice (everything but Linux).
     """
     if not sys.platform.startswith("linux"):
         return 0
@@ -19,8 +19,8 @@ def release_code(library: str) -> int:
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     offered = 0
     for mapping in Path("/proc/self/maps").read_text().splitlines():
-        span, access, *_, file = mapping.split(maxsplit=5)
-        if access.startswith("r-x") and Path(file).name.startswith(library):
+        span, access, _, _, inode, *file = mapping.split(maxsplit=5)
+        if access == "r-xp" and inode != "0" and file and ".so" in Path(file[0]).name:
             start, end = (int(address, 16) for address in span.split("-"))
             if madvise(start, end - start, mmap.MADV_DONTNEED) == 0:
                 offered += end - start

@@ -81,8 +81,8 @@ def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketS
         return ModelledSource((request.underlying or "NIFTY",), day, rules, request.seed)
     from g6_core.sim.recorded import RecordedSource
 
-    # LLVM has linked the kernels and is not asked again: 50 MB that need not lie beside the record.
-    release_code("libllvmlite")
+    # What was needed to start (LLVM, to link the kernels) need not lie beside the record: 60 MB.
+    release_code()
     return RecordedSource(Path(request.source), rules, request.day, request.underlying, request.seed)
 
 
@@ -145,6 +145,8 @@ def _live_through(
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
     progress("repair", 1.0)
+    # The evening's frames are beside the record, too.
+    release_code()
     origin = f"{source.label} {request.seed}"
     for name in underlyings:
         repairing = stage("repair")(kite, clock, settings, rules, paths, (day,), name, source.instruments, origin)

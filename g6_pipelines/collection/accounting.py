@@ -104,29 +104,25 @@ def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataF
 
     `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`; both may be empty.
     """
-    sides = _sides(lake)
-    expected = _expected(sides, answers, scope)
-    live = sides.filter("live").select(KEY).with_columns(is_live=True)
     of_contract = ("symbol", "minute")
+    expected = _expected(lake, answers, scope)
+    # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
     asked = _asked(answers).with_columns(is_asked=True)
-    found = (
-        expected.join(live, on=KEY, how="left")
+    rest = (
+        expected.filter(~pl.col("live"))
         .join(_candles(answers), on=of_contract, how="left")
         .join(asked, on=of_contract, how="left")
+        .with_columns(
+            pl.when(pl.col("open").is_not_null())
+            .then(pl.lit(Account.REPAIRED.value))
+            .when(pl.col("is_asked").fill_null(value=False))
+            .then(pl.lit(Account.NO_TRADE.value))
+            .otherwise(pl.lit(Account.OPEN.value))
+            .alias("account")
+        )
     )
-    is_live, has_candle = pl.col("is_live").fill_null(value=False), pl.col("open").is_not_null()
-    ended = (
-        pl.when(is_live)
-        .then(pl.lit(Account.LIVE.value))
-        .when(has_candle)
-        .then(pl.lit(Account.REPAIRED.value))
-        .when(pl.col("is_asked").fill_null(value=False))
-        .then(pl.lit(Account.NO_TRADE.value))
-        .otherwise(pl.lit(Account.OPEN.value))
-    )
-    # A candle of a minute that was seen live is no part of the account.
-    kept = [pl.when(is_live).then(None).otherwise(pl.col(name)).alias(name) for name in CANDLE]
-    return found.with_columns(account=ended).with_columns(kept).select(*KEY, "symbol", "account", *CANDLE).sort(KEY)
+    live = expected.filter("live").with_columns(account=pl.lit(Account.LIVE.value))
+    return pl.concat([rest, live], how="diagonal").select(*KEY, "symbol", "account", *CANDLE).sort(KEY)
 
 
 def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
@@ -160,7 +156,7 @@ def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tup
     if scope.universe is None:
         return ()
     asked = _asked(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
-    known = {*_known_minutes(_sides(lake)), *asked}
+    known = {*_known_minutes(lake), *asked}
     return tuple(minute for minute in scope.minutes if minute not in known)
 
 
@@ -186,22 +182,31 @@ def _sides(lake: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _known_minutes(sides: pl.DataFrame) -> list[int]:
-    minutes: list[int] = sides.filter("known")["minute"].unique().dt.timestamp("ms").to_list()
-    return minutes
+def _known_minutes(lake: pl.DataFrame) -> list[int]:
+    """Minutes with a cycle that knew the money and asked for a contract."""
+    asked = pl.any_horizontal(pl.col("call_symbol", "put_symbol").is_not_null())
+    cycles = lake.group_by("timestamp").agg((pl.col("spot").is_not_null().any() & asked.any()).alias("known"))
+    minutes = cycles.filter("known")["timestamp"].dt.truncate("1m")
+    found: list[int] = minutes.unique().dt.timestamp("ms").to_list()
+    return found
 
 
-def _expected(sides: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+def _expected(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """KEY, symbol, live: what was asked for or seen, and what should have been in minutes whose money was not known."""
     columns = (*KEY, "symbol")
-    placed = sides.filter(pl.col("known") & pl.col("wanted")).select(columns)
-    known = set(_known_minutes(sides))
+    sides, known = _sides(lake), set(_known_minutes(lake))
+    is_placed = pl.col("known") & pl.col("wanted")
     dark = sorted({*scope.minutes, *sides["minute"].unique().dt.timestamp("ms").to_list()} - known)
     by_candle = {minute: atm for minute, atm in _money(answers, scope).items() if minute not in known}
-    placed = pl.concat([placed, _around(by_candle, scope).select(columns)])
+    around = _around(by_candle, scope).select(columns)
+    placed = pl.concat([sides.filter(is_placed).select(columns), around])
     blind = [minute for minute in dark if minute not in by_candle]
-    carried = _carried(placed, blind).select(columns)
-    live = sides.filter("live").select(columns)
-    return pl.concat([placed, _while_open(carried, scope), live]).unique(KEY, keep="first", maintain_order=True)
+    carried = _while_open(_carried(placed, blind).select(columns), scope)
+    # A day has few dark minutes, and all of its rows: only these are compared with those.
+    own = sides.filter(is_placed | pl.col("live")).select(*columns, "live")
+    beyond = pl.concat([around, carried]).unique(KEY, keep="first", maintain_order=True)
+    seen = own.filter(pl.col("minute").is_in(beyond["minute"].unique().implode()))
+    return pl.concat([own, beyond.join(seen, on=KEY, how="anti").with_columns(live=False)])
 
 
 def _money(answers: pl.DataFrame, scope: Scope) -> dict[int, int]:

@@ -1,10 +1,11 @@
 """The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from io import BytesIO
+from typing import TypeVar
 
 import polars as pl
 from kiteconnect import KiteConnect
@@ -26,6 +27,7 @@ from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, ga
 from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
+T = TypeVar("T")
 WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
 
 
@@ -54,9 +56,17 @@ class _Work:
     turns: Turns
     asked: Asked = field(default_factory=Asked)
 
-    def accounts(self) -> Iterator[tuple[date, Accounted]]:
-        for day in self.archives:
-            yield day, account_day(self.paths, self.settings, self.rules, day, self.underlying)
+    def accounted(self, take: Callable[[Accounted], T]) -> dict[date, T]:
+        """What `take` makes of the account of each day, one at a time: an account is large."""
+        return {day: take(self._account(day)) for day in self.archives}
+
+    def written(self, one: Accounted) -> DayAccount:
+        """The account, after its repaired minutes are on disk."""
+        write_repaired(self.paths, one.scope.day, self.underlying, one.minutes)
+        return one.day
+
+    def _account(self, day: date) -> Accounted:
+        return account_day(self.paths, self.settings, self.rules, day, self.underlying)
 
 
 def needs_broker(accounted: Accounted) -> bool:
@@ -99,21 +109,16 @@ def repair(
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
         work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
         index_row = listed.index(underlying)
-        # An account is large: of each day only what is needed of it is kept.
-        before, dark = {}, {}
-        for day, one in work.accounts():
-            before[day], dark[day] = one.day, _dark(one, index_row)
+        before = work.accounted(lambda one: (one.day, _dark(one, index_row)))
         if index_row is not None:
+            dark = {day: spans for day, (_, spans) in before.items()}
             yield from _ask(kite, clock, work, dark, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
-        found = {day: gaps(one.minutes) for day, one in work.accounts()}
+        found = work.accounted(lambda one: gaps(one.minutes))
         yield from _ask(kite, clock, work, found, by_symbol, origin)
-        after = {}
-        for day, one in work.accounts():
-            after[day] = one.day
-            write_repaired(paths, day, underlying, one.minutes)
+        after = work.accounted(work.written)
     return RepairReport(
-        before=before,
+        before={day: account for day, (account, _) in before.items()},
         after=after,
         asked=work.asked,
         gone=len({gap.symbol for one in found.values() for gap in one} - by_symbol.keys()),
