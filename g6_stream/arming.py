@@ -37,6 +37,11 @@ def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str
         for view in snapshot.orders
         if not view.is_terminal and view.order_id in state.foreign_orders
     ]
+    reasons += [
+        f"the broker holds less of {trade.instrument.tradingsymbol} ({state.params.execution.product}) than the journal"
+        for trade in state.open_trades
+        if (known := state.shortfalls.get(trade.instrument.token)) is not None and known.certain
+    ]
     if state.mode in (Mode.HALTED, Mode.REDUCING):
         reasons.append(f"an operator left the day {state.mode}")
     return reasons

@@ -366,6 +366,9 @@ class TradingSession:
             self._journal.append(Kind.COMMAND, found.last_ms, encode_command(command))
         if not found.agrees:
             self._doubt = f"journal record {found.first_difference} replays differently: {found.detail}"
+        if self.state.open_trades:
+            # Before anything is decided: somebody may have sold while nobody was here.
+            self.poll_book(now_ms)
         if self.state.mode is Mode.ACTIVE:
             self.take(Operator(now_ms, OperatorAction.PAUSE, "the process started again"))
         for tag, order in list(self.state.orders.items()):

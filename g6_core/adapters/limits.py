@@ -109,7 +109,8 @@ class Limiter:
         """When the next call may go, now at the earliest. Nothing is claimed."""
         with self._stamps() as stamps:
             now_ms = self._clock.now_ms()
-            return max(now_ms, self._claims.get(family) or self._free_ms(stamps[family], family))
+            own, claimed_ms = stamps[family], self._claims.get(family)
+            return max(now_ms, claimed_ms if claimed_ms in own else self._free_ms(own, family))
 
     def claim(self, family: Family) -> int:
         """When the next call may go, now at the earliest; that moment is kept for this process until it calls."""
@@ -122,11 +123,10 @@ class Limiter:
             own = stamps[family]
             claimed_ms, now_ms = self._claimed_ms(own, family), self._clock.now_ms()
             del self._claims[family]
-            if claimed_ms not in own:
-                return None
             place = own.index(claimed_ms)
-            # Who went late before us pushes us back as well.
-            earlier = sorted(stamp for at, stamp in enumerate(own) if at != place and stamp <= claimed_ms)
+            # Who went late before us, or after an old claim of ours, pushes us back as well.
+            until_ms = max(claimed_ms, now_ms)
+            earlier = sorted(stamp for at, stamp in enumerate(own) if at != place and stamp <= until_ms)
             free_ms = earlier[-CALLS_PER_SECOND[family]] + self._spacing_ms
             if max(free_ms, claimed_ms) > now_ms:
                 own[place] = self._claims[family] = max(free_ms, claimed_ms)
@@ -142,8 +142,11 @@ class Limiter:
                 own[own.index(stamp_ms)] = now_ms
 
     def _claimed_ms(self, own: list[int], family: Family) -> int:
-        """The moment that this process has claimed, now if it had none; under the lock, like all use of the claims."""
-        if family not in self._claims:
+        """The moment that this process has claimed, now if it had none; under the lock, like all use of the claims.
+
+        A claim that the file does not have any more is from another time: the clock went back.
+        """
+        if self._claims.get(family) not in own:
             self._claims[family] = max(self._clock.now_ms(), self._free_ms(own, family))
             own[own.index(min(own))] = self._claims[family]
         return self._claims[family]
@@ -230,7 +233,7 @@ class LimitedAdapter(HTTPAdapter):
             if (stamp_ms := self._limiter.take(family)) is not None:
                 return stamp_ms
             if self._clock.speed:
-                self._clock.pause_until(self._limiter.claim(family))
+                self._clock.pause_until(min(self._limiter.claim(family), give_up_ms))
 
 
 def too_many(why: str) -> NetworkException:

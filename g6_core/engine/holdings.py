@@ -3,8 +3,9 @@
 A position read is good when the same book knows all our fills and none of the contract is younger than `SETTLE_MS`.
 A good read below the journal holds exits back at once; a second one after `CONFIRM_MS`, or one that agrees with
 somebody else's sale in the order book, makes it certain: then resting exits shrink or are taken back, a person is told,
-the session is paused, and this stands until a good read shows more. One low read that no other repeats is doubt, and
-doubt ends after `DOUBT_MS`. No read says nothing, in either direction: the last knowledge stays, else the journal.
+the session is paused, and this stands until two good reads, `CONFIRM_MS` apart, show more. One low read that no other
+repeats is doubt, and doubt ends after `DOUBT_MS` with what was certain before. No read says nothing, in either
+direction: the last knowledge stays, else the journal.
 """
 
 from g6_core.domain.events import Alert, BrokerSnapshot, Command, Mode, Persist
@@ -31,7 +32,8 @@ def on_foreign(state: EngineState, view: OrderView, now_ms: int) -> None:
     note_fill(state, view.token, now_ms)
     if view.side is Side.SELL and _journal(state, view.token) > 0:
         known = state.shortfalls.get(view.token)
-        state.shortfalls[view.token] = Shortfall(sold + (known.missing if known else 0), now_ms, now_ms, True)
+        missing = sold + (known.missing if known else 0)
+        state.shortfalls[view.token] = Shortfall(missing, now_ms, now_ms, True, settled=_settled(known))
 
 
 def on_positions(state: EngineState, event: BrokerSnapshot, out: list[Command]) -> None:
@@ -60,15 +62,18 @@ def _compare(state: EngineState, token: int, tradingsymbol: str, held: int, now_
     journal = _journal(state, token)
     missing, known = journal - held, state.shortfalls.get(token)
     if missing <= 0:
+        if known is not None and _settled(known) and now_ms - (known.more_ms or now_ms) < CONFIRM_MS:
+            known.more_ms = known.more_ms or now_ms
+            return
         state.shortfalls.pop(token, None)
-        if known is not None and known.certain:
+        if _settled(known):
             text = f"{tradingsymbol}: the broker holds {held} again: exits are as big as the position"
             out.append(Alert("warning", text))
         return
     if known is None or missing > known.missing or (missing < known.missing and not known.witnessed):
-        state.shortfalls[token] = Shortfall(missing, now_ms, now_ms + CONFIRM_MS)
+        state.shortfalls[token] = Shortfall(missing, now_ms, now_ms + CONFIRM_MS, settled=_settled(known))
         return
-    known.missing, known.read_ms, known.witnessed = missing, now_ms, False
+    known.missing, known.read_ms, known.witnessed, known.more_ms = missing, now_ms, False, 0
     if known.certain or now_ms < known.certain_from_ms:
         return
     known.certain = True
@@ -88,10 +93,17 @@ def _journal(state: EngineState, token: int) -> int:
     return sum(state.open_quantity(trade) for trade in state.open_trades if trade.instrument.token == token)
 
 
+def _settled(known: Shortfall | None) -> int:
+    """Units that are certainly missing, or were before a doubt."""
+    if known is None:
+        return 0
+    return known.missing if known.certain else known.settled
+
+
 def _shortfall(state: EngineState, trade: Trade, now_ms: int) -> Shortfall | None:
     known = state.shortfalls.get(trade.instrument.token)
     if known is not None and not known.certain and now_ms - known.read_ms > DOUBT_MS:
-        return None
+        return Shortfall(known.settled, known.read_ms, known.read_ms, certain=True) if known.settled else None
     return known
 
 

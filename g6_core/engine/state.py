@@ -122,7 +122,9 @@ class Shortfall:
     """Units of a contract that the journal has and the broker's newest good read has not.
 
     `certain` from the first good read at or after `certain_from_ms` that says the same. One that is `witnessed` comes
-    from somebody else's sale in the order book, and is what may be missing at most.
+    from somebody else's sale in the order book, and is what may be missing at most. `settled` units were certain before
+    this came into doubt: they stay missing until reads settle anew. `more_ms` is the first of the reads, without a low
+    one in between, that show everything again; 0 without one.
     """
 
     missing: int
@@ -130,6 +132,8 @@ class Shortfall:
     certain_from_ms: int
     witnessed: bool = False
     certain: bool = False
+    settled: int = 0
+    more_ms: int = 0
 
 
 @dataclass(slots=True)

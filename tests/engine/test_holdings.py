@@ -125,8 +125,10 @@ def test_positions_that_disagree_for_half_a_minute_are_sold_by_rule_afterwards(w
         world.take(replace(world.broker.book(world.now_ms), positions=()))
         world.check()
     assert _offered(world) == 0
-    world.quiet(3)
-    assert _offered(world) == 225, "covered again as soon as the broker shows it"
+    world.quiet(1)
+    assert _offered(world) == 0, "one read that shows it again may be an old one"
+    world.quiet(2 + CONFIRM_S)
+    assert _offered(world) == 225, "covered again as soon as the broker has shown it twice"
     assert [one.text for one in world.alerts][-1].endswith("holds 225 again: exits are as big as the position")
     assert world.state.mode is Mode.PAUSED, "a person has to look"
     world.factor = STOP_HIT
@@ -167,6 +169,30 @@ def test_what_is_certain_stands_while_no_position_can_be_read(world: Driving) ->
     _unread(world, 3 * DOUBT_S)
     assert world.broker.held(_token(world)) == 0
     assert _offered(world) == 0
+
+
+def test_a_single_read_that_shows_everything_again_sells_nothing(world: Driving) -> None:
+    before = world.broker.book(world.now_ms).positions
+    world.broker.sell_by_hand(_token(world), 225)
+    world.quiet(SETTLE_S + 2)
+    assert _told(world)
+    world.take(Operator(world.now_ms, OperatorAction.FLATTEN, "test"))
+    world.take(replace(world.broker.book(world.now_ms), positions=before))
+    world.quiet(2 * CONFIRM_S)
+    assert world.broker.held(_token(world)) == 0
+    assert _offered(world) == 0
+
+
+@pytest.mark.parametrize("then_missing", [225, 75])
+def test_what_was_certain_outlives_a_later_doubt(world: Driving, then_missing: int) -> None:
+    world.broker.sell_by_hand(_token(world), 150)
+    world.quiet(SETTLE_S + 2)
+    assert held_quantity(world.state, _trade(world), world.now_ms) == 75
+    ((token, _, product),) = world.broker.book(world.now_ms).positions or ()
+    world.take(replace(world.broker.book(world.now_ms), positions=((token, 225 - then_missing, product),)))
+    _unread(world, DOUBT_S + 5)
+    assert held_quantity(world.state, _trade(world), world.now_ms) == 75
+    assert _offered(world) == 75
 
 
 def test_a_book_older_than_what_is_known_says_nothing_of_positions(base: Base) -> None:

@@ -114,6 +114,33 @@ def test_what_a_person_sold_by_hand_is_never_sold_again(tmp_path: Path, config_d
         assert not any("not flat when everything must be" in one for one in alerts), "nothing of it is left"
 
 
+def test_what_was_sold_while_the_sidecar_was_dead_is_not_sold_after_its_start(tmp_path: Path, config_dir: Path) -> None:
+    with wire(tmp_path, config_dir, SEED, config=rich_config) as world:
+        kite = world.prepare()
+        clock = world.clock()
+        first = world.sidecar()
+        world.await_sidecar()
+        clock.sleep_until(moment(9, 36))
+        (row,) = held(kite)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        sell(kite, row, BOUGHT)
+        # The time exit is due when it comes back.
+        clock.sleep_until(moment(9, 41))
+        assert held(kite) == [] and resting(kite) == [("TRIGGER PENDING", BOUGHT)]
+
+        second = world.sidecar()
+        world.await_sidecar()
+        clock.sleep_until(moment(9, 43))
+        assert lowest(kite) == {row["tradingsymbol"]: 0}
+        assert held(kite) == [] and resting(kite) == []
+        second.send_signal(signal.SIGTERM)
+        clock.close()
+        text = said(second)
+        assert second.returncode == 0, text
+        assert f"paused: the broker holds 0 of {row['tradingsymbol']} and the journal {BOUGHT}" in text
+
+
 def test_positions_that_cannot_be_read_hold_no_exit_back(tmp_path: Path, config_dir: Path) -> None:
     with wire(tmp_path, config_dir, SEED) as world:
         kite = world.prepare()
