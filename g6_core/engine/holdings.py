@@ -1,11 +1,12 @@
 """What the broker shows that we hold, against the journal: nothing is sold that somebody else has sold already.
 
 A position read is good when the same book knows all our fills and none of the contract is younger than `SETTLE_MS`.
-A good read below the journal holds exits back at once; a second one after `CONFIRM_MS`, or one that agrees with
-somebody else's sale in the order book, makes it certain: then resting exits shrink or are taken back, a person is told,
-the session is paused, and this stands until two good reads, `CONFIRM_MS` apart, show more. One low read that no other
-repeats is doubt, and doubt ends after `DOUBT_MS` with what was certain before. No read says nothing, in either
-direction: the last knowledge stays, else the journal.
+A good read below the journal holds exits back at once. It becomes certain with a second one after `CONFIRM_MS` when
+somebody else's sales in the order book explain it, with the first that agrees with such a sale just pushed, and without
+any sale only after `UNEXPLAINED_MS` of low reads: an endpoint that answers wrongly must not uncover what is held. Then
+resting exits shrink or are taken back, a person is told, the session is paused, and this stands until two good reads,
+`CONFIRM_MS` apart, show more. One low read that no other repeats is doubt, and doubt ends after `DOUBT_MS` with what was
+certain before. No read says nothing, in either direction: the last knowledge stays, else the journal.
 """
 
 from g6_core.domain.events import Alert, BrokerSnapshot, Command, Mode, Persist
@@ -15,6 +16,7 @@ from g6_core.engine.state import EngineState, Phase, Shortfall, Trade
 
 SETTLE_MS = 2_000
 CONFIRM_MS = 5_000
+UNEXPLAINED_MS = 60_000
 DOUBT_MS = 60_000
 
 
@@ -33,7 +35,7 @@ def on_foreign(state: EngineState, view: OrderView, now_ms: int) -> None:
     if view.side is Side.SELL and _journal(state, view.token) > 0:
         known = state.shortfalls.get(view.token)
         missing = sold + (known.missing if known else 0)
-        state.shortfalls[view.token] = Shortfall(missing, now_ms, now_ms, True, settled=_settled(known))
+        state.shortfalls[view.token] = Shortfall(missing, now_ms, now_ms, witnessed=True, settled=_settled(known))
 
 
 def on_positions(state: EngineState, event: BrokerSnapshot, out: list[Command]) -> None:
@@ -47,7 +49,7 @@ def on_positions(state: EngineState, event: BrokerSnapshot, out: list[Command]) 
     for token, tradingsymbol in tokens.items():
         if _is_good(state, token, event):
             held = sum(quantity for one, quantity, kind in event.positions if (one, kind) == (token, product))
-            _compare(state, token, tradingsymbol, held, event.time_ms, out)
+            _compare(state, token, tradingsymbol, held, _sold_by_others(state, token, event), event.time_ms, out)
 
 
 def _is_good(state: EngineState, token: int, event: BrokerSnapshot) -> bool:
@@ -58,7 +60,15 @@ def _is_good(state: EngineState, token: int, event: BrokerSnapshot) -> bool:
     return all(filled.get(order.order_id, 0) >= order.filled_quantity for order in ours)
 
 
-def _compare(state: EngineState, token: int, tradingsymbol: str, held: int, now_ms: int, out: list[Command]) -> None:
+def _sold_by_others(state: EngineState, token: int, event: BrokerSnapshot) -> int:
+    """Units of a contract that somebody else has sold today, less what he bought, by the order book of this read."""
+    theirs = [view for view in event.orders if view.token == token and view.order_id in state.foreign_orders]
+    return sum(view.filled_quantity if view.side is Side.SELL else -view.filled_quantity for view in theirs)
+
+
+def _compare(
+    state: EngineState, token: int, tradingsymbol: str, held: int, sold: int, now_ms: int, out: list[Command]
+) -> None:
     journal = _journal(state, token)
     missing, known = journal - held, state.shortfalls.get(token)
     if missing <= 0:
@@ -70,11 +80,17 @@ def _compare(state: EngineState, token: int, tradingsymbol: str, held: int, now_
             text = f"{tradingsymbol}: the broker holds {held} again: exits are as big as the position"
             out.append(Alert("warning", text))
         return
-    if known is None or missing > known.missing or (missing < known.missing and not known.witnessed):
-        state.shortfalls[token] = Shortfall(missing, now_ms, now_ms + CONFIRM_MS, settled=_settled(known))
-        return
-    known.missing, known.read_ms, known.witnessed, known.more_ms = missing, now_ms, False, 0
-    if known.certain or now_ms < known.certain_from_ms:
+    witnessed = known is not None and known.witnessed and missing <= known.missing
+    if known is not None and (witnessed or missing == known.missing):
+        known.missing, known.read_ms, known.witnessed, known.more_ms = missing, now_ms, False, 0
+    else:
+        # Low reads of another size do not renew a doubt for ever.
+        doubted = known is not None and not (known.certain or known.witnessed)
+        since_ms = known.since_ms if known is not None and doubted else now_ms
+        known = Shortfall(missing, since_ms, now_ms, settled=_settled(known))
+        state.shortfalls[token] = known
+    wait_ms = 0 if witnessed else CONFIRM_MS if sold >= missing else UNEXPLAINED_MS
+    if known.certain or now_ms - known.since_ms < wait_ms:
         return
     known.certain = True
     doing = f"only {held} will be sold" if held > 0 else "no exit is sent any more"

@@ -121,15 +121,15 @@ class Trade:
 class Shortfall:
     """Units of a contract that the journal has and the broker's newest good read has not.
 
-    `certain` from the first good read at or after `certain_from_ms` that says the same. One that is `witnessed` comes
-    from somebody else's sale in the order book, and is what may be missing at most. `settled` units were certain before
-    this came into doubt: they stay missing until reads settle anew. `more_ms` is the first of the reads, without a low
-    one in between, that show everything again; 0 without one.
+    `since_ms` is the first of the low reads, `read_ms` the newest. One that is `witnessed` comes from somebody
+    else's sale in the order book, and is what may be missing at most. `settled` units were certain before this came
+    into doubt: they stay missing until reads settle anew. `more_ms` is the first of the reads, without a low one in
+    between, that show everything again; 0 without one.
     """
 
     missing: int
+    since_ms: int
     read_ms: int
-    certain_from_ms: int
     witnessed: bool = False
     certain: bool = False
     settled: int = 0

@@ -23,7 +23,7 @@ from g6_core.domain.records import ExitReason
 from g6_core.engine import book, driver, entries
 from g6_core.engine.exits import HOLD, REASONS, exit_code
 from g6_core.engine.guards import marked_pnl_paise
-from g6_core.engine.holdings import held_quantity
+from g6_core.engine.holdings import held_quantity, in_doubt
 from g6_core.engine.indicators import adx_step, supertrend_step
 from g6_core.engine.inputs import UnderlyingInputs
 from g6_core.engine.risk_events import risk_event
@@ -178,7 +178,8 @@ def _check_flat(state: EngineState, now_ms: int, out: list[Command]) -> None:
     held = [
         f"{quantity} {trade.instrument.tradingsymbol}"
         for trade in state.open_trades
-        for quantity in (held_quantity(state, trade, now_ms),)
+        for doubtful in (in_doubt(state, trade, now_ms),)
+        for quantity in (state.open_quantity(trade) if doubtful else held_quantity(state, trade, now_ms),)
         if quantity != 0 or any(order.phase is not Phase.DONE for order in state.orders_of(trade))
     ]
     if not held:

@@ -8,12 +8,14 @@ import pytest
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.events import BrokerSnapshot, Mode, Operator, OperatorAction, OrderUpdate
-from g6_core.engine.holdings import CONFIRM_MS, DOUBT_MS, SETTLE_MS, held_quantity
+from g6_core.domain.orders import Side
+from g6_core.engine.holdings import CONFIRM_MS, DOUBT_MS, SETTLE_MS, UNEXPLAINED_MS, held_quantity
 from g6_core.engine.state import EngineState, Trade
 from tests.engine.broker import Fate, aged
 from tests.engine.driving import Base, Driving, base_of
 
 CONFIRM_S, DOUBT_S, SETTLE_S = CONFIRM_MS // 1000, DOUBT_MS // 1000, SETTLE_MS // 1000
+UNEXPLAINED_S = UNEXPLAINED_MS // 1000
 STOP_HIT = 0.69
 
 
@@ -119,14 +121,34 @@ def test_one_low_read_takes_nothing_back_and_is_forgotten_when_the_next_is_right
     assert not world.state.shortfalls and not _told(world)
 
 
-def test_positions_that_disagree_for_half_a_minute_are_sold_by_rule_afterwards(world: Driving) -> None:
-    for _ in range(30):
+def _low(world: Driving, seconds: int, *sizes: int) -> None:
+    """Reads in which the broker shows these sizes in turn, and no order of anybody else."""
+    for second in range(seconds):
         world.tick(1)
-        world.take(replace(world.broker.book(world.now_ms), positions=()))
+        size = sizes[second % len(sizes)]
+        world.take(replace(world.broker.book(world.now_ms), positions=((_token(world), size, "MIS"),)))
         world.check()
-    assert _offered(world) == 0
+
+
+def test_wrong_answers_without_a_sale_in_the_order_book_leave_the_stop_where_it_is(world: Driving) -> None:
+    _low(world, UNEXPLAINED_S - 1, 0)
+    assert _offered(world) == 225
+    assert world.state.mode is Mode.ACTIVE and not _told(world)
     world.quiet(1)
-    assert _offered(world) == 0, "one read that shows it again may be an old one"
+    assert held_quantity(world.state, _trade(world), world.now_ms) == 225
+    world.factor = STOP_HIT
+    world.quiet(10)
+    assert world.broker.held(_token(world)) == 0
+    assert len(world.records) == 1
+
+
+@pytest.mark.parametrize("sizes", [(0,), (0, 75)], ids=["the same size", "sizes in turn"])
+def test_positions_that_disagree_for_a_minute_are_believed_and_sold_by_rule_afterwards(world: Driving, sizes) -> None:
+    _low(world, UNEXPLAINED_S + 4, *sizes)
+    assert _offered(world) in sizes
+    assert world.state.mode is Mode.PAUSED and _told(world)
+    world.quiet(1)
+    assert _offered(world) in sizes, "one read that shows it again may be an old one"
     world.quiet(2 + CONFIRM_S)
     assert _offered(world) == 225, "covered again as soon as the broker has shown it twice"
     assert [one.text for one in world.alerts][-1].endswith("holds 225 again: exits are as big as the position")
@@ -135,6 +157,32 @@ def test_positions_that_disagree_for_half_a_minute_are_sold_by_rule_afterwards(w
     world.quiet(10)
     assert world.broker.held(_token(world)) == 0
     assert len(world.records) == 1
+
+
+def test_what_he_bought_himself_and_sold_again_explains_nothing(world: Driving) -> None:
+    token = _token(world)
+    sale = world.broker.sell_by_hand(token, 225)
+    bought = replace(sale, order_id="B9998", request=replace(sale.request, side=Side.BUY))
+    world.broker.orders[bought.order_id] = bought
+    world.broker.fills.append(replace(world.broker.fills[-1], trade_id="T9998", order_id="B9998", side=Side.BUY))
+    world.quiet(1 + SETTLE_S)
+    assert held_quantity(world.state, _trade(world), world.now_ms) == 225
+    _low(world, UNEXPLAINED_S - 1, 0)
+    assert _offered(world) == 225 and not _told(world)
+
+
+def test_whatever_is_in_doubt_when_all_must_be_flat_is_told(world: Driving) -> None:
+    day = world.state.inputs
+    exits = world.state.params.exits
+    (stop,) = world.broker.live_sales(_token(world))
+    stop.status = "CANCELLED"
+    flat_by_s = (exits.flat_by_of_day_ms - day.of_day_ms(world.now_ms)) // 1000 + 1
+    world.now_ms += (flat_by_s - 1) * 1000
+    world.take(replace(world.broker.book(world.now_ms), positions=()))
+    assert held_quantity(world.state, _trade(world), world.now_ms) == 0
+    world.tick(1)
+    (told,) = _told(world)
+    assert told.startswith(f"not flat when everything must be: 225 {_trade(world).instrument.tradingsymbol}")
 
 
 def _unread(world: Driving, seconds: int) -> None:
