@@ -68,9 +68,17 @@ def _runs(instance: dg.DagsterInstance, day: date) -> list[RunFact]:
             record.dagster_run.status in _WAITING,
             record.dagster_run.status in _OVER,
             round(1000 * (record.end_time or record.start_time or record.update_timestamp.timestamp())),
+            _has_failed(instance, record.dagster_run),
         )
         for record in records
     ]
+
+
+def _has_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether its own error ended a run: a process that was killed leaves no failed step behind."""
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return False
+    return bool(instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records)
 
 
 def _machine_ms() -> int:

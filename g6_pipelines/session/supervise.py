@@ -12,23 +12,25 @@ BEFORE_OPEN_MS = 5 * MINUTE_MS
 AFTER_CLOSE_MS = 15 * MINUTE_MS
 # A run that has just been started has not reached its lease yet.
 GRACE_MS = 15 * SECOND_MS
-# A run that fails again and again needs a person; it is tried on, but slowly.
+# A run that fails by itself again and again needs a person; it is tried on, but once a minute.
 FAILURES_MAX = 20
 FAILURES_WINDOW_MS = 10 * MINUTE_MS
+FAILURES_PAUSE_MS = MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
     """A run of the session's day, as the instance has it.
 
-    `waits` is true while it is only queued; `is_over` when it has ended. `changed_ms` is when it was launched, started
-    or ended, by the machine's clock.
+    `waits` is true while it is only queued; `is_over` when it has ended; `has_failed` when its own error ended it, and
+    not somebody who killed it. `changed_ms` is when it was launched, started or ended, by the machine's clock.
     """
 
     run_id: str
     waits: bool
     is_over: bool
     changed_ms: int
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def judge(
     if any(machine_ms - run.changed_ms < GRACE_MS for run in working):
         return Verdict(False, "a run is starting")
     stale = tuple(run.run_id for run in working)
-    recent = [run for run in runs if run.is_over and machine_ms - run.changed_ms < FAILURES_WINDOW_MS]
-    if len(recent) >= FAILURES_MAX:
-        return Verdict(False, f"{len(recent)} runs ended in ten minutes: look at the last one", stale)
+    ages_ms = [machine_ms - run.changed_ms for run in runs if run.has_failed]
+    recent = [age_ms for age_ms in ages_ms if age_ms < FAILURES_WINDOW_MS]
+    if len(recent) >= FAILURES_MAX and min(recent) < FAILURES_PAUSE_MS:
+        return Verdict(False, f"{len(recent)} runs failed in ten minutes: look at the last one; tried each minute", stale)
     return Verdict(True, "nobody collects", stale)

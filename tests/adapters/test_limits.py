@@ -93,6 +93,29 @@ def test_who_waits_longest_goes_first_and_a_late_one_pushes_the_next_back(tmp_pa
     assert third.take(Family.QUOTE) == START_MS + 2_400
 
 
+def test_an_old_claim_is_no_turn_for_who_comes_back_to_it_late(tmp_path: Path) -> None:
+    clock = VirtualClock(START_MS)
+    sleepy, awake = (Limiter(clock, tmp_path / "one.stamps") for _ in range(2))
+    assert awake.take(Family.QUOTE) == START_MS
+    assert sleepy.claim(Family.QUOTE) == START_MS + 1_000
+    clock.sleep_until(START_MS + 9_600)
+    assert awake.take(Family.QUOTE) == START_MS + 9_600
+    assert sleepy.take(Family.QUOTE) is None, "somebody has called in this second"
+    clock.sleep_until(START_MS + 10_600)
+    assert sleepy.take(Family.QUOTE) == START_MS + 10_600
+
+
+def test_a_claim_from_before_the_clock_was_set_back_locks_nobody_out(tmp_path: Path) -> None:
+    now = VirtualClock(START_MS + 3_600_000)
+    limiter = Limiter(now, tmp_path / "one.stamps")
+    assert limiter.take(Family.QUOTE) is not None
+    assert limiter.claim(Family.QUOTE) == START_MS + 3_601_000
+    limiter._clock = VirtualClock(START_MS)
+    assert limiter.due_ms(Family.QUOTE) == START_MS
+    assert limiter.take(Family.QUOTE) == START_MS
+    assert limiter.claim(Family.QUOTE) == START_MS + 1_000
+
+
 def test_stamps_of_another_time_and_torn_files_hold_nobody_back(tmp_path: Path) -> None:
     path = tmp_path / "one.stamps"
     tomorrow = Limiter(VirtualClock(START_MS + 86_400_000), path)

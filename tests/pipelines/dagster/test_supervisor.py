@@ -102,6 +102,24 @@ def test_a_run_that_dagster_believes_in_is_failed_once_its_worker_is_gone(server
     assert untouched is not None and untouched.status is dg.DagsterRunStatus.STARTED
 
 
+@dg.op
+def broken() -> None:
+    raise RuntimeError("the login has ended")
+
+
+def test_only_a_run_that_fails_by_itself_slows_the_supervisor_down(server, instance, g6, monkeypatch) -> None:
+    monkeypatch.setenv("G6_SIM_URL", server.url)
+    monkeypatch.setattr("g6_pipelines.session.supervise.FAILURES_MAX", 1)
+    killed = a_run(instance, dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(killed, "the process is gone")
+    assert isinstance(evaluated(instance, g6), dg.RunRequest)
+    failing = dg.GraphDefinition(session_job.name, node_defs=[broken]).to_job(tags={DAY_TAG: str(DAY)})
+    assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
+    assert skipped(instance, g6) == "1 runs failed in ten minutes: look at the last one; tried each minute"
+    monkeypatch.setattr("g6_pipelines.sensors._machine_ms", lambda: time.time_ns() // 1_000_000 + 61_000)
+    assert isinstance(evaluated(instance, g6), dg.RunRequest)
+
+
 def test_a_queued_run_is_waited_for(server, instance, g6, monkeypatch) -> None:
     monkeypatch.setenv("G6_SIM_URL", server.url)
     a_run(instance, dg.DagsterRunStatus.NOT_STARTED)

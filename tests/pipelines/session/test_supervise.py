@@ -23,6 +23,11 @@ def ended(age_ms: int, number: int = 0) -> RunFact:
     return RunFact(f"e{number}", False, True, NOW - age_ms)
 
 
+def failed(newest_ms: int) -> list[RunFact]:
+    """As many failures as make the supervisor slow, a second between two."""
+    return [RunFact(f"f{k}", False, True, NOW - newest_ms - 1_000 * k, has_failed=True) for k in range(FAILURES_MAX)]
+
+
 QUEUED = RunFact("q", True, False, NOW - 60_000)
 
 
@@ -44,8 +49,12 @@ QUEUED = RunFact("q", True, False, NOW - 60_000)
         (OPEN, HOURS, False, False, [working(2_000), working(90_000, "r2")], False, (), "starting"),
         (OPEN, HOURS, False, False, [QUEUED, working(90_000)], False, (), "queued"),
         (OPEN, HOURS, False, False, [ended(1_000)], True, (), "nobody"),
-        (OPEN, HOURS, False, False, [ended(1_000, k) for k in range(FAILURES_MAX)], False, (), "look at the last"),
-        (OPEN, HOURS, False, False, [ended(700_000, k) for k in range(FAILURES_MAX)], True, (), "nobody"),
+        # Killed as often as you like: the next run is asked for at once. One that fails by itself is tried each minute.
+        (OPEN, HOURS, False, False, [ended(1_000, k) for k in range(2 * FAILURES_MAX)], True, (), "nobody"),
+        (OPEN, HOURS, False, False, failed(1_000), False, (), "look at the last"),
+        (OPEN, HOURS, False, False, failed(1_000)[1:], True, (), "nobody"),
+        (OPEN, HOURS, False, False, failed(59_999), False, (), "look at the last"),
+        (OPEN, HOURS, False, False, failed(60_000), True, (), "nobody"),
     ],
 )
 def test_the_lease_and_the_market_decide(market_ms, hours, finished, leased, runs, start, stale, why) -> None:
