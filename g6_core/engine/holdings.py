@@ -5,8 +5,8 @@ A good read below the journal holds exits back at once. It becomes certain with 
 somebody else's sales in the order book explain it, with the first that agrees with such a sale just pushed, and without
 any sale only after `UNEXPLAINED_MS` of low reads: an endpoint that answers wrongly must not uncover what is held. Then
 resting exits shrink or are taken back, a person is told, the session is paused, and this stands until two good reads,
-`CONFIRM_MS` apart, show more. One low read that no other repeats is doubt, and doubt ends after `DOUBT_MS` with what was
-certain before. No read says nothing, in either direction: the last knowledge stays, else the journal.
+`CONFIRM_MS` apart, show more. One low read that no other repeats is doubt, and doubt ends after `DOUBT_MS` with what
+was certain before. No read says nothing, in either direction: the last knowledge stays, else the journal.
 """
 
 from g6_core.domain.events import Alert, BrokerSnapshot, Command, Mode, Persist

@@ -69,5 +69,6 @@ def judge(
     ages_ms = [machine_ms - run.changed_ms for run in runs if run.has_failed]
     recent = [age_ms for age_ms in ages_ms if age_ms < FAILURES_WINDOW_MS]
     if len(recent) >= FAILURES_MAX and min(recent) < FAILURES_PAUSE_MS:
-        return Verdict(False, f"{len(recent)} runs failed in ten minutes: look at the last one; tried each minute", stale)
+        why = f"{len(recent)} runs failed in ten minutes: look at the last one; tried each minute"
+        return Verdict(False, why, stale)
     return Verdict(True, "nobody collects", stale)
