@@ -23,7 +23,8 @@ from tests.postgres import Postgres, serving_postgres
 from tests.sim.server.kit import serving
 from tests.soak.kit import Figures, accounts, indices_of, lake_problems, repair_problems, repaired, working_with
 
-# Longer than promised: a machine that does other things as well is no broken promise of this kind.
+# Collecting again, after the services are back. It is waited for longer, to be able to say how long it took.
+PROMISED_S = 30.0
 PATIENCE_S = 180.0
 FIRST_S, DAY_S = 180.0, 5_400.0
 WORKER, CODE, DATABASE = "worker", "worker and code server", "worker and database"
@@ -73,12 +74,13 @@ def campaign(settings: Settings, rules: MarketRules, root: Path, config: Path, w
     account = accounts(settings, rules, paths)
     every = [one for times in took.values() for one in times]
     deaths = {victim: len(times) for victim, times in took.items()}
-    good = not problems and not account["open"] and len(every) == wanted.count and all(deaths.values())
+    late = sum(one > PROMISED_S for one in every)
+    good = not problems and not account["open"] and not late and len(every) == wanted.count and all(deaths.values())
     return {
         "killed": deaths,
         "collecting_again_s_median": round(float(np.median(every)), 1),
         "collecting_again_s_max": {victim: round(max(times, default=0.0), 1) for victim, times in took.items()},
-        "collecting_again_after_30_s": sum(one > 30 for one in every),
+        "collecting_again_after_30_s": late,
         "repair": asked,
         "account": account,
         "problems": problems,
