@@ -46,9 +46,10 @@ class IndexSettings(Strictly):
 
 
 class CollectionSettings(Strictly):
-    """How often the option chain is collected."""
+    """How often the option chain is collected, and of how many contracts an index the broker's candles bear witness."""
 
     interval_s: Annotated[Int, Field(ge=15, le=300)]
+    witnesses: Annotated[Int, Field(ge=0, le=200)] = 10
 
     @model_validator(mode="after")
     def _whole_minutes(self) -> Self:

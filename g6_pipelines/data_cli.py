@@ -14,8 +14,11 @@ from g6_pipelines.archive_cli import archive, restore, retain
 from g6_pipelines.influx_cli import influx_catch_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
+    from g6_core.domain.checks import Check
     from g6_pipelines.collection.accounting import DayAccount
     from g6_pipelines.collection.defects import Inspection
 
@@ -104,13 +107,41 @@ def bhavcopy(
     Ends with 5 when a price or a volume differs; open interest is reported, the exchange settles it after the close.
     """
     from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.domain.checks import failed
     from g6_core.schema.paths import DataPaths
     from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
 
     rules = load_market_rules(config_dir)
     on: date = day.date()
-    checks = reconcile_bhavcopy(DataPaths(data_dir), rules, on, tuple(index or ()), path)
+    _say(reconcile_bhavcopy(DataPaths(data_dir), rules, on, tuple(index or ()), path), as_json)
+
+
+@app.command()
+def candles(
+    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day.")],
+    index: Annotated[str, typer.Option(help="Index.")],
+    data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
+    config_dir: ConfigDir = Path("config"),
+    as_json: AsJson = False,
+) -> None:
+    """Compare a day's live quotes with the broker's candles that were archived; differences by contract and minute.
+
+    Ends with 5 when a price or a volume differs; open interest is reported, the broker refreshes it at its own times.
+    """
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.config import load_settings
+    from g6_core.schema.paths import DataPaths
+    from g6_pipelines.stages.reconcile_candles import reconcile_candles
+
+    rules, settings, on = load_market_rules(config_dir), load_settings(config_dir), day.date()
+    rules.require_trading_day(on)
+    settings.index(index)
+    _say(reconcile_candles(DataPaths(data_dir), settings, rules, on, index), as_json)
+
+
+def _say(checks: "Sequence[Check]", as_json: bool) -> None:
+    """Print checks; ends the command with 5 when one failed."""
+    from g6_core.domain.checks import failed
+
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], sort_keys=True))
     else:

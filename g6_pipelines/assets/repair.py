@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from g6_core.domain.errors import BrokerError, UserError
-from g6_core.domain.ist import MINUTE_MS, ist_clock
+from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date
 from g6_pipelines.assets.before_open import instruments
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.ranged import ranged_asset
@@ -107,7 +107,7 @@ def _works(g6: G6Resource, wanted: dict[date, tuple[str, ...]]) -> Iterator[tupl
 
 def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> Any:
     """Repair one index on the days of these places; the broker is only opened when something can be asked."""
-    from g6_core.adapters.clock import drive
+    from g6_core.adapters.clock import RealClock, drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.accounting import account_day, listing_of
     from g6_pipelines.stages.candles import Asked
@@ -116,7 +116,8 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> Any:
     days = [place.day for place in places]
     found = {day: account_day(g6.paths, g6.settings, g6.rules, day, name) for day in days}
     listed = all(listing_of(g6.paths, g6.rules, day, name) is not None for day in days)
-    if listed and not any(needs_broker(one) for one in found.values()):
+    today = ist_date(RealClock().now_ms()) if places[-1].where is Where.KITE else places[-1].day
+    if listed and not any(needs_broker(one, g6.settings, today) for one in found.values()):
         for day, one in found.items():
             write_repaired(g6.paths, day, name, one.minutes)
         return Asked()
@@ -161,7 +162,6 @@ def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
 def _listed_now(g6: G6Resource, market: Market, places: Sequence[Place], name: str) -> "InstrumentBook":
     """What the broker lists now. Days whose own dump was not kept go by this one from now on."""
     from g6_core.adapters.files import write_atomic
-    from g6_core.domain.ist import ist_date
     from g6_pipelines.stages.prepare import store_dump, stored_dump
 
     today = ist_date(market.clock.now_ms()) if places[-1].where is Where.KITE else places[-1].day

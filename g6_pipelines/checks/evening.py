@@ -63,6 +63,17 @@ def bhavcopy_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource)
     return judged(context, judge, dg.AssetCheckSeverity.WARN)
 
 
+@dg.asset_check(asset=data_reconciliation)
+def candles_equal_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """Live quotes are what the broker's candles of the same minutes say; differences by contract and minute."""
+    from g6_pipelines.stages.reconcile_candles import reconcile_candles
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        return reconcile_candles(g6.paths, g6.settings, g6.rules, day, name)
+
+    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+
+
 @dg.asset_check(asset=order_reconciliation, blocking=True)
 def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
@@ -143,6 +154,7 @@ CHECKS = (
     lake_equals_csv,
     influx_equals_lake,
     bhavcopy_equals_lake,
+    candles_equal_lake,
     orders_reconcile,
     flat_after_the_close,
     every_index_is_judged,

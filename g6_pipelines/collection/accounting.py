@@ -18,10 +18,11 @@ from g6_core.domain.chain import atm_on_step
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
+from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes
 
 LAKE_COLUMNS = (
     *("timestamp", "expiry", "strike", "spot"),
-    *("call_symbol", "call_status", "put_symbol", "put_status"),
+    *("call_symbol", "call_status", "call_volume", "put_symbol", "put_status", "put_volume"),
 )
 KEY = ("minute", "expiry", "strike", "side")
 CANDLE = ("open", "high", "low", "close", "volume", "oi", "answer_sha256")
@@ -37,14 +38,15 @@ Contract = tuple[date, float, str, str | None]
 class Scope:
     """What is expected of one index on one day.
 
-    `minutes` are those of the collection's cycles, `closes_ms` the end of trading by expiry. `universe` gives the
-    contracts around a strike in paise; None when no dump tells them.
+    `grid` is where the cycles of the collection stand and `minutes` are theirs; `closes_ms` is the end of trading by
+    expiry. `universe` gives the contracts around a strike in paise; None when no dump tells them.
     """
 
     index: str
     day: date
     index_symbol: str
     step_paise: int
+    grid: Grid
     minutes: Sequence[int]
     closes_ms: Mapping[date, int]
     universe: Callable[[int], Sequence[Contract]] | None
@@ -107,10 +109,11 @@ def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataF
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
-    asked = _asked(answers).with_columns(is_asked=True)
+    denied = denied_minutes(lake, answers, scope.grid)
+    asked = asked_minutes(answers).join(denied, on=of_contract, how="anti").with_columns(is_asked=True)
     rest = (
         expected.filter(~pl.col("live"))
-        .join(_candles(answers), on=of_contract, how="left")
+        .join(candles_of(answers, CANDLE), on=of_contract, how="left")
         .join(asked, on=of_contract, how="left")
         .with_columns(
             pl.when(pl.col("open").is_not_null())
@@ -155,7 +158,7 @@ def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tup
     """Expected minutes whose money the lake does not tell and the broker was not asked for; none without a dump."""
     if scope.universe is None:
         return ()
-    asked = _asked(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
+    asked = asked_minutes(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
     known = {*_known_minutes(lake), *asked}
     return tuple(minute for minute in scope.minutes if minute not in known)
 
@@ -246,19 +249,6 @@ def _while_open(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
         list(scope.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row"
     ).cast({"closes": _MINUTE})
     return frame.join(closes, on="expiry").filter(pl.col("minute") < pl.col("closes")).select(frame.columns)
-
-
-def _candles(answers: pl.DataFrame) -> pl.DataFrame:
-    """Archived candles by symbol and minute; of two answers about the same minute the first counts."""
-    told = answers.filter(pl.col("open").is_not_null()).with_columns(minute=pl.col("timestamp"))
-    return told.unique(("symbol", "minute"), keep="first", maintain_order=True).select("symbol", "minute", *CANDLE)
-
-
-def _asked(answers: pl.DataFrame) -> pl.DataFrame:
-    """Every (symbol, minute) that was asked for."""
-    windows = answers.select("symbol", "from", "to").unique()
-    minutes = pl.datetime_ranges("from", "to", interval="1m", time_unit="ms", time_zone="UTC").alias("minute")
-    return windows.select("symbol", minutes).explode("minute").unique()
 
 
 def _named(scope: Scope, row: Mapping[str, Any]) -> str:

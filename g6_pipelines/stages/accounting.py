@@ -20,6 +20,7 @@ from g6_core.domain.universe import pairs_at
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import LAKE_COLUMNS, Contract, DayAccount, Scope, account, summary
+from g6_pipelines.collection.candle_match import Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def scope_of(
         day=day,
         index_symbol=index_row.tradingsymbol if index_row is not None else spec.index_symbol,
         step_paise=spec.strike_step_paise,
+        grid=Grid(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS),
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
         closes_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in known},
         universe=universe if listing is not None else None,

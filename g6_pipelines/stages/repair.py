@@ -1,4 +1,7 @@
-"""The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for."""
+"""The repair stage, after the close: what is not live is asked of the broker's candles, once, and accounted for.
+
+So are some contracts that were seen all day, the witnesses: their candles tell whether lake and broker agree.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,11 +22,12 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, ist_text
+from g6_core.domain.ist import MINUTE_MS, ist_date, ist_text
 from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, gaps
+from g6_pipelines.collection.candle_match import heard, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
@@ -69,9 +73,9 @@ class _Work:
         return account_day(self.paths, self.settings, self.rules, day, self.underlying)
 
 
-def needs_broker(accounted: Accounted) -> bool:
+def needs_broker(accounted: Accounted, settings: Settings, today: date) -> bool:
     """Whether anything can still be asked about the day."""
-    return bool(gaps(accounted.minutes) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
+    return bool(_to_ask(accounted, settings, today) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
 
 
 def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
@@ -114,14 +118,15 @@ def repair(
             dark = {day: spans for day, (_, spans) in before.items()}
             yield from _ask(kite, clock, work, dark, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
-        found = work.accounted(lambda one: gaps(one.minutes))
+        today = ist_date(clock.now_ms())
+        found = work.accounted(lambda one: _to_ask(one, settings, today))
         yield from _ask(kite, clock, work, found, by_symbol, origin)
         after = work.accounted(work.written)
     return RepairReport(
         before={day: account for day, (account, _) in before.items()},
         after=after,
         asked=work.asked,
-        gone=len({gap.symbol for one in found.values() for gap in one} - by_symbol.keys()),
+        gone=len({gap.symbol for one in found.values() for gap in one if gap.minutes} - by_symbol.keys()),
     )
 
 
@@ -153,6 +158,24 @@ def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
         else:
             groups.append([(day, gap)])
     return groups
+
+
+def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
+    """One gap a contract, by symbol. With the minutes around it, so that its candles can be held against the quotes
+    before and after; and the whole session of a witness."""
+    grid = accounted.scope.grid
+    first_ms, last_ms = grid.open_ms, grid.close_ms - MINUTE_MS
+    around_ms = 2 * max(grid.interval_ms, MINUTE_MS)
+    asked = {
+        gap.symbol: Gap(
+            gap.symbol, max(gap.from_ms - around_ms, first_ms), min(gap.to_ms + around_ms, last_ms), gap.minutes
+        )
+        for gap in gaps(accounted.minutes)
+    }
+    unheard = witnesses(accounted.lake, settings.collection.witnesses, today) - heard(accounted.answers, grid)
+    for symbol in unheard:
+        asked[symbol] = Gap(symbol, first_ms, last_ms, asked[symbol].minutes if symbol in asked else 0)
+    return [asked[symbol] for symbol in sorted(asked)]
 
 
 def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:

@@ -20,6 +20,7 @@ from g6_pipelines.collection.accounting import (
     gaps,
     summary,
 )
+from g6_pipelines.collection.candle_match import Grid
 
 DAY, EXPIRY, GONE = date(2025, 8, 29), date(2025, 9, 2), date(2025, 8, 29)
 OPEN = at(DAY, time(9, 15))
@@ -46,6 +47,7 @@ def scope(minutes: int = 3, *, dump: bool = True, expiry: date = EXPIRY, closes:
         day=DAY,
         index_symbol="NIFTY 50",
         step_paise=STEP,
+        grid=Grid(OPEN, OPEN + closes * MINUTE_MS, MINUTE_MS),
         minutes=[OPEN + number * MINUTE_MS for number in range(minutes)],
         closes_ms={expiry: OPEN + closes * MINUTE_MS},
         universe=(lambda atm: around(atm, expiry)) if dump else None,
@@ -60,7 +62,7 @@ def lake(*cells: Cells, strike: int | None = None) -> pl.DataFrame:
         spot = float(atm) if atm else None
         names = (None, None) if at_strike is None else (f"N{at_strike}CE", f"N{at_strike}PE")
         place = None if at_strike is None else float(at_strike)
-        rows.append((minute(number), EXPIRY, place, spot, names[0], call, names[1], put))
+        rows.append((minute(number), EXPIRY, place, spot, names[0], call, 0, names[1], put, 0))
     schema = lake_schema({name: OPTION_COLUMNS[name] for name in LAKE_COLUMNS})
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -175,7 +177,7 @@ def test_a_day_of_which_nothing_is_known_is_not_complete(dump: bool) -> None:
 def test_an_expiry_that_is_gone_stays_open_and_cannot_be_asked_for() -> None:
     unlisted = scope(1, expiry=GONE)
     gone = Scope(
-        unlisted.index, DAY, "NIFTY 50", STEP, unlisted.minutes, unlisted.closes_ms,
+        unlisted.index, DAY, "NIFTY 50", STEP, unlisted.grid, unlisted.minutes, unlisted.closes_ms,
         lambda atm: [(expiry, strike, side, None) for expiry, strike, side, _ in around(atm, GONE)],
     )  # fmt: skip
     found = account(lake(), answers(("NIFTY 50", 0, 0, [0]), level=24_500.0), gone)

@@ -1,8 +1,9 @@
 """Repair after the close: gaps are filled from the broker's candles, once, the same bytes however often it dies."""
 
+import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from datetime import date, time
+from datetime import date, datetime, time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, to_ms
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
@@ -31,6 +32,7 @@ from g6_pipelines.collection.accounting import DayAccount, Gap
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.collect import collect
 from g6_pipelines.stages.prepare import store_dump
+from g6_pipelines.stages.reconcile_candles import reconcile_candles
 from g6_pipelines.stages.repair import RepairReport, repair, windows
 from tests.pipelines.collecting import narrowed, refusal
 
@@ -223,6 +225,45 @@ def test_killed_before_any_call_it_goes_on_and_ends_with_the_same_bytes(after: E
     after.paths.answers(DAY, NAME).unlink()
     assert deaths > 3 and after.repair() is not None
     assert after.paths.repaired(DAY, NAME).read_bytes() == kept and len(torn)
+
+
+def test_witnesses_are_asked_for_the_whole_session_and_agree_with_what_was_collected(after: Evening) -> None:
+    assert after.repair() is not None
+    windows = read_answers(after.paths.answers(DAY, NAME)).select("symbol", "from", "to").unique()
+    session = after.source.session
+    minutes = (pl.col("to") - pl.col("from")).dt.total_minutes() + 1
+    whole = windows.filter(minutes == (session.close_ms - session.open_ms) // MINUTE_MS)
+    assert len(whole) == after.settings.collection.witnesses
+    checks = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    assert [(check.name, check.passed) for check in checks] == [
+        (name, True) for name in ("candles_known", "candle_prices", "candle_volumes", "candle_open_interest")
+    ]
+    assert all(int(check.figures["compared"]) > 300 for check in checks[1:])
+
+
+def test_a_history_with_a_hole_where_volume_grew_is_no_answer_and_asked_again(after: Evening) -> None:
+    """The broker tells of no trade while the collector was dead, and its own volumes before and after say otherwise."""
+    inner = after.wire.inner
+
+    def holed_history(request: requests.PreparedRequest, number: int) -> requests.Response:
+        answer = inner.send(request)
+        candles = answer.json()["data"]["candles"]
+        kept = [one for one in candles if not DOWN_FROM <= to_ms(datetime.fromisoformat(one[0])) < DOWN_UNTIL]
+        answer._content = json.dumps({"status": "success", "data": {"candles": kept}}).encode()
+        return answer
+
+    after.wire.fault = holed_history
+    report = after.repair()
+    assert report is not None and report.asked.answered > 0
+    found = after.account()
+    assert not found.complete and found.repaired == 0
+    volumes = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[2]
+    assert not volumes.passed and "CE 10:50: volume grew by" in volumes.detail
+    after.wire.fault = lambda request, number: None
+    assert after.repair() is not None
+    assert after.account().complete and after.account().repaired > 0
+    calls = len(after.wire.times_ms)
+    assert after.repair() is not None and len(after.wire.times_ms) == calls
 
 
 def too_many(request: requests.PreparedRequest, number: int) -> requests.Response | None:

@@ -190,6 +190,12 @@ def the_last_hour_is_gone(paths: DataPaths) -> None:
     edit_lake(paths, pl.when(pl.col("timestamp").dt.hour() < 9).then("put_status").alias("put_status"))
 
 
+def prices_of_another_contract(paths: DataPaths) -> None:
+    edit_lake(
+        paths, pl.when(pl.col("offset") == 0).then(pl.col("call_ltp") * 1.5).otherwise("call_ltp").alias("call_ltp")
+    )
+
+
 def repairs_are_edited(paths: DataPaths) -> None:
     path = paths.repaired(DAY, NAME)
     frame = pl.read_parquet(path)
@@ -218,6 +224,7 @@ DAMAGES = [
     ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
     ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
     ("data_reconciliation", "influx_equals_lake", influx_lacked_a_minute, "one minute is not in it"),
+    ("data_reconciliation", "candles_equal_lake", prices_of_another_contract, "last price"),
     ("order_reconciliation", "orders_reconcile", kept_check_fails("orders", "charges_equal"), "one paisa off"),
     ("order_reconciliation", "orders_reconcile", nothing_was_compared, "not there"),
     ("order_reconciliation", "flat_after_the_close", kept_check_fails("orders", "positions_flat"), "one paisa off"),

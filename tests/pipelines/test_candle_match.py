@@ -1,0 +1,189 @@
+"""The lake against the broker's candles: what must agree, what is no difference, and when a silent history is a lie."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time
+
+import polars as pl
+import pytest
+
+from g6_core.adapters.lake import lake_schema
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at
+from g6_core.schema.accounting import ANSWER_COLUMNS
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_pipelines.collection.candle_match import (
+    MATCH_COLUMNS,
+    Grid,
+    denied_minutes,
+    heard,
+    match_candles,
+    witnesses,
+)
+
+DAY, EXPIRY = date(2025, 8, 29), date(2025, 9, 2)
+OPEN = at(DAY, time(9, 15))
+NAME = "N24500CE"
+GRID = Grid(OPEN, OPEN + 10 * MINUTE_MS, MINUTE_MS)
+
+Quote = tuple[float, float, int, int]
+"""(minutes since the open, last price, volume of the day, open interest)"""
+Candle = tuple[int, float, float, float, float, int, int]
+"""(minute, open, high, low, close, volume, open interest)"""
+
+
+def moment(minutes: float) -> datetime:
+    return datetime.fromtimestamp((OPEN + minutes * MINUTE_MS) / 1000, UTC)
+
+
+def lake(quotes: Sequence[Quote], symbol: str = NAME) -> pl.DataFrame:
+    """Live quotes of a call; its put is never seen."""
+    schema = lake_schema({name: OPTION_COLUMNS[name] for name in (*MATCH_COLUMNS, "expiry")})
+    unseen = (None, "missing", None, None, None)
+    rows = [(moment(when), symbol, "live", ltp, volume, oi, *unseen, EXPIRY) for when, ltp, volume, oi in quotes]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def answer(candles: Sequence[Candle], first: int = 0, last: int = 9, symbol: str = NAME) -> pl.DataFrame:
+    head = (moment(400), "sim", symbol, 1, moment(first), moment(last), f"sha of {symbol} {first} {len(candles)}")
+    rows = [(*head, moment(number), *figures) for number, *figures in candles] or [(*head, *(None,) * 7)]
+    return pl.DataFrame(rows, schema=lake_schema(ANSWER_COLUMNS), orient="row")
+
+
+# A contract that rises by a rupee a minute and trades 100 units in each: the quote of a minute is the close before it.
+CANDLES: list[Candle] = [(n, 10.0 + n, 11.0 + n, 10.0 + n, 11.0 + n, 100, 5_000 + n) for n in range(10)]
+QUOTES: list[Quote] = [(n, 10.0 + n, 100 * n, 5_000 + n - 1) for n in range(1, 10)]
+
+
+def changed(at_minute: int, change: Callable[[Quote], Quote]) -> list[Quote]:
+    return [change(one) if one[0] == at_minute else one for one in QUOTES]
+
+
+def without(*minutes: int) -> list[Candle]:
+    return [one for one in CANDLES if one[0] not in minutes]
+
+
+def test_the_same_market_seen_twice_agrees_everywhere() -> None:
+    found = match_candles(lake(QUOTES), answer(CANDLES), GRID)
+    assert (found.contracts, found.prices, found.open_interests) == (1, 9, 9)
+    assert found.volumes == 9 + 1, "each since the one before, and the day as a whole"
+    assert not (found.price_differences + found.volume_differences + found.oi_differences)
+
+
+@pytest.mark.parametrize(
+    ("quotes", "prices", "volumes"),
+    [
+        (changed(5, lambda q: (5, 18.0, *q[2:])), [f"{NAME} 09:20: last price 18.00, candles 14.00 to 16.00"], []),
+        (changed(5, lambda q: (5, 13.95, *q[2:])), [f"{NAME} 09:20: last price 13.95, candles 14.00 to 16.00"], []),
+        # Another contract's volume for a minute: too much when it comes, and it falls when it goes.
+        (
+            changed(5, lambda q: (*q[:2], 9_500, q[3])),
+            [],
+            [
+                f"{NAME} 09:20: volume grew by 9,100 since 09:19, candles hold 0 to 300",
+                f"{NAME} 09:21: volume fell by 8,900 since 09:20, candles hold 0 to 300",
+            ],
+        ),
+        # Counted in lots of 75: no minute grows too much, the day as a whole too little.
+        (
+            [(when, ltp, volume // 75, oi) for when, ltp, volume, oi in QUOTES],
+            [],
+            [f"{NAME} 09:24: volume grew by 12 since the open, candles hold 800 to 1,000"],
+        ),
+        # A price that stands still while the market goes on.
+        (
+            [(when, 11.0, volume, oi) for when, _, volume, oi in QUOTES],
+            [f"{NAME} 09:{15 + n}: last price 11.00, candles {9 + n}.00 to {11 + n}.00" for n in range(3, 10)],
+            [],
+        ),
+    ],
+    ids=["above", "below", "another contract", "lots", "standing still"],
+)
+def test_each_difference_is_named_by_contract_and_minute(quotes, prices, volumes) -> None:
+    found = match_candles(lake(quotes), answer(CANDLES), GRID)
+    assert [str(one) for one in found.price_differences] == prices
+    assert [str(one) for one in found.volume_differences] == volumes
+
+
+def test_open_interest_is_told() -> None:
+    found = match_candles(lake(changed(5, lambda q: (*q[:3], 4_000))), answer(CANDLES), GRID)
+    assert [str(one) for one in found.oi_differences] == [f"{NAME} 09:20: open interest 4,000, candles 5,003 to 5,005"]
+
+
+@pytest.mark.parametrize(
+    ("quotes", "candles", "first", "prices", "volumes"),
+    [
+        # Not traded yet: the last price is yesterday's.
+        ([(1, 99.0, 0, 0), (2, 99.0, 0, 0)], [], 0, 0, 0),
+        # Asked for from 09:20 only: what was before is not known, the first growth neither.
+        (QUOTES, CANDLES[5:], 5, 3, 3),
+        # Nobody asked.
+        (QUOTES, None, 0, 0, 0),
+    ],
+    ids=["untraded", "asked for late", "not asked"],
+)
+def test_what_cannot_be_known_is_not_compared(quotes, candles, first, prices, volumes) -> None:
+    answers = pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS)) if candles is None else answer(candles, first)
+    found = match_candles(lake(quotes), answers, GRID)
+    assert (found.prices, found.volumes) == (prices, volumes)
+    assert not (found.price_differences + found.volume_differences)
+
+
+def test_an_old_last_price_is_the_close_of_the_last_candle() -> None:
+    quotes = [(when, 13.0, 300, 5_002) if when > 3 else (when, ltp, volume, oi) for when, ltp, volume, oi in QUOTES]
+    found = match_candles(lake(quotes), answer(CANDLES[:3]), GRID)
+    assert (found.prices, found.price_differences, found.volume_differences) == (9, (), ())
+
+
+@pytest.mark.parametrize(("interval_s", "times"), [(15, [n / 4 for n in range(40)]), (180, [0, 3, 6, 9])])
+def test_other_intervals_agree_as_well(interval_s: int, times: list[float]) -> None:
+    # Between two minutes the price is on its way and a part of the volume has traded.
+    quotes = [(when, 10.0 + when, round(100 * when), 5_000) for when in times]
+    grid = Grid(OPEN, OPEN + 10 * MINUTE_MS, interval_s * SECOND_MS)
+    found = match_candles(lake(quotes), answer(CANDLES), grid)
+    assert found.prices >= len(times) - 1 and found.volumes == len(times) + 1
+    assert not (found.price_differences + found.volume_differences)
+
+
+HOLE = [one for one in QUOTES if one[0] not in (4, 5, 6)]
+
+
+@pytest.mark.parametrize(
+    ("quotes", "candles", "denied"),
+    [
+        # Nothing was seen at 09:19 to 09:21, and the broker has no candle there though 300 were traded.
+        (HOLE, without(3, 4, 5, 6), [4, 5, 6]),
+        # It has all of them, or one of the three: then it was there.
+        (HOLE, CANDLES, []),
+        (HOLE, without(3, 4, 6), []),
+        # Really nothing was traded.
+        ([(when, 13.0, 300, 0) for when in (1, 2, 3, 7, 8, 9)], without(3, 4, 5, 6, 7, 8, 9), []),
+        # From the open to the first quote.
+        ([(5, 15.0, 500, 0), (6, 16.0, 600, 0)], without(0, 1, 2, 3, 4), [0, 1, 2, 3, 4]),
+        # Every minute was seen: then there is nothing to deny, the comparison names it.
+        (QUOTES, without(3, 4, 5, 6), []),
+    ],
+    ids=["silent", "whole", "partly", "no trade", "from the open", "all seen"],
+)
+def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, denied) -> None:
+    found = denied_minutes(lake(quotes), answer(candles), GRID)
+    assert sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS) == denied
+    assert set(found["symbol"]) <= {NAME}
+
+
+def test_a_second_answer_that_is_whole_ends_the_denial() -> None:
+    twice = pl.concat([answer(without(3, 4, 5, 6)), answer(CANDLES[2:8], 2, 7)])
+    assert denied_minutes(lake(HOLE), twice, GRID).is_empty()
+
+
+def test_witnesses_are_what_was_traded_most_and_is_still_listed() -> None:
+    busy, idle, quiet = (lake([(1, 10.0, volume, 0)], name) for name, volume in (("B", 900), ("I", 5), ("Q", 5)))
+    gone = lake([(1, 10.0, 5_000, 0)], "GONE").with_columns(expiry=pl.lit(date(2025, 8, 28)))
+    rows = pl.concat([quiet, gone, idle, busy])
+    assert witnesses(rows, 2, DAY) == {"B", "I"}, "of equal ones the first by name"
+    assert witnesses(rows, 0, DAY) == set()
+    assert witnesses(rows.clear(), 5, DAY) == set()
+
+
+def test_heard_is_who_was_asked_for_every_minute_of_the_session() -> None:
+    halves = pl.concat([answer([], 0, 4, "TWICE"), answer([], 5, 9, "TWICE")])
+    answers = pl.concat([answer(CANDLES), answer([], 1, 9, "LATE"), halves])
+    assert heard(answers, GRID) == {NAME, "TWICE"}
