@@ -1,17 +1,12 @@
 """Repair after the close: gaps are filled from the broker's candles, once, the same bytes however often it dies."""
 
-import json
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import requests
-from requests.adapters import BaseAdapter
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS
@@ -20,117 +15,15 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, to_ms
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
-from g6_core.sim.clock import VirtualClock
-from g6_core.sim.exchange import Exchange
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
-from g6_core.sim.source import MarketSource
-from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
-from g6_pipelines.collection.accounting import DayAccount, Gap
-from g6_pipelines.stages.accounting import account_day
-from g6_pipelines.stages.collect import collect
+from g6_pipelines.collection.accounting import Gap
 from g6_pipelines.stages.prepare import store_dump
-from g6_pipelines.stages.reconcile_candles import reconcile_candles
-from g6_pipelines.stages.repair import RepairReport, repair, windows
+from g6_pipelines.stages.repair import windows
 from tests.pipelines.collecting import narrowed, refusal
-
-DAY = date(2025, 8, 29)
-NAME = "NIFTY"
-DOWN_FROM, DOWN_UNTIL = at(DAY, time(10, 0)), at(DAY, time(10, 50))
-ORIGIN = "modelled 7"
-
-Fault = Callable[[requests.PreparedRequest, int], requests.Response | None]
-
-
-@dataclass
-class Wire(BaseAdapter):
-    """The simulated transport with something in the way of historical calls; notes when each was made."""
-
-    inner: SimTransport
-    clock: VirtualClock
-    fault: Fault = lambda request, number: None
-    times_ms: list[int] = field(default_factory=list)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        if "/historical/" in str(request.url):
-            self.times_ms.append(self.clock.now_ms())
-            answer = self.fault(request, len(self.times_ms) - 1)
-            if answer is not None:
-                return answer
-        return self.inner.send(request)
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
-@dataclass
-class Evening:
-    """A collected day with holes, and the broker after its close."""
-
-    paths: DataPaths
-    settings: Settings
-    rules: MarketRules
-    source: MarketSource
-    clock: VirtualClock
-    wire: Wire
-    kite: Any
-
-    def account(self) -> DayAccount:
-        return account_day(self.paths, self.settings, self.rules, self.source.trade_date, NAME).day
-
-    def stage(self, listed: InstrumentBook | None = None) -> Generator[int, None, RepairReport]:
-        book = self.source.instruments if listed is None else listed
-        days = [self.source.trade_date]
-        return repair(
-            self.kite, self.clock, self.settings, self.rules, self.paths, days, NAME, book, ORIGIN
-        )  # fmt: skip
-
-    def repair(self, listed: InstrumentBook | None = None, *, dies_after: int | None = None) -> RepairReport | None:
-        """Run the stage; None when it was killed before its call of that number."""
-        stage = self.stage(listed)
-        while True:
-            try:
-                wake_ms = next(stage)
-            except StopIteration as end:
-                report: RepairReport = end.value
-                return report
-            if dies_after is not None and len(self.wire.times_ms) >= dies_after:
-                stage.close()
-                return None
-            self.clock.sleep_until(wake_ms)
-
-    def repaired(self) -> pl.DataFrame:
-        return pl.read_parquet(self.paths.repaired(self.source.trade_date, NAME))
-
-
-def evening(source: MarketSource, rules: MarketRules, settings: Settings, root: Path) -> Evening:
-    """The broker of a day, before its open, with a client whose historical calls are seen."""
-    clock = VirtualClock(source.session.open_ms - MINUTE_MS)
-    exchange = Exchange(source, rules, clock, seed=7, cash_paise=300_000_00, order_latency_ms=80, latency_jitter_ms=40)
-    kite, wire = connect(exchange), Wire(SimTransport(exchange), clock)
-    kite.reqsession.mount(KITE_ROOT, wire)
-    return Evening(DataPaths(root), settings, rules, source, clock, wire, kite)
-
-
-def live_through(found: Evening, *, down: tuple[int, int] | None = None) -> None:
-    """Collect the day; the collector is dead from the first moment of `down` to the second."""
-    store_dump(found.kite, found.rules, found.paths, found.source.trade_date, (NAME,))
-    kind = getattr(found.source, "spot_kind", "index")
-    for until in (*(down[:1] if down else ()), None):
-        stage = collect(
-            found.kite, found.clock, found.settings, found.rules, found.paths, found.source.trade_date,
-            found.source.instruments, (NAME,), index_kind=kind,
-        )  # fmt: skip
-        for wake_ms in stage:
-            if until is not None and wake_ms >= until:
-                stage.close()
-                break
-            found.clock.sleep_until(wake_ms)
-        if until is not None and down is not None:
-            found.clock.sleep_until(down[1])
-    found.clock.sleep_until(found.source.session.close_ms)
+from tests.pipelines.evening import DAY, NAME, Evening, Fault, after_close, evening, holed_day, live_through
 
 
 @pytest.fixture(scope="module")
@@ -147,23 +40,13 @@ def small(settings: Settings) -> Settings:
 def holed(
     market: ModelledSource, rules: MarketRules, small: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Data of a modelled day whose collector was dead for ten cycles."""
-    root = tmp_path_factory.mktemp("holed")
-    live_through(evening(market, rules, small, root), down=(DOWN_FROM, DOWN_UNTIL))
-    return root
+    return holed_day(market, rules, small, tmp_path_factory.mktemp("holed"))
 
 
 @pytest.fixture
 def after(market: ModelledSource, rules: MarketRules, small: Settings, holed: Path, tmp_path: Path) -> Evening:
     """A copy of the day with holes, after its close."""
-    found = evening(market, rules, small, tmp_path / "data")
-    for path in holed.rglob("*"):
-        if path.is_file() and "lock" not in path.name:
-            target = tmp_path / "data" / path.relative_to(holed)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    found.clock.sleep_until(market.session.close_ms)
-    return found
+    return after_close(market, rules, small, holed, tmp_path / "data")
 
 
 def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -> None:
@@ -225,45 +108,6 @@ def test_killed_before_any_call_it_goes_on_and_ends_with_the_same_bytes(after: E
     after.paths.answers(DAY, NAME).unlink()
     assert deaths > 3 and after.repair() is not None
     assert after.paths.repaired(DAY, NAME).read_bytes() == kept and len(torn)
-
-
-def test_witnesses_are_asked_for_the_whole_session_and_agree_with_what_was_collected(after: Evening) -> None:
-    assert after.repair() is not None
-    windows = read_answers(after.paths.answers(DAY, NAME)).select("symbol", "from", "to").unique()
-    session = after.source.session
-    minutes = (pl.col("to") - pl.col("from")).dt.total_minutes() + 1
-    whole = windows.filter(minutes == (session.close_ms - session.open_ms) // MINUTE_MS)
-    assert len(whole) == after.settings.collection.witnesses
-    checks = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)
-    assert [(check.name, check.passed) for check in checks] == [
-        (name, True) for name in ("candles_known", "candle_prices", "candle_volumes", "candle_open_interest")
-    ]
-    assert all(int(check.figures["compared"]) > 300 for check in checks[1:])
-
-
-def test_a_history_with_a_hole_where_volume_grew_is_no_answer_and_asked_again(after: Evening) -> None:
-    """The broker tells of no trade while the collector was dead, and its own volumes before and after say otherwise."""
-    inner = after.wire.inner
-
-    def holed_history(request: requests.PreparedRequest, number: int) -> requests.Response:
-        answer = inner.send(request)
-        candles = answer.json()["data"]["candles"]
-        kept = [one for one in candles if not DOWN_FROM <= to_ms(datetime.fromisoformat(one[0])) < DOWN_UNTIL]
-        answer._content = json.dumps({"status": "success", "data": {"candles": kept}}).encode()
-        return answer
-
-    after.wire.fault = holed_history
-    report = after.repair()
-    assert report is not None and report.asked.answered > 0
-    found = after.account()
-    assert not found.complete and found.repaired == 0
-    volumes = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[2]
-    assert not volumes.passed and "CE 10:50: volume grew by" in volumes.detail
-    after.wire.fault = lambda request, number: None
-    assert after.repair() is not None
-    assert after.account().complete and after.account().repaired > 0
-    calls = len(after.wire.times_ms)
-    assert after.repair() is not None and len(after.wire.times_ms) == calls
 
 
 def too_many(request: requests.PreparedRequest, number: int) -> requests.Response | None:

@@ -1,0 +1,80 @@
+"""The broker's candles bear witness in the evening: of contracts seen all day, against a history that is not whole."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+import requests
+
+from g6_core.adapters.candle_archive import read_answers
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.ist import MINUTE_MS, to_ms
+from g6_core.sim.modelled import ModelledSource
+from g6_pipelines.stages.reconcile_candles import reconcile_candles
+from tests.pipelines.collecting import narrowed
+from tests.pipelines.evening import DAY, DOWN_FROM, DOWN_UNTIL, NAME, Evening, after_close, holed_day
+
+
+@pytest.fixture(scope="module")
+def market(rules: MarketRules) -> ModelledSource:
+    return ModelledSource((NAME,), DAY, rules, 7)
+
+
+@pytest.fixture(scope="module")
+def small(settings: Settings) -> Settings:
+    return narrowed(settings, codes=("this_week", "next_week"), offsets=(-1, 1), interval_s=300)
+
+
+@pytest.fixture(scope="module")
+def holed(
+    market: ModelledSource, rules: MarketRules, small: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return holed_day(market, rules, small, tmp_path_factory.mktemp("holed"))
+
+
+@pytest.fixture
+def after(market: ModelledSource, rules: MarketRules, small: Settings, holed: Path, tmp_path: Path) -> Evening:
+    """A copy of the day with holes, after its close."""
+    return after_close(market, rules, small, holed, tmp_path / "data")
+
+
+def test_witnesses_are_asked_for_the_whole_session_and_agree_with_what_was_collected(after: Evening) -> None:
+    assert after.repair() is not None
+    windows = read_answers(after.paths.answers(DAY, NAME)).select("symbol", "from", "to").unique()
+    session = after.source.session
+    minutes = (pl.col("to") - pl.col("from")).dt.total_minutes() + 1
+    whole = windows.filter(minutes == (session.close_ms - session.open_ms) // MINUTE_MS)
+    assert len(whole) == after.settings.collection.witnesses
+    checks = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    assert [(check.name, check.passed) for check in checks] == [
+        (name, True) for name in ("candles_known", "candle_prices", "candle_volumes", "candle_open_interest")
+    ]
+    assert all(int(check.figures["compared"]) > 300 for check in checks[1:])
+
+
+def test_a_history_with_a_hole_where_volume_grew_is_no_answer_and_asked_again(after: Evening) -> None:
+    """The broker tells of no trade while the collector was dead, and its own volumes before and after say otherwise."""
+    inner = after.wire.inner
+
+    def holed_history(request: requests.PreparedRequest, number: int) -> requests.Response:
+        answer = inner.send(request)
+        candles = answer.json()["data"]["candles"]
+        kept = [one for one in candles if not DOWN_FROM <= to_ms(datetime.fromisoformat(one[0])) < DOWN_UNTIL]
+        answer._content = json.dumps({"status": "success", "data": {"candles": kept}}).encode()
+        return answer
+
+    after.wire.fault = holed_history
+    report = after.repair()
+    assert report is not None and report.asked.answered > 0
+    found = after.account()
+    assert not found.complete and found.repaired == 0
+    volumes = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[2]
+    assert not volumes.passed and "CE 10:50: volume grew by" in volumes.detail
+    after.wire.fault = lambda request, number: None
+    assert after.repair() is not None
+    assert after.account().complete and after.account().repaired > 0
+    calls = len(after.wire.times_ms)
+    assert after.repair() is not None and len(after.wire.times_ms) == calls
