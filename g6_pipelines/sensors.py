@@ -13,13 +13,18 @@ from g6_pipelines.partitions import INDICES, RULES, SETTINGS
 from g6_pipelines.places import market_now
 from g6_pipelines.resources import G6Resource
 from g6_pipelines.schedules import DAY_TAG, whole_day
-from g6_pipelines.session.supervise import RunFact, judge
+from g6_pipelines.session.supervise import RunFact, RunPhase, judge
 
 INTERVAL_S = 10
 # Enough to see whether runs fail one after the other; the newest come first.
 RUNS_MAX = 50
-_OVER = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_WAITING = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED)
+_PHASES = {
+    dg.DagsterRunStatus.QUEUED: RunPhase.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED: RunPhase.QUEUED,
+    dg.DagsterRunStatus.STARTING: RunPhase.STARTING,
+    dg.DagsterRunStatus.SUCCESS: RunPhase.ENDED,
+    dg.DagsterRunStatus.CANCELED: RunPhase.ENDED,
+}
 
 
 @dg.sensor(
@@ -65,20 +70,19 @@ def _runs(instance: dg.DagsterInstance, day: date) -> list[RunFact]:
     return [
         RunFact(
             record.dagster_run.run_id,
-            record.dagster_run.status in _WAITING,
-            record.dagster_run.status in _OVER,
+            _phase(instance, record.dagster_run),
             round(1000 * (record.end_time or record.start_time or record.update_timestamp.timestamp())),
-            _has_failed(instance, record.dagster_run),
         )
         for record in records
     ]
 
 
-def _has_failed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether its own error ended a run: a process that was killed leaves no failed step behind."""
+def _phase(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunPhase:
+    """A process that was killed leaves no failed step behind; only its own error does."""
     if run.status is not dg.DagsterRunStatus.FAILURE:
-        return False
-    return bool(instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records)
+        return _PHASES.get(run.status, RunPhase.STARTED)
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
+    return RunPhase.FAILED if failures.records else RunPhase.ENDED
 
 
 def _machine_ms() -> int:

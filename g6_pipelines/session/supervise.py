@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 
 from g6_core.domain.calendar import Session
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_clock
@@ -12,25 +13,33 @@ BEFORE_OPEN_MS = 5 * MINUTE_MS
 AFTER_CLOSE_MS = 15 * MINUTE_MS
 # A run that has just been started has not reached its lease yet.
 GRACE_MS = 15 * SECOND_MS
+# A busy machine may need longer to start a process. It is given the time, with a second one beside it in case that it
+# is dead: whoever gets to the lease first collects. To fail the first one would have nobody ever start.
+STARTING_MAX_MS = MINUTE_MS
+STARTING_MAX = 2
 # A run that fails by itself again and again needs a person; it is tried on, but once a minute.
 FAILURES_MAX = 20
 FAILURES_WINDOW_MS = 10 * MINUTE_MS
 FAILURES_PAUSE_MS = MINUTE_MS
 
 
+class RunPhase(StrEnum):
+    """How far a run has come. `FAILED` is one that its own error ended, `ENDED` any other: done, canceled or killed."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    STARTED = "started"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """A run of the session's day, as the instance has it.
-
-    `waits` is true while it is only queued; `is_over` when it has ended; `has_failed` when its own error ended it, and
-    not somebody who killed it. `changed_ms` is when it was launched, started or ended, by the machine's clock.
-    """
+    """A run of the session's day, as the instance has it; when it was launched, started or ended (machine's clock)."""
 
     run_id: str
-    waits: bool
-    is_over: bool
+    phase: RunPhase
     changed_ms: int
-    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +69,16 @@ def judge(
         return Verdict(False, f"the session of {day} is complete")
     if leased:
         return Verdict(False, "a session is collecting")
-    if any(run.waits for run in runs):
+    if any(run.phase is RunPhase.QUEUED for run in runs):
         return Verdict(False, "a run is queued")
-    working = [run for run in runs if not run.is_over]
-    if any(machine_ms - run.changed_ms < GRACE_MS for run in working):
+    ages_ms = {run.run_id: machine_ms - run.changed_ms for run in runs}
+    working = [run for run in runs if run.phase in (RunPhase.STARTING, RunPhase.STARTED)]
+    slow = [run for run in working if run.phase is RunPhase.STARTING and ages_ms[run.run_id] < STARTING_MAX_MS]
+    if len(slow) >= STARTING_MAX or any(ages_ms[run.run_id] < GRACE_MS for run in working):
         return Verdict(False, "a run is starting")
-    stale = tuple(run.run_id for run in working)
-    ages_ms = [machine_ms - run.changed_ms for run in runs if run.has_failed]
-    recent = [age_ms for age_ms in ages_ms if age_ms < FAILURES_WINDOW_MS]
+    stale = tuple(run.run_id for run in working if run not in slow)
+    failures_ms = [ages_ms[run.run_id] for run in runs if run.phase is RunPhase.FAILED]
+    recent = [age_ms for age_ms in failures_ms if age_ms < FAILURES_WINDOW_MS]
     if len(recent) >= FAILURES_MAX and min(recent) < FAILURES_PAUSE_MS:
         why = f"{len(recent)} runs failed in ten minutes: look at the last one; tried each minute"
         return Verdict(False, why, stale)

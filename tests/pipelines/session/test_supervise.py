@@ -6,7 +6,7 @@ import pytest
 
 from g6_core.domain.calendar import Session
 from g6_core.domain.ist import MINUTE_MS
-from g6_pipelines.session.supervise import FAILURES_MAX, RunFact, judge
+from g6_pipelines.session.supervise import FAILURES_MAX, RunFact, RunPhase, judge
 
 DAY = date(2026, 11, 18)
 OPEN, CLOSE = 1_763_436_600_000, 1_763_459_700_000
@@ -16,19 +16,23 @@ NOW = 1_900_000_000_000
 
 
 def working(age_ms: int, run_id: str = "r1") -> RunFact:
-    return RunFact(run_id, False, False, NOW - age_ms)
+    return RunFact(run_id, RunPhase.STARTED, NOW - age_ms)
+
+
+def starting(age_ms: int, run_id: str = "s1") -> RunFact:
+    return RunFact(run_id, RunPhase.STARTING, NOW - age_ms)
 
 
 def ended(age_ms: int, number: int = 0) -> RunFact:
-    return RunFact(f"e{number}", False, True, NOW - age_ms)
+    return RunFact(f"e{number}", RunPhase.ENDED, NOW - age_ms)
 
 
 def failed(newest_ms: int) -> list[RunFact]:
     """As many failures as make the supervisor slow, a second between two."""
-    return [RunFact(f"f{k}", False, True, NOW - newest_ms - 1_000 * k, has_failed=True) for k in range(FAILURES_MAX)]
+    return [RunFact(f"f{k}", RunPhase.FAILED, NOW - newest_ms - 1_000 * k) for k in range(FAILURES_MAX)]
 
 
-QUEUED = RunFact("q", True, False, NOW - 60_000)
+QUEUED = RunFact("q", RunPhase.QUEUED, NOW - 60_000)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,12 @@ QUEUED = RunFact("q", True, False, NOW - 60_000)
         (OPEN, HOURS, False, False, [working(14_999)], False, (), "starting"),
         (OPEN, HOURS, False, False, [working(2_000), working(90_000, "r2")], False, (), "starting"),
         (OPEN, HOURS, False, False, [QUEUED, working(90_000)], False, (), "queued"),
+        # A process that starts slowly is left alone, with one more beside it; only after a minute it counts as dead.
+        (OPEN, HOURS, False, False, [starting(14_999)], False, (), "starting"),
+        (OPEN, HOURS, False, False, [starting(15_000)], True, (), "nobody"),
+        (OPEN, HOURS, False, False, [starting(20_000), starting(45_000, "s2")], False, (), "starting"),
+        (OPEN, HOURS, False, False, [starting(20_000), starting(60_000, "s2")], True, ("s2",), "nobody"),
+        (OPEN, HOURS, False, False, [starting(20_000), working(60_000)], True, ("r1",), "nobody"),
         (OPEN, HOURS, False, False, [ended(1_000)], True, (), "nobody"),
         # Killed as often as you like: the next run is asked for at once. One that fails by itself is tried each minute.
         (OPEN, HOURS, False, False, [ended(1_000, k) for k in range(2 * FAILURES_MAX)], True, (), "nobody"),
