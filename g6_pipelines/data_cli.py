@@ -138,6 +138,42 @@ def candles(
     _say(reconcile_candles(DataPaths(data_dir), settings, rules, on, index), as_json)
 
 
+@app.command()
+def accept(
+    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day with failed checks.")],
+    why: Annotated[str, typer.Option(help="Why the next day may be traded all the same; it is kept.")],
+    data_dir: Annotated[Path, typer.Option(help="Data directory.")] = Path("data"),
+    config_dir: ConfigDir = Path("config"),
+) -> None:
+    """Let the next day be armed although the evening of this one found something wrong, or was not run.
+
+    Only what is found now is accepted; a problem that comes later holds the next day back again. A sidecar that is
+    running and was not armed tries again on `g6 stream resume`.
+    """
+    from g6_core.adapters.acceptance import Acceptance, accept
+    from g6_core.adapters.clock import RealClock
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.adapters.world import simulated_days
+    from g6_core.config import load_settings
+    from g6_core.domain.errors import UserError
+    from g6_core.schema.paths import DataPaths
+    from g6_pipelines.stages.verdict import packed_problems, problems
+
+    if not why.strip():
+        raise UserError("--why: say in a few words why the next day may be traded")
+    rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
+    on = day.date()
+    rules.require_trading_day(on)
+    next_day = rules.known_next_trading_day(on)
+    now = problems(paths, settings, on, must_be_compared=on not in simulated_days(paths))
+    found = tuple(dict.fromkeys((*now, *(packed_problems(paths, settings, next_day) if next_day else ()))))
+    if not found:
+        raise UserError(f"{paths.root}: nothing holds the day after {on} back, so there is nothing to accept")
+    accept(paths, Acceptance(on, found, why.strip(), utc_text(RealClock().now_ms())))
+    for problem in found:
+        typer.echo(f"accepted  {problem}")
+
+
 def _say(checks: "Sequence[Check]", as_json: bool) -> None:
     """Print checks; ends the command with 5 when one failed."""
     from g6_core.domain.checks import failed

@@ -13,6 +13,7 @@ from g6_core.config import Settings, check_against_rules
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import ConfigError, DataError, UserError
 from g6_core.domain.ist import ist_date
+from g6_core.schema.day_pack import KITE
 from g6_core.schema.paths import DataPaths
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: da
                 "choose today's partition, materialise chain_repair for the candles of a past day, or set "
                 "G6_BROKER=sim and another G6_DATA_DIR to model that day"
             )
-        return Place(Where.KITE, day, "kite", 0, "index")
+        return Place(Where.KITE, day, KITE, 0, "index")
     status = _status_of(broker)
     if status is not None and status["date"] == str(day):
         return Place(Where.SERVER, day, status["source"], status["seed"], status["spot_kind"])

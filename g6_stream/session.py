@@ -7,10 +7,12 @@ The stage is a generator that yields the next time it wants to be woken: it runs
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from kiteconnect import KiteConnect
 
+from g6_core.adapters.acceptance import held_back
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.journal import Healing, Journal, read_journal
 from g6_core.adapters.ledger.ledger import Ledger
@@ -67,7 +69,8 @@ def open_session(
     path = paths.journal(pack.trade_date)
     journal, healing = Journal.open(path, header_of(pack, params, money))
     try:
-        session = TradingSession(state, journal, gateway, feed, ledger, on_alert, decide)
+        hold = partial(held_back, paths, pack)
+        session = TradingSession(state, journal, gateway, feed, ledger, on_alert, hold, decide)
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
         found = replay(state, read_journal(path)) if healing.records else None

@@ -1,7 +1,7 @@
 """One trading session: every event through one inbox (stamp, journal, step), every command carried out in order."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from g6_core.adapters.journal import Healing, Journal
@@ -73,6 +73,7 @@ class TradingSession:
         feed: Feed,
         ledger: Ledger,
         on_alert: Callable[[Alert], None] | None,
+        held_back: Callable[[], Sequence[str]],
         decide: Decide = step,
     ) -> None:
         self.state = state
@@ -88,6 +89,7 @@ class TradingSession:
         self._feed = feed
         self._ledger = ledger
         self._on_alert = on_alert
+        self._held_back = held_back
         self._inbox: deque[Event] = deque()
         self._hint = True
         self._polled_ms = 0
@@ -345,7 +347,8 @@ class TradingSession:
             return
         self.book_problem = ""
         self.take(snapshot)
-        reasons = reasons_not_to_arm(self.state, snapshot) + [one for one in (self._doubt, wrong_clock) if one]
+        reasons = [*self._held_back(), *reasons_not_to_arm(self.state, snapshot)]
+        reasons += [one for one in (self._doubt, wrong_clock) if one]
         if not reasons:
             self._arm_due_ms = None
             self.armed = True

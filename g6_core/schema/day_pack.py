@@ -6,8 +6,10 @@ from datetime import date
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.schema.picks import Picks
 
-DAY_PACK_VERSION = 1
+DAY_PACK_VERSION = 2
 PACKED_EXPIRIES = 2
+# The `source_label` of a real market.
+KITE = "kite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,22 @@ class IndexPack:
 
 
 @dataclass(frozen=True, slots=True)
+class DayBefore:
+    """The trading day before, of which something was collected or traded, and what its evening found wrong.
+
+    While there are problems nothing is armed, until a person has accepted that day.
+    """
+
+    day: date
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DayPack:
-    """`sha256` covers the canonical JSON of all other fields. `picks` are those made for this day, if any."""
+    """`sha256` covers the canonical JSON of all other fields. `picks` are those made for this day, if any.
+
+    `day_before` is None when there is no such day of the same market.
+    """
 
     version: int
     trade_date: date
@@ -65,6 +81,7 @@ class DayPack:
     underlyings: tuple[str, ...]
     indices: dict[str, IndexPack]
     picks: Picks | None
+    day_before: DayBefore | None
     sha256: str
 
     def book(self) -> InstrumentBook:

@@ -26,12 +26,13 @@ BOOKS_GONE = "broker_books_available"
 def data_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Lake and CSV files of the day, line by line: the same rows, every cycle once, in order; and the copy in
     InfluxDB, if there is one, after it has been given what it lacked."""
-    from g6_pipelines.stages.reconcile import reconcile_copy, reconcile_index
+    from g6_pipelines.stages.reconcile import reconcile_chain, reconcile_copy, reconcile_index
 
     for day, names in selected(context).items():
         for name in names:
             with one_line():
                 checks = reconcile_index(g6.paths, g6.settings, g6.rules, day, name)
+                checks += reconcile_chain(g6.paths, g6.settings, g6.rules, day, name)
                 checks += reconcile_copy(g6.paths, g6.settings, day, name)
             publish(context, day, name, _checks(checks))
 

@@ -36,6 +36,14 @@ def lake_equals_csv(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> d
     return judged(context, lambda day, name: _kept(g6, day, name))
 
 
+@dg.asset_check(asset=data_reconciliation, blocking=True)
+def collected_chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The day's chain, judged before anything is picked from it: the session's own check stops its own run only."""
+    from g6_pipelines.stages.reconcile import chain_part
+
+    return judged(context, lambda day, name: _kept(g6, day, chain_part(name)))
+
+
 @dg.asset_check(asset=data_reconciliation)
 def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """InfluxDB, if it is on, holds exactly the lake's rows and values. A copy stops nobody from trading."""
@@ -152,6 +160,7 @@ def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resourc
 
 CHECKS = (
     lake_equals_csv,
+    collected_chain_is_sound,
     influx_equals_lake,
     bhavcopy_equals_lake,
     candles_equal_lake,

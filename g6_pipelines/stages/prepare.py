@@ -27,9 +27,10 @@ from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.schema.day_pack import DAY_PACK_VERSION, PACKED_EXPIRIES, DayPack, IndexPack, PackedExpiry
+from g6_core.schema.day_pack import DAY_PACK_VERSION, KITE, PACKED_EXPIRIES, DayPack, IndexPack, PackedExpiry
 from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries, IndexExpiries
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.verdict import day_before
 
 EXAMPLES_MAX = 3
 
@@ -148,6 +149,7 @@ def publish_day_pack(
                 for name in underlyings
             },
             picks=load_picks(paths.picks(day), day),
+            day_before=day_before(paths, settings, rules, day, simulated=origin.label != KITE),
             sha256="",
         )
         traded = _traded_pack(pack, paths) if keep_others else None

@@ -14,6 +14,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.chain import sound_checks
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from g6_pipelines.stages.reconcile_orders import OrderBook, reconcile_orders
@@ -48,6 +49,7 @@ def reconcile(
     """
     checks = (
         *(check for name in underlyings for check in reconcile_index(paths, settings, rules, day, name)),
+        *(check for name in underlyings for check in reconcile_chain(paths, settings, rules, day, name)),
         *(check for name in underlyings for check in reconcile_copy(paths, settings, day, name)),
         *reconcile_broker(kite, ledger, rules, paths, day),
     )
@@ -65,6 +67,18 @@ def reconcile_index(
 ) -> tuple[Check, ...]:
     """The collected data of one index with itself; kept in its own document."""
     return keep_checks(paths, day, underlying, reconcile_data(paths, settings, rules, day, (underlying,)))
+
+
+def reconcile_chain(
+    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
+) -> tuple[Check, ...]:
+    """Whether the collected chain of one index can be believed, judged on the whole day; kept in its own document."""
+    return keep_checks(paths, day, chain_part(underlying), sound_checks(paths, settings, rules, day, underlying))
+
+
+def chain_part(underlying: str) -> str:
+    """The part of a day under which the judgement of its chain is kept."""
+    return f"{underlying}-chain"
 
 
 def reconcile_copy(paths: DataPaths, settings: Settings, day: date, underlying: str) -> tuple[Check, ...]:

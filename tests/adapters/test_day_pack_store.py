@@ -11,10 +11,11 @@ import pytest
 from g6_core.adapters.day_pack_store import load_day_pack, load_expiries, save_day_pack, sealed
 from g6_core.adapters.files import canonical_json, sha256_hex
 from g6_core.domain.errors import DataError
-from g6_core.schema.day_pack import DAY_PACK_VERSION, DayPack, IndexPack, IvPoint, OiPoint, PackedExpiry
+from g6_core.schema.day_pack import DAY_PACK_VERSION, DayBefore, DayPack, IndexPack, IvPoint, OiPoint, PackedExpiry
 from g6_core.sim.dump import synthetic_book
 
 DAY, EXPIRY = date(2025, 8, 29), date(2025, 9, 2)
+DAY_BEFORE = date(2025, 8, 28)
 CONFIG = "c" * 64
 
 
@@ -31,11 +32,23 @@ def pack(rules) -> DayPack:
         expiries={"this_week": EXPIRY},
         freeze_quantity=1800,
         instruments=book.rows[1:],
-        iv_history=(IvPoint(date(2025, 8, 28), 8.4),),
-        oi_history=(OiPoint(date(2025, 8, 28), 75),),
+        iv_history=(IvPoint(DAY_BEFORE, 8.4),),
+        oi_history=(OiPoint(DAY_BEFORE, 75),),
     )
     return sealed(
-        DayPack(DAY_PACK_VERSION, DAY, "recorded", 0, CONFIG, "d" * 64, ("NIFTY",), {"NIFTY": nifty}, None, "")
+        DayPack(
+            DAY_PACK_VERSION,
+            DAY,
+            "recorded",
+            0,
+            CONFIG,
+            "d" * 64,
+            ("NIFTY",),
+            {"NIFTY": nifty},
+            None,
+            DayBefore(DAY_BEFORE, ("one",)),
+            "",
+        )
     )
 
 
@@ -67,7 +80,7 @@ def test_sealing_twice_changes_nothing(pack) -> None:
         (lambda pack: pack | {"seed": 1}, "does not match its sha256"),
         (lambda pack: pack | {"note": "added"}, "does not match its sha256"),
         (lambda pack: pack | {"sha256": None}, "does not match its sha256"),
-        (lambda pack: resealed(pack | {"version": 0}), "day pack version 0, this program reads 1"),
+        (lambda pack: resealed(pack | {"version": 0}), "day pack version 0, this program reads 2"),
         (lambda pack: {}, "day pack version None"),
         (lambda pack: resealed(pack | {"indices": 5}), "not a day pack"),
         (lambda pack: resealed(pack | {"trade_date": "2025-08-28"}), "is for 2025-08-28, not for 2025-08-29"),

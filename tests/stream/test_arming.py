@@ -1,13 +1,18 @@
-"""A session is not armed while the broker certainly holds less than the journal, however the products add up."""
+"""A session is not armed while the broker certainly holds less than the journal, or the day before is in question."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+from g6_core.adapters.acceptance import Acceptance, accept
+from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack, sealed
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.engine.holdings import SETTLE_MS, UNEXPLAINED_MS
+from g6_core.schema.day_pack import DayBefore
 from g6_stream.arming import reasons_not_to_arm
 from tests.engine.driving import Driving, base_of
+from tests.stream.world import DAY, World
 
 
 def test_a_position_converted_to_another_product_keeps_the_session_from_arming(
@@ -26,3 +31,26 @@ def test_a_position_converted_to_another_product_keeps_the_session_from_arming(
     assert reasons_not_to_arm(world.state, replace(world.broker.book(world.now_ms), positions=converted)) == [
         f"the broker holds less of {trade.instrument.tradingsymbol} (MIS) than the journal"
     ]
+
+
+def test_what_the_evening_before_found_wrong_keeps_the_day_paused_until_a_person_has_accepted_it(
+    tmp_path: Path, rules: MarketRules, settings: Settings
+) -> None:
+    world, yesterday = World(tmp_path, rules, settings), date(2025, 8, 28)
+    path = world.paths.day_pack(DAY)
+    pack = load_day_pack(path, day=DAY, config_sha256=world.params.config_sha256)
+    assert pack.day_before is None
+    wrong = "NIFTY-chain: parity_holds: 568 pairs are off"
+    save_day_pack(path, sealed(replace(pack, day_before=DayBefore(yesterday, (wrong,)))))
+    open_ms = world.source.session.open_ms
+    world.advance(open_ms + 30_000)
+    (alert,) = world.alerts
+    assert alert.level == "critical"
+    assert alert.text == (
+        f"not armed: the evening of 2025-08-28 found: {wrong} "
+        "(mend it, or: g6 data accept --date 2025-08-28 --why '...')"
+    )
+    accept(world.paths, Acceptance(yesterday, (wrong,), "one strike", "2025-08-29T03:00:00Z"))
+    world.enter()
+    world.crash()
+    world.ledger.close()

@@ -223,6 +223,12 @@ DAMAGES = [
     ("expiry_capture", "every_strike_is_captured", today_expires, "contracts missing"),
     ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
     ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
+    (
+        "data_reconciliation",
+        "collected_chain_is_sound",
+        kept_check_fails("BANKNIFTY-chain", "parity_holds"),
+        "paisa off",
+    ),
     ("data_reconciliation", "influx_equals_lake", influx_lacked_a_minute, "one minute is not in it"),
     ("data_reconciliation", "candles_equal_lake", prices_of_another_contract, "last price"),
     ("order_reconciliation", "orders_reconcile", kept_check_fails("orders", "charges_equal"), "one paisa off"),
@@ -290,6 +296,23 @@ def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) ->
     made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
     assert "data_reconciliation" in made
     assert not made & {"next_day_picks", "day_report"}
+
+
+def test_a_chain_that_trading_on_would_cost_money_stops_the_picks_and_holds_the_next_day_back(
+    copy: Installation, instance: dg.DagsterInstance
+) -> None:
+    """The session's own check is of another run: the evening judges again, and the next pack says what is wrong."""
+    apart = Installation(copy.g6, instance)
+    a_holidays_data(copy.paths)
+    result = apart.phase("evening", BANKNIFTY)
+    assert not result.success
+    assert checks_of(result)["collected_chain_is_sound"] is False
+    made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
+    assert not made & {"next_day_picks", "day_report"}
+    assert apart.phase("pre_open", "2025-09-01|BANKNIFTY").success
+    before = copy.g6.pack(date(2025, 9, 1)).day_before
+    assert before is not None and before.day == DAY
+    assert any(one.startswith("BANKNIFTY-chain: stamps_of_the_day: ") for one in before.problems)
 
 
 def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installation) -> None:

@@ -1,0 +1,65 @@
+"""The verdict on a day: what its evening found wrong, or did not look at, so that the next one is not armed blindly."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.lake import lake_exists
+from g6_core.adapters.world import simulated_days
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import failed
+from g6_core.domain.errors import CalendarError, DataError
+from g6_core.schema.day_pack import DayBefore
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.reconcile import ORDERS, chain_part, kept_checks
+
+SAID_MAX = 200
+
+
+def day_before(
+    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, *, simulated: bool
+) -> DayBefore | None:
+    """The trading day before `day` as far as something of it lies there; None when nothing does.
+
+    Days of a real and of a simulated market say nothing about each other. DataError when a document is damaged.
+    """
+    try:
+        before = rules.previous_trading_day(day)
+    except CalendarError:
+        return None
+    if (before in simulated_days(paths)) is not simulated:
+        return None
+    traded = paths.journal(before).exists()
+    if not traded and not any(lake_exists(paths.lake(before, name)) for name in settings.indices):
+        return None
+    return DayBefore(before, tuple(problems(paths, settings, before, must_be_compared=not simulated)))
+
+
+def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compared: bool) -> Iterator[str]:
+    """A line for each part of a day whose comparison failed; and, where it must be, for each that was not made.
+
+    Whoever plays with simulated days may leave one unfinished; of a real one unknown is not good.
+    """
+    collected = [name for name in settings.indices if lake_exists(paths.lake(day, name))]
+    parts = [part for name in collected for part in (name, chain_part(name))]
+    parts += [ORDERS] if paths.journal(day).exists() else []
+    for part in parts:
+        checks = kept_checks(paths, day, part)
+        if checks is None:
+            if must_be_compared:
+                yield f"{part} was not compared, run the evening job of {day}"
+            continue
+        bad = failed(checks)
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            yield f"{part}: {bad[0].name}: {bad[0].detail}"[:SAID_MAX] + more
+
+
+def packed_problems(paths: DataPaths, settings: Settings, day: date) -> tuple[str, ...]:
+    """What the pack of `day` holds against the day before: that may have been mended since, the pack stays as it is."""
+    try:
+        pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256)
+    except DataError:
+        return ()
+    return pack.day_before.problems if pack.day_before is not None else ()
