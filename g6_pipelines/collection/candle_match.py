@@ -50,11 +50,12 @@ class Difference:
 class CandleMatch:
     """Contract-cycles that could be compared, and what differs, in order of contract and time.
 
-    Open interest is only told: the broker's quote and its candles are refreshed at different times.
+    `prices` counts the compared ones by contract. Open interest is only told: the broker's quote and its candles are
+    refreshed at different times.
     """
 
     contracts: int
-    prices: int
+    prices: Mapping[str, int]
     volumes: int
     open_interests: int
     price_differences: tuple[Difference, ...]
@@ -104,7 +105,7 @@ def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> Cand
     )
     return CandleMatch(
         contracts=rows["symbol"].n_unique(),
-        prices=priced.height,
+        prices=dict(priced.group_by("symbol").len().sort("symbol").iter_rows()),
         volumes=grown.height,
         open_interests=held.height,
         price_differences=_told(

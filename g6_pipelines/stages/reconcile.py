@@ -15,6 +15,7 @@ from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.chain import sound_checks
+from g6_pipelines.stages.reconcile_candles import priced_by_candles
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from g6_pipelines.stages.reconcile_orders import OrderBook, reconcile_orders
@@ -73,7 +74,11 @@ def reconcile_chain(
     paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
 ) -> tuple[Check, ...]:
     """Whether the collected chain of one index can be believed, judged on the whole day; kept in its own document."""
-    return keep_checks(paths, day, chain_part(underlying), sound_checks(paths, settings, rules, day, underlying))
+    checks = sound_checks(paths, settings, rules, day, underlying)
+    if not failed(checks):
+        # Rows of another schema, say, cannot be held against anything.
+        checks += (priced_by_candles(paths, settings, rules, day, underlying),)
+    return keep_checks(paths, day, chain_part(underlying), checks)
 
 
 def chain_part(underlying: str) -> str:

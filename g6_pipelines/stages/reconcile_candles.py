@@ -1,5 +1,6 @@
 """The broker's candles beside what was collected: three checks over every contract-minute that both know."""
 
+from collections import Counter
 from datetime import date
 
 from g6_core.adapters.candle_archive import read_answers
@@ -9,9 +10,12 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import SECOND_MS
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import MATCH_COLUMNS, Difference, Grid, match_candles
+from g6_pipelines.collection.candle_match import MATCH_COLUMNS, CandleMatch, Difference, Grid, match_candles
 
 EXAMPLES_MAX = 5
+# A contract that differs from its candles in more of its minutes than this, and in so many, is not that contract.
+STRANGE_MAX_PCT = 5.0
+STRANGE_MIN = 3
 
 
 def reconcile_candles(
@@ -22,21 +26,41 @@ def reconcile_candles(
     Prices and volumes must agree, open interest is told only. Where nothing was collected or answered one check says
     so. Raises CalendarError when `day` is no trading day, DataError when a file is damaged.
     """
-    session = rules.session(day, rules.index(underlying).option_exchange)
-    grid = Grid(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
-    answers = read_answers(paths.answers(day, underlying))
-    found = match_candles(read_lake(paths.lake(day, underlying), MATCH_COLUMNS), answers, grid)
+    found = _match(paths, settings, rules, day, underlying)
     if not found.prices:
-        said = (
-            "no minute has both a live quote and the broker's candles; materialise chain_repair while they are listed"
-        )
+        said = "no minute has both a live quote and candles; materialise chain_repair while the contracts are listed"
         return (Check("candles_known", settings.collection.witnesses == 0, said, {"contracts": found.contracts}),)
     return (
         Check("candles_known", True, f"{found.contracts} contracts have candles", {"contracts": found.contracts}),
-        _check("candle_prices", found.prices, found.price_differences),
+        _check("candle_prices", sum(found.prices.values()), found.price_differences),
         _check("candle_volumes", found.volumes, found.volume_differences),
         _check("candle_open_interest", found.open_interests, found.oi_differences, is_judged=False),
     )
+
+
+def priced_by_candles(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> Check:
+    """Whether each contract's prices are its own: one that leaves its candles again and again is another instrument.
+
+    A single difference costs nothing and is named by `reconcile_candles`. Without candles nothing is judged.
+    """
+    found = _match(paths, settings, rules, day, underlying)
+    wrong = Counter(one.symbol for one in found.price_differences)
+    strange = [
+        f"{symbol} in {count} of {found.prices[symbol]} minutes"
+        for symbol, count in wrong.most_common()
+        if count >= STRANGE_MIN and 100 * count > STRANGE_MAX_PCT * found.prices[symbol]
+    ]
+    said = f"{len(found.prices)} contracts are priced like their candles"
+    if strange:
+        said = f"{len(strange)} contracts are not priced like their candles: {'; '.join(strange[:EXAMPLES_MAX])}"
+    return Check("priced_by_candles", not strange, said, {"contracts": len(found.prices), "wrong": len(strange)})
+
+
+def _match(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> CandleMatch:
+    session = rules.session(day, rules.index(underlying).option_exchange)
+    grid = Grid(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
+    answers = read_answers(paths.answers(day, underlying))
+    return match_candles(read_lake(paths.lake(day, underlying), MATCH_COLUMNS), answers, grid)
 
 
 def _check(name: str, compared: int, differences: tuple[Difference, ...], *, is_judged: bool = True) -> Check:

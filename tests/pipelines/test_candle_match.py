@@ -63,7 +63,7 @@ def without(*minutes: int) -> list[Candle]:
 
 def test_the_same_market_seen_twice_agrees_everywhere() -> None:
     found = match_candles(lake(QUOTES), answer(CANDLES), GRID)
-    assert (found.contracts, found.prices, found.open_interests) == (1, 9, 9)
+    assert (found.contracts, found.prices, found.open_interests) == (1, {NAME: 9}, 9)
     assert found.volumes == 9 + 1, "each since the one before, and the day as a whole"
     assert not (found.price_differences + found.volume_differences + found.oi_differences)
 
@@ -123,14 +123,14 @@ def test_open_interest_is_told() -> None:
 def test_what_cannot_be_known_is_not_compared(quotes, candles, first, prices, volumes) -> None:
     answers = pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS)) if candles is None else answer(candles, first)
     found = match_candles(lake(quotes), answers, GRID)
-    assert (found.prices, found.volumes) == (prices, volumes)
+    assert (found.prices.get(NAME, 0), found.volumes) == (prices, volumes)
     assert not (found.price_differences + found.volume_differences)
 
 
 def test_an_old_last_price_is_the_close_of_the_last_candle() -> None:
     quotes = [(when, 13.0, 300, 5_002) if when > 3 else (when, ltp, volume, oi) for when, ltp, volume, oi in QUOTES]
     found = match_candles(lake(quotes), answer(CANDLES[:3]), GRID)
-    assert (found.prices, found.price_differences, found.volume_differences) == (9, (), ())
+    assert (found.prices, found.price_differences, found.volume_differences) == ({NAME: 9}, (), ())
 
 
 @pytest.mark.parametrize(("interval_s", "times"), [(15, [n / 4 for n in range(40)]), (180, [0, 3, 6, 9])])
@@ -139,7 +139,7 @@ def test_other_intervals_agree_as_well(interval_s: int, times: list[float]) -> N
     quotes = [(when, 10.0 + when, round(100 * when), 5_000) for when in times]
     grid = Grid(OPEN, OPEN + 10 * MINUTE_MS, interval_s * SECOND_MS)
     found = match_candles(lake(quotes), answer(CANDLES), grid)
-    assert found.prices >= len(times) - 1 and found.volumes == len(times) + 1
+    assert found.prices[NAME] >= len(times) - 1 and found.volumes == len(times) + 1
     assert not (found.price_differences + found.volume_differences)
 
 

@@ -9,11 +9,13 @@ import pytest
 import requests
 
 from g6_core.adapters.candle_archive import read_answers
+from g6_core.adapters.lake import Lake, read_lake, remove_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, to_ms
+from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.sim.modelled import ModelledSource
-from g6_pipelines.stages.reconcile_candles import reconcile_candles
+from g6_pipelines.stages.reconcile_candles import priced_by_candles, reconcile_candles
 from tests.pipelines.collecting import narrowed
 from tests.pipelines.evening import DAY, DOWN_FROM, DOWN_UNTIL, NAME, Evening, after_close, holed_day
 
@@ -78,3 +80,26 @@ def test_a_history_with_a_hole_where_volume_grew_is_no_answer_and_asked_again(af
     assert after.account().complete and after.account().repaired > 0
     calls = len(after.wire.times_ms)
     assert after.repair() is not None and len(after.wire.times_ms) == calls
+
+
+@pytest.mark.parametrize(("cycles", "is_sound"), [(1, True), (12, False)])
+def test_a_contract_that_is_priced_like_another_for_some_minutes_fails_the_chain(
+    after: Evening, cycles: int, is_sound: bool
+) -> None:
+    """Of the busiest contract, in lake and CSV alike; a single stray price is named and stops nothing."""
+    assert after.repair() is not None
+    path = after.paths.lake(DAY, NAME)
+    rows = read_lake(path)
+    busiest = rows.sort("call_volume", descending=True, nulls_last=True)["call_symbol"][0]
+    times = rows.filter((pl.col("call_symbol") == busiest) & (pl.col("call_status") == "live"))["timestamp"]
+    strange = pl.col("timestamp").is_in(times[30 : 30 + cycles].implode()) & (pl.col("call_symbol") == busiest)
+    priced = pl.when(strange).then(pl.col("call_ltp") * 0.3).otherwise("call_ltp").round(2).alias("call_ltp")
+    changed = rows.with_columns(priced).with_columns(pl.col(pl.Datetime).dt.timestamp("ms"))
+    remove_lake(path)
+    with Lake.open(path, OPTION_COLUMNS) as lake:
+        lake.append(changed.rows())
+    found = priced_by_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    assert found.passed is is_sound
+    prices = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[1]
+    assert not prices.passed and f"{cycles} of" in prices.detail and busiest in prices.detail
+    assert busiest in found.detail or is_sound
