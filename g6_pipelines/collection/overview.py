@@ -20,10 +20,11 @@ def overviews_of(rows: Iterable[OptionRow]) -> list[OverviewRow]:
 
 
 def overview_of(rows: Sequence[OptionRow]) -> OverviewRow:
-    """Fold the rows of one expiry code in one cycle. Only live sides count; strikes need both sides live."""
+    """Fold the rows of one expiry code in one cycle. Only strikes with both sides live count.
+
+    So calls and puts are always of the same strikes: a ratio over two different populations says nothing.
+    """
     first = rows[0]
-    calls = [row.call for row in rows if row.call.status == RowStatus.LIVE]
-    puts = [row.put for row in rows if row.put.status == RowStatus.LIVE]
     both = [row for row in rows if row.call.status == RowStatus.LIVE and row.put.status == RowStatus.LIVE]
     strikes = np.array([row.strike for row in both], np.float64)
     strikes_paise = np.rint(strikes * 100).astype(np.int64)
@@ -31,6 +32,7 @@ def overview_of(rows: Sequence[OptionRow]) -> OverviewRow:
     put_oi = np.array([row.put.oi or 0 for row in both], np.int64)
     pain = max_pain(strikes_paise, call_oi, put_oi)
     levels = support_resistance(strikes_paise, call_oi, put_oi)
+    calls, puts = [row.call for row in both], [row.put for row in both]
     totals = (_total(calls, "oi"), _total(puts, "oi"), _total(calls, "volume"), _total(puts, "volume"))
     statuses = [side.status for row in rows for side in (row.call, row.put)]
     return OverviewRow(

@@ -29,11 +29,11 @@ CHAIN = [
 ]
 
 
-def test_the_overview_counts_live_sides_and_judges_strikes_with_both() -> None:
+def test_only_strikes_with_both_sides_live_count() -> None:
     found = overview_of(CHAIN)
-    assert (found.call_oi, found.put_oi) == (900, 950)
+    assert (found.call_oi, found.put_oi) == (900, 900)
     assert (found.call_volume, found.put_volume) == (100, 150)
-    assert (found.pcr_oi, found.pcr_volume) == (round(950 / 900, 6), 1.5)
+    assert (found.pcr_oi, found.pcr_volume) == (1.0, 1.5)
     assert (found.support, found.resistance) == (24_450.0, 24_550.0)
     # Paid in all at 24,450: 300x50 + 100x100 = 25,000; at 24,500: 100x50 + 100x50 = 10,000; at 24,550: 20,000.
     assert found.max_pain == 24_500.0
