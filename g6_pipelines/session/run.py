@@ -8,7 +8,7 @@ from datetime import date
 from g6_core.adapters.clock import drive
 from g6_core.adapters.last_quotes import open_last_quotes
 from g6_core.adapters.lease import lease
-from g6_core.adapters.world import Simulated, clear_collected, mark_simulated
+from g6_core.adapters.world import Simulated, claim_quotes, clear_collected
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.instruments import InstrumentBook
@@ -72,8 +72,8 @@ def run_session(
         with open_market(installation.settings, installation.rules, place) as market:
             on_market(market)
             return drive(market.clock, _stage(installation, place, names, market, book, on_cycle, None))
-    if place.where is Where.SERVER:
-        mark_simulated(installation.paths, place.day, made)
+    real = place.where is Where.KITE
+    claim_quotes(installation.paths, place.day, installation.settings.indices, None if real else made)
     with ExitStack() as stack:
         market = stack.enter_context(open_market(installation.settings, installation.rules, place))
         return _watched(installation, place, names, market, on_cycle, say, on_market(market), stack)
