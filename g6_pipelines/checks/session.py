@@ -16,19 +16,21 @@ COVERAGE_MIN_PCT = 80.0
 SPOT_MOVE_MAX_PCT = 3.0
 SPOT_FORWARD_MAX_PCT = 2.0
 # Judges of what a market does now and then by itself.
-ODD = ("not_crossed", "two_sided_near_the_money", "open_interest_steady", "cycles_in_session")
+ODD = ("not_crossed", "two_sided_near_the_money", "volume_grows", "open_interest_steady", "cycles_in_session")
 
 
 @dg.asset_check(asset=option_chain, blocking=True)
 def chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """What trading on would cost money: another schema, time that goes back, cycles that come twice, a holiday's data
-    or a repeated snapshot, impossible figures, broken parity, prices of another instrument."""
+    or a repeated snapshot, stamps that are not of their cycle, impossible figures, broken parity, an impossible
+    forward, prices of another instrument or expiry."""
     return judged(context, lambda day, name: [one for one in _judged(g6, day, name) if one.name not in ODD])
 
 
 @dg.asset_check(asset=option_chain)
 def chain_is_ordinary(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """What somebody should look at: crossed and one-sided quotes, jumps of open interest, an early end."""
+    """What somebody should look at: crossed, one-sided and wide quotes, falling volume, jumps of open interest,
+    an early end."""
     return judged(
         context,
         lambda day, name: [one for one in _judged(g6, day, name) if one.name in ODD],
