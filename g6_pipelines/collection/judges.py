@@ -23,6 +23,7 @@ from g6_pipelines.collection.price_judges import (
     prices_in_their_place,
     two_sided_near_the_money,
 )
+from g6_pipelines.collection.rows import STAMP_AHEAD_MAX_MS
 from g6_pipelines.collection.verdicts import follows, none_of, share_and_runs, share_of
 
 _SIDES = {"call": "CE", "put": "PE"}
@@ -36,8 +37,6 @@ OI_JUMP_FLOOR = 25_000
 OI_JUMPS_MAX_PCT = 0.1
 REPEATED_CONTRACTS_PCT = 80.0
 REPEATED_MAX_PCT = 2.0
-# Clocks of machines that are set over the network differ by less.
-STAMP_AHEAD_MS = 5_000
 STAMPED_OUTSIDE_MAX_PCT = 0.5
 
 
@@ -111,7 +110,7 @@ def live_is_fresh(rows: pl.DataFrame, interval_ms: int) -> Check:
     """What is called live was stamped within its cycle: a stamp that stands still, or one ahead of time, is not."""
     called = rows.filter(pl.any_horizontal(pl.col(f"{side}_status") == RowStatus.LIVE for side in _SIDES))
     age_ms = (pl.col("timestamp") - pl.col("exchange_time")).dt.total_milliseconds()
-    fresh = (age_ms < interval_ms) & (age_ms > -interval_ms - STAMP_AHEAD_MS)
+    fresh = (age_ms < interval_ms) & (age_ms > -interval_ms - STAMP_AHEAD_MAX_MS)
     wrong = called.filter(~fresh.fill_null(value=False))
     return share_of(
         wrong, len(called), "live_is_fresh", "live rows are stamped outside of their cycle", STAMPED_OUTSIDE_MAX_PCT
