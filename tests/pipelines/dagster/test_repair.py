@@ -129,6 +129,12 @@ def test_what_expires_today_is_captured_and_the_day_is_asked_once(
     folder = installation.paths.expired("NIFTY", day)
     assert {path.name for path in folder.iterdir()} >= {"answers.arrows", "candles.parquet", "dump.parquet"}
     assert metadata_of(captured(), "expiry_capture", partition)["calls"] == 0
+    answers = read_lake(folder / "answers.arrows")
+    spoiled = answers.with_columns(high=pl.when(pl.col("open").is_not_null()).then(pl.col("low") - 1).otherwise("high"))
+    spoiled.write_ipc_stream(folder / "answers.arrows", compat_level=pl.CompatLevel.oldest())
+    (found,) = captured().get_asset_check_evaluations()
+    failures = [row for row in found.metadata["found"].value.splitlines() if "| NO |" in row]
+    assert [name in line for name, line in zip(("hash", "candles_possible"), failures, strict=True)] == [True, True]
 
 
 def test_a_range_of_days_is_backfilled_in_one_run_from_the_command_line(narrow: Path, tmp_path: Path) -> None:
