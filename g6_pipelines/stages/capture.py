@@ -128,16 +128,35 @@ def capture(
 
 def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[Instrument]) -> None:
     """Write `candles.parquet` and `dump.parquet` of the expiry; the same answers give the same bytes."""
+    buffer = BytesIO()
+    candles = candles_told(read_answers(answers_of(paths, underlying, day)), contracts)
+    candles.write_parquet(buffer, compression="zstd", statistics=False)
     folder = paths.expired(underlying, day)
+    write_atomic(folder / "candles.parquet", buffer.getvalue())
+    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())
+
+
+def candles_follow(paths: DataPaths, rules: MarketRules, day: date, underlying: str, answers: pl.DataFrame) -> bool:
+    """Whether `candles.parquet` holds what the archived answers say. By value: years later another writer made it."""
+    listing = listing_of(paths, rules, day, underlying)
+    contracts = expiring(listing.book, underlying, day) if listing is not None else ()
+    try:
+        kept = pl.read_parquet(paths.expired(underlying, day) / "candles.parquet")
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return kept.equals(candles_told(answers, contracts))
+
+
+def candles_told(answers: pl.DataFrame, contracts: Sequence[Instrument]) -> pl.DataFrame:
+    """The candles of archived answers, each minute of a contract once."""
     rows = [(row.tradingsymbol, row.expiry, row.strike_paise / 100, row.instrument_type) for row in contracts]
     names = pl.DataFrame(
         rows,
         schema={"symbol": pl.String, "expiry": pl.Date, "strike": pl.Float64, "side": pl.String},
         orient="row",
     )
-    candles = (
-        read_answers(answers_of(paths, underlying, day))
-        .filter(pl.col("timestamp").is_not_null())
+    return (
+        answers.filter(pl.col("timestamp").is_not_null())
         .unique(("symbol", "timestamp"), keep="first", maintain_order=True)
         .join(names, on="symbol")
         .select(
@@ -146,7 +165,3 @@ def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[In
         )
         .sort("strike", "side", "timestamp")
     )
-    buffer = BytesIO()
-    candles.write_parquet(buffer, compression="zstd", statistics=False)
-    write_atomic(folder / "candles.parquet", buffer.getvalue())
-    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from kiteconnect import KiteConnect
@@ -251,6 +251,7 @@ def _fetch_in_time(
 
 def _kept(plan: IndexPlan, lake: Lake, fetched: _Fetched, moment: Moment) -> IndexCycle:
     """The rows of one index, once they are in its lake."""
+    moment = replace(moment, answered_ms=fetched.ended_ms)
     spot = plan.locate(fetched.quotes, moment)
     rows = tuple(plan.rows(spot, fetched.quotes, moment))
     lake.append([row.cells() for row in rows])

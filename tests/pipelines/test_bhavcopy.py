@@ -63,7 +63,7 @@ def collect_final_state(
             for start in range(0, len(keys), QUOTE_KEYS_MAX):
                 quotes |= fetch_quotes(world.kite, keys[start : start + QUOTE_KEYS_MAX])
                 world.clock.sleep_until(world.clock.now_ms() + 1_000)
-            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS)
+            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS, world.clock.now_ms())
             rows = plan.rows(plan.locate(quotes, moment), quotes, moment)
             lake.append([row.cells() for row in rows])
     tokens = np.array([row.token for row in source.instruments if row.is_option])

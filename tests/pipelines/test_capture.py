@@ -16,6 +16,7 @@ from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.stages.capture import (
     CAPTURE_DAYS_MAX,
     answers_of,
+    candles_follow,
     capture,
     captured,
     expiring,
@@ -144,3 +145,21 @@ def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: 
     assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
     assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS
     assert all(one.to_ms - one.from_ms < 60 * 24 * 60 * MINUTE_MS for one in found)
+
+
+def test_candles_that_were_changed_do_not_follow_from_the_answers(last_evening: Evening) -> None:
+    run(last_evening)
+    answers = read_answers(answers_of(last_evening.paths, NAME, EXPIRY))
+    path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
+
+    def follows() -> bool:
+        return candles_follow(last_evening.paths, last_evening.rules, EXPIRY, NAME, answers)
+
+    assert follows()
+    sound = pl.read_parquet(path)
+    sound.with_columns(pl.col("close") + 0.05).write_parquet(path)
+    assert not follows()
+    path.write_bytes(b"torn")
+    assert not follows()
+    path.unlink()
+    assert not follows()

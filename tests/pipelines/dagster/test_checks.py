@@ -22,6 +22,7 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
+from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
 from g6_pipelines.stages.bhavcopy import closing_states, last_states
 from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.reconcile import copy_part, keep_checks
@@ -128,6 +129,36 @@ def forward_strays(paths: DataPaths) -> None:
     edit_lake(paths, pl.col("forward") * 1.03)
 
 
+def cycles_left_no_row(paths: DataPaths) -> None:
+    path = paths.lake(DAY, NAME)
+    rows = read_lake(path).filter(pl.col("timestamp").dt.hour() >= 8)
+    rows.write_ipc_stream(path, compat_level=pl.CompatLevel.oldest())
+
+
+def spot_is_lost(paths: DataPaths) -> None:
+    first = pl.col("timestamp") == pl.col("timestamp").min()
+    edit_lake(paths, pl.when(first).then("spot").alias("spot"))
+
+
+def spot_stands_still(paths: DataPaths) -> None:
+    edit_lake(paths, pl.col("spot").first())
+
+
+def forward_is_lost(paths: DataPaths) -> None:
+    edit_lake(paths, pl.lit(None, pl.Float64).alias("forward"))
+
+
+def a_call_is_mispriced(paths: DataPaths) -> None:
+    at_the_money = (pl.col("offset") == 0) & (pl.col("expiry_code") == "this_month")
+    edit_lake(
+        paths,
+        *(
+            pl.when(at_the_money).then(pl.col(f"call_{one}") + 200).otherwise(f"call_{one}").alias(f"call_{one}")
+            for one in ("ltp", "bid", "ask")
+        ),
+    )
+
+
 def overview_ends_early(paths: DataPaths) -> None:
     path = paths.csv_overview(NAME, "this_month", DAY)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
@@ -213,7 +244,13 @@ DAMAGES = [
     ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
     ("day_pack", "day_pack_sealed", pack_is_changed, "does not match its sha256"),
     ("option_chain", "coverage_is_enough", most_is_missing, "80 % wanted"),
+    ("option_chain", "coverage_is_enough", cycles_left_no_row, "80 % wanted"),
+    ("option_chain", "coverage_is_enough", spot_is_lost, "spot_coverage"),
     ("option_chain", "spot_is_sane", spot_jumps, "spot_moves"),
+    ("option_chain", "spot_is_sane", spot_is_lost, "have no spot"),
+    ("option_chain", "spot_is_sane", spot_stands_still, "spot_changes"),
+    ("option_chain", "spot_is_sane", forward_is_lost, "have no forward"),
+    ("option_chain", "chain_is_sound", a_call_is_mispriced, "parity_holds"),
     ("option_chain", "spot_is_sane", forward_strays, "spot_near_forward"),
     ("option_chain", "chain_is_sound", a_column_is_gone, "schema_is_ours"),
     ("option_chain", "chain_is_sound", a_holidays_data, "stamped with another day"),
@@ -254,10 +291,47 @@ def test_damage_fails_the_check_and_is_named(copy: Installation, asset, check, d
 
 
 def test_every_check_can_fail() -> None:
-    elsewhere = {"archive_restores"}  # needs an archive: test_archive
+    # They need an archive and a market with a clock: test_archive, test_fresh.
+    elsewhere = {"archive_restores", "chain_is_fresh"}
     assert {check for _, check, _, _ in DAMAGES} | elsewhere == {
         key.name for definition in defs.asset_checks or () for key in definition.check_keys
     }
+
+
+# It judges what should be there, whatever was made.
+OF_WHAT_WAS_MADE = [key for one in defs.asset_checks or () for key in one.check_keys if key.name != "chain_is_fresh"]
+
+
+@pytest.mark.parametrize("check", OF_WHAT_WAS_MADE, ids=lambda key: key.name)
+def test_a_check_of_nothing_has_not_passed(installation: Installation, check: dg.AssetCheckKey) -> None:
+    found = check_alone(installation, check.asset_key.path[0], check.name)
+    assert (found.passed, found.description) == (False, "nothing was materialised")
+
+
+def test_a_check_run_alone_looks_at_every_day_of_a_backfill(installation: Installation) -> None:
+    days = [date(2025, 8, day) for day in (25, 26, 28, 29)]
+    made = dg.materialize(
+        defs.assets,
+        selection=dg.AssetSelection.assets("instruments"),
+        instance=installation.instance,
+        resources={"g6": installation.g6},
+        tags={RANGE_START_TAG: f"{days[0]}|NIFTY", RANGE_END_TAG: f"{days[-1]}|BANKNIFTY"},
+    )
+    assert made.success
+    found = check_alone(installation, "instruments", "dump_agrees_with_rules")
+    told = str(found.metadata["found"].value)
+    assert [f"{day} {name}" for day in days for name in ("NIFTY", NAME) if f"{day} {name}" not in told] == []
+
+
+def test_figures_are_numbers_of_the_run_where_they_are_of_one_partition(
+    made: Made, copy: Installation, instance: dg.DagsterInstance
+) -> None:
+    several = made.results["session"].get_asset_check_evaluations()
+    (together,) = (one for one in several if one.check_name == "coverage_is_enough")
+    assert "coverage_coverage_pct" not in together.metadata
+    instance.report_runless_asset_event(dg.AssetMaterialization("option_chain", partition=BANKNIFTY))
+    alone = check_alone(Installation(copy.g6, instance), "option_chain", "coverage_is_enough")
+    assert alone.metadata["coverage_coverage_pct"].value == 100.0
 
 
 def test_a_check_run_alone_looks_at_every_index_of_the_newest_run(made: Made) -> None:
