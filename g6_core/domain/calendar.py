@@ -43,7 +43,7 @@ class IndexSpec:
     option_exchange: str
     option_segment: str
     index_token: int
-    strike_step_paise: int
+    index_token_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +230,10 @@ class MarketRules:
     def tick_paise(self, underlying: str, day: date) -> int:
         """Tick of the options of an underlying."""
         return self._contract(underlying).tick_paise.at(day)
+
+    def strike_step_paise(self, underlying: str, day: date) -> int:
+        """Distance between the strikes near the money of the expiries that are collected, as listed on `day`."""
+        return self._contract(underlying).strike_step_paise.at(day)
 
     def freeze_quantity(self, underlying: str, day: date) -> int:
         """Largest quantity of one order in units; an order above it is refused."""
