@@ -122,7 +122,11 @@ def _contracts(comparison: Comparison) -> Check:
     if not comparison.final:
         final += "; what was collected before it is only a bound"
     said = _named(comparison, DifferenceKind.NOT_PUBLISHED) or final
-    figures = {"contracts": comparison.contracts, "final": comparison.final, "not_published": absent}
+    figures: dict[str, float | int | str] = {
+        "contracts": comparison.contracts,
+        "final": comparison.final,
+        "not_published": absent,
+    }
     return Check("bhavcopy_contracts", absent == 0 and comparison.final > 0, said, figures)
 
 
@@ -133,7 +137,7 @@ def _prices(comparison: Comparison) -> Check:
         said = f"{wrong} of {compared} differ: {_named(comparison, DifferenceKind.PRICE)}"
     elif not compared:
         said = "nothing to compare: no contract that traded holds a state that is known to be the last of the day"
-    figures = {"compared": compared, "differences": wrong}
+    figures: dict[str, float | int | str] = {"compared": compared, "differences": wrong}
     return Check("bhavcopy_last_price", wrong == 0 and compared > 0, said, figures)
 
 
@@ -149,7 +153,7 @@ def _volumes(comparison: Comparison) -> Check:
         said = f"not compared: no volume was recorded of {comparison.without_volume} contracts"
     elif not compared:
         said = f"nothing to compare: no final volume; {bounds} earlier ones are not above the published"
-    figures = {"compared": compared, "bounds": bounds, "differences": wrong}
+    figures: dict[str, float | int | str] = {"compared": compared, "bounds": bounds, "differences": wrong}
     return Check("bhavcopy_volume", wrong == 0 and (compared > 0 or unrecorded), said, figures)
 
 
@@ -158,5 +162,9 @@ def _open_interest(comparison: Comparison) -> Check:
     off_pct = 100 * (comparison.own_oi / comparison.published_oi - 1) if comparison.published_oi else 0.0
     said = f"{differing} of {comparison.final} differ, the sum by {off_pct:+.2f} %: "
     said += _named(comparison, DifferenceKind.OPEN_INTEREST) or "none"
-    figures = {"differences": differing, "compared": comparison.final, "sum_off_pct": round(off_pct, 4)}
+    figures: dict[str, float | int | str] = {
+        "differences": differing,
+        "compared": comparison.final,
+        "sum_off_pct": round(off_pct, 4),
+    }
     return Check("bhavcopy_open_interest", True, said, figures)
