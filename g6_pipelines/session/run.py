@@ -11,12 +11,15 @@ from g6_core.adapters.lease import lease
 from g6_core.adapters.world import Simulated, claim_quotes, clear_collected
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.checks import failed
+from g6_core.domain.errors import UserError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import RuntimeStatus
 from g6_pipelines.places import Market, Place, Where, open_market
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
 from g6_pipelines.session.watch import SessionWatch, read_heartbeat
+from g6_pipelines.stages.check_dump import check_dump
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
 from g6_pipelines.stages.dump_cache import day_dump
 from g6_pipelines.stages.prepare import stored_dump
@@ -93,8 +96,9 @@ def _watched(
     settings, rules, paths = installation.settings, installation.rules, installation.paths
     every = tuple(settings.indices)
     found = day_dump(market.kite, rules, paths, place.day, every, market.clock.now_ms())
-    if found.doubt:
-        say(f"instruments dump: {found.doubt}")
+    doubts = (*([found.doubt] if found.doubt else []), *dump_doubts(found.dump.book, rules, place.day, names))
+    for doubt in doubts:
+        say(f"instruments dump: {doubt}")
     metrics = CollectorMetrics(int(found.hit), int(not found.hit))
     stack.enter_context(served_metrics(metrics, metrics_port(), say))
     redis = settings.redis
@@ -105,7 +109,9 @@ def _watched(
             last.publish({one.underlying: one.rows for one in cycle.indices}, status)
 
     interval_s = settings.collection.interval_s
-    watch = SessionWatch(paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish))
+    watch = SessionWatch(
+        paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish), doubts=doubts
+    )
     watch.began()
 
     def heard(cycle: CycleReport) -> None:
@@ -116,6 +122,14 @@ def _watched(
     if until_ms is None:
         watch.finished()
     return report
+
+
+def dump_doubts(book: InstrumentBook, rules: MarketRules, day: date, names: Sequence[str]) -> tuple[str, ...]:
+    """What the checks of the dump found. Told only: a minute that is not collected now can never be collected."""
+    try:
+        return tuple(f"{check.name}: {check.detail}" for check in failed(check_dump(book, rules, day, names)))
+    except UserError as error:
+        return (f"cannot be compared with the dated rules: {error}",)
 
 
 def _stage(

@@ -91,6 +91,7 @@ def scope_of(
     session = rules.session(day, spec.option_exchange)
     interval_ms = interval_ms or settings.collection.interval_s * SECOND_MS
     cycles = range(session.open_ms, session.close_ms, interval_ms)
+    step_paise = rules.strike_step_paise(underlying, day)
     expiries = _expiries(settings, rules, day, underlying, listing) if listing is not None else ()
     known = sorted({*expiries, *collected})
     offsets = settings.index(underlying).offsets
@@ -100,7 +101,7 @@ def scope_of(
         return [
             one
             for expiry in expiries
-            for one in _contracts(listing, underlying, expiry, atm_paise, spec.strike_step_paise, offsets)
+            for one in _contracts(listing, underlying, expiry, atm_paise, step_paise, offsets)
         ]
 
     index_row = listing.book.index(underlying) if listing is not None else None
@@ -108,7 +109,7 @@ def scope_of(
         index=underlying,
         day=day,
         index_symbol=index_row.tradingsymbol if index_row is not None else spec.index_symbol,
-        step_paise=spec.strike_step_paise,
+        step_paise=step_paise,
         grid=Grid(session.open_ms, session.close_ms, interval_ms),
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
         closes_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in known},

@@ -71,7 +71,8 @@ def test_a_day_of_another_market_stays_open_and_the_evening_goes_on(
 ) -> None:
     apart = Installation(copy.g6, instance)
     lose(apart, 5)
-    apart.paths.repaired(DAY, NAME).unlink()
+    for path in (apart.paths.repaired(DAY, NAME), apart.paths.answers(DAY, NAME)):
+        path.unlink()
     monkeypatch.setenv("G6_SIM_SEED", "8")
     result = apart.phase("evening", BANKNIFTY)
     found = checks_of(result)
