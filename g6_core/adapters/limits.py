@@ -156,7 +156,7 @@ class Limiter:
 
     @contextmanager
     def _stamps(self) -> Iterator[dict[Family, list[int]]]:
-        """Stamps by family, locked; written back. A file that is torn or from another time says nothing."""
+        """Stamps by family, locked; written back. A file that is torn, too long or from another time says nothing."""
         try:
             with self._lock, self._opened() as file:
                 data = file.read()
@@ -166,9 +166,11 @@ class Limiter:
                 by_family = {family: list(islice(left, count)) for family, count in _KEPT.items()}
                 yield by_family
                 written = [stamp for stamps in by_family.values() for stamp in stamps]
-                if written != found or not data:
+                if written != found or len(data) != _LAYOUT.size:
                     file.seek(0)
                     file.write(_LAYOUT.pack(*written))
+                    # What is longer than the layout would say nothing the next time either: no limit for good.
+                    file.truncate()
         except Timeout as error:
             raise too_many("the limits of this API key are locked by another process") from error
         except OSError as error:
