@@ -23,7 +23,7 @@ from kiteconnect.exceptions import NetworkException
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from g6_core.domain.errors import ConfigError
+from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
 
@@ -188,8 +188,14 @@ class FamilyTurns:
         self._family = family
 
     def due_ms(self) -> int:
-        """Earliest time of the next call, claimed for the caller; now if it may go at once."""
-        return self._limiter.claim(self._family)
+        """Earliest time of the next call, claimed for the caller; now if it may go at once.
+
+        Raises TryLater while the file of the limits is locked by another process or cannot be used.
+        """
+        try:
+            return self._limiter.claim(self._family)
+        except NetworkException as error:
+            raise TryLater(str(error)) from error
 
     def spend(self) -> None:
         """The adapter counts the call when it goes."""
