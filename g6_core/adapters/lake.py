@@ -95,13 +95,12 @@ class Lake:
         assert rows, "an empty batch would say nothing"
         self._write([_messages_of(self._schema, rows)[1]])
 
-    def append_many(self, rows: "pl.DataFrame", rows_each: int) -> None:
-        """Write the rows as batches of `rows_each`, the same bytes as one by one, and wait once for the disk.
+    def append_many(self, cycles: Iterable["pl.DataFrame"]) -> None:
+        """Write each as a batch, the same bytes as one by one, and wait once until the disk has them all.
 
         A machine that dies meanwhile leaves the first of them.
         """
-        assert rows.height and rows.height % rows_each == 0, "every batch is whole"
-        self._write(_messages_in(rows.slice(start, rows_each))[1] for start in range(0, rows.height, rows_each))
+        self._write(_messages_in(cycle)[1] for cycle in cycles)
 
     def _write(self, batches: Iterable[bytes]) -> None:
         try:

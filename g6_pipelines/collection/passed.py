@@ -1,14 +1,13 @@
 """Cycles that nobody was there for: one row in each file all the same, with nothing known, many cycles at once.
 
 A collector that is started late has hours of them. Their rows differ in the time only, until an expiry closes, so they
-are made as columns; row by row they would keep the cycle that is due waiting for a minute.
+are made once and given their times; made row by row they would keep what is due waiting for a minute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
 import polars as pl
 
 from g6_core.domain.ist import MINUTE_MS
@@ -27,15 +26,19 @@ class Stretch:
     counted: Coverage
     expires_ms: tuple[int | None, ...]
 
-    def frame(self, schema: pl.Schema) -> pl.DataFrame:
-        """The rows of all its cycles, as `IndexPlan.rows` would give them."""
+    def frames(self, schema: pl.Schema) -> Iterator[pl.DataFrame]:
+        """The rows of each of its cycles, as `IndexPlan.rows` would give them."""
         first = pl.DataFrame([row.cells() for row in self.rows], schema=schema, orient="row")
-        times = pl.Series("timestamp", np.repeat(np.array(self.times, np.int64), len(self.rows)))
-        expires = pl.Series("expires_ms", list(self.expires_ms) * len(self.times), pl.Int64)
-        minutes = (expires - times).clip(0).cast(pl.Float64) / MINUTE_MS
-        return pl.concat([first] * len(self.times)).with_columns(
-            times.cast(schema["timestamp"]), minutes.alias("minutes_to_expiry")
-        )
+        # Whole columns are replaced: slices of a longer frame would not have the bytes of rows written by themselves.
+        time_at, minutes_at = first.get_column_index("timestamp"), first.get_column_index("minutes_to_expiry")
+        for time_ms in self.times:
+            minutes = [None if ends is None else max(ends - time_ms, 0) / MINUTE_MS for ends in self.expires_ms]
+            cycle = first.clone()
+            cycle.replace_column(
+                time_at, pl.Series("timestamp", [time_ms] * len(minutes), pl.Int64).cast(schema["timestamp"])
+            )
+            cycle.replace_column(minutes_at, pl.Series("minutes_to_expiry", minutes, pl.Float64))
+            yield cycle
 
 
 def stretches_of(plan: IndexPlan, times: Sequence[int], interval_ms: int) -> list[Stretch]:

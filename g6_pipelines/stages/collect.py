@@ -242,7 +242,7 @@ class _Kept:
             for stretch in stretches:
                 own = [_passed_report(time_ms, self.missed[time_ms], stretch) for time_ms in stretch.times]
                 note_cycles(self._paths, self._day, name, [_fact(report) for report in own])
-                self._open[name].append_many(stretch.frame(schema), len(stretch.rows))
+                self._open[name].append_many(stretch.frames(schema))
                 self._count(name, stretch.times, len(stretch.rows))
                 for report in own:
                     reports[report.time_ms] = _both(reports.get(report.time_ms), report)
@@ -269,7 +269,7 @@ class _Kept:
 
 
 def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Sequence[int]:
-    """Cycles to look at. One cycle alone is the newest that is due, or the next one where that has no time left."""
+    """Cycles to look at. One cycle alone is the newest that is due, and the next one where little of its time is left."""
     end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
     return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
 
