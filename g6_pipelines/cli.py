@@ -4,13 +4,14 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from g6_core.cli.errors import ExitCode
 from g6_core.domain.errors import UserError
 from g6_core.schema.paths import DataPaths
 
@@ -46,26 +47,30 @@ def collect(
     \b
     Environment: G6_BROKER, G6_SIM_URL, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIMITS_DIR, G6_METRICS_PORT, G6_REDIS_URL
     """
-    from g6_core.adapters.clock import SleepInterrupted
-    from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.config import load_settings
-    from g6_pipelines.session.run import Installation
-    from g6_pipelines.session.solo import Solo
-
     if what != RUN:
         raise UserError(f"g6 collect {what}: unknown; write `g6 collect run`, or `g6 collect --once`")
-    settings = load_settings(config_dir)
-    if interval is not None:
-        settings = _with_interval(settings, interval)
-    installation = Installation(settings, load_market_rules(config_dir), DataPaths(data_dir))
-    solo = Solo(installation, lambda text: typer.echo(f"g6 collect: {text}", err=True), once, validate_auth)
-    with _ended_by_signals(solo.stop):
+    # Heard from here on: loading the rest takes seconds on a small machine.
+    with _ended_by_signals() as ending:
+        from g6_core.adapters.clock import SleepInterrupted
+        from g6_core.adapters.market_rules import load_market_rules
+        from g6_core.config import load_settings
+        from g6_pipelines.session.run import Installation
+        from g6_pipelines.session.solo import Solo
+
+        settings = load_settings(config_dir)
+        if interval is not None:
+            settings = _with_interval(settings, interval)
+        installation = Installation(settings, load_market_rules(config_dir), DataPaths(data_dir))
+        solo = Solo(installation, lambda text: typer.echo(f"g6 collect: {text}", err=True), once, validate_auth)
+        ending.tell(solo.stop)
         try:
             solo.run(forever=market_hours_only)
         except SleepInterrupted:
             solo.say("stopped; what was collected is safe, and the next start continues it")
     if as_json:
         typer.echo(json.dumps(asdict(solo.figures), sort_keys=True))
+    if once and solo.figures.unasked:
+        raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
 def _with_interval(settings: "Settings", interval_s: int) -> "Settings":
@@ -79,16 +84,31 @@ def _with_interval(settings: "Settings", interval_s: int) -> "Settings":
     return replace(settings, file=settings.file.model_copy(update={"collection": collection}))
 
 
+@dataclass(slots=True)
+class _Ending:
+    """Passes a signal on to who can end the run, also one that came before anybody could."""
+
+    _heard: bool = False
+    _stop: Callable[[], None] | None = None
+
+    def hear(self, _number: int, _frame: FrameType | None) -> None:
+        self._heard = True
+        if self._stop is not None:
+            self._stop()
+
+    def tell(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        if self._heard:
+            stop()
+
+
 @contextmanager
-def _ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def _ended_by_signals() -> Iterator[_Ending]:
     """Ctrl+C and SIGTERM ask for an end instead of cutting a cycle in two."""
-
-    def heard(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = _Ending()
+    before = {number: signal.signal(number, ending.hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield ending
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -104,6 +104,18 @@ class CsvSink:
                 _append(path, "".join([f"{line}\n" for line in added]))
                 self._last[path] = added[-1].partition(",")[0]
 
+    def newest_of_all(self, index: str, pairs: Iterable[tuple[str, int]]) -> str:
+        """Up to which stamp (UTC text) every file of these (expiry code, offset), and of their overviews, has its rows.
+
+        "" when one of them has none. Errors as `append`.
+        """
+        with self._held():
+            known = list(pairs)
+            stamps = [self._last_stamp(self._path((index, *pair)), OPTION_COLUMNS) for pair in known]
+            codes = dict.fromkeys(code for code, _ in known)
+            stamps += [self._last_stamp(self._path((index, code, None)), OVERVIEW_COLUMNS) for code in codes]
+            return min(stamps, default="")
+
     def _path(self, key: tuple[str, str, int | None]) -> Path:
         """File of (index, expiry code, offset); of the overview when the offset is None."""
         known = self._files.get(key)

@@ -5,6 +5,7 @@ a cycle whose rows were not kept is collected again.
 """
 
 import os
+from collections.abc import Sequence
 from datetime import date
 
 import msgspec
@@ -15,8 +16,8 @@ from g6_core.schema.cycles import CycleFact
 from g6_core.schema.paths import DataPaths
 
 
-def note_cycle(paths: DataPaths, day: date, underlying: str, fact: CycleFact) -> None:
-    """Add a line. Raises DataError when it cannot be written."""
+def note_cycles(paths: DataPaths, day: date, underlying: str, facts: Sequence[CycleFact]) -> None:
+    """Add a line for each. Raises DataError when they cannot be written."""
     path = paths.cycle_log(day, underlying)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +25,7 @@ def note_cycle(paths: DataPaths, day: date, underlying: str, fact: CycleFact) ->
         try:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            write_all(descriptor, b"\n" * torn + canonical_json(fact) + b"\n")
+            write_all(descriptor, b"\n" * torn + b"".join(canonical_json(fact) + b"\n" for fact in facts))
         finally:
             os.close(descriptor)
     except OSError as error:

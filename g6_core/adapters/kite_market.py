@@ -5,7 +5,7 @@ The one place that reads Kite's market JSON. `fetch_quotes` calls the client's r
 """
 
 import time as time_module
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -24,6 +24,9 @@ from g6_core.ports import Clock
 
 QUOTE_KEYS_MAX = 500
 QUOTE_INTERVAL_MS = 1_000
+# So long after a turn that could not be told it is asked for again.
+TURN_RETRY_MS = 1_000
+NO_TIME_LEFT = "no time left for the call"
 LOG_IN_AT_KITE = "log in again, set the new KITE_ACCESS_TOKEN and start this again; it continues where it was"
 _RETRYABLE_CODES = frozenset({429, 500, 502, 503, 504})
 
@@ -32,7 +35,7 @@ class Turns(Protocol):
     """When the next call of a family may go."""
 
     def due_ms(self) -> int:
-        """Earliest time of the next call; now if it may go at once."""
+        """Earliest time of the next call; now if it may go at once. Raises TryLater when that cannot be known now."""
         ...
 
     def spend(self) -> None:
@@ -55,6 +58,25 @@ class CallSpacing:
     def spend(self) -> None:
         """A call is made now."""
         self._free_ms = self._clock.now_ms() + self._interval_ms
+
+
+def wait_for_turn(clock: Clock, turns: Turns, give_up_ms: int) -> Generator[int, None, str]:
+    """Wait until a call may go; yields times (ms) to be resumed at. Returns why there is no turn before `give_up_ms`.
+
+    The answer is "" when the call may go now.
+    """
+    while True:
+        try:
+            due_ms, problem = turns.due_ms(), NO_TIME_LEFT
+        except TryLater as error:
+            due_ms, problem = clock.now_ms() + TURN_RETRY_MS, str(error)
+        else:
+            # Another process may take the turn that was waited for.
+            if due_ms <= clock.now_ms() < give_up_ms:
+                return ""
+        if max(due_ms, clock.now_ms()) >= give_up_ms:
+            return problem
+        yield due_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from kiteconnect.exceptions import NetworkException
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from g6_core.domain.errors import ConfigError
+from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
 
@@ -156,7 +156,7 @@ class Limiter:
 
     @contextmanager
     def _stamps(self) -> Iterator[dict[Family, list[int]]]:
-        """Stamps by family, locked; written back. A file that is torn or from another time says nothing."""
+        """Stamps by family, locked; written back. A file that is torn, too long or from another time says nothing."""
         try:
             with self._lock, self._opened() as file:
                 data = file.read()
@@ -166,9 +166,11 @@ class Limiter:
                 by_family = {family: list(islice(left, count)) for family, count in _KEPT.items()}
                 yield by_family
                 written = [stamp for stamps in by_family.values() for stamp in stamps]
-                if written != found or not data:
+                if written != found or len(data) != _LAYOUT.size:
                     file.seek(0)
                     file.write(_LAYOUT.pack(*written))
+                    # What is longer than the layout would say nothing the next time either: no limit for good.
+                    file.truncate()
         except Timeout as error:
             raise too_many("the limits of this API key are locked by another process") from error
         except OSError as error:
@@ -186,8 +188,14 @@ class FamilyTurns:
         self._family = family
 
     def due_ms(self) -> int:
-        """Earliest time of the next call, claimed for the caller; now if it may go at once."""
-        return self._limiter.claim(self._family)
+        """Earliest time of the next call, claimed for the caller; now if it may go at once.
+
+        Raises TryLater while the file of the limits is locked by another process or cannot be used.
+        """
+        try:
+            return self._limiter.claim(self._family)
+        except NetworkException as error:
+            raise TryLater(str(error)) from error
 
     def spend(self) -> None:
         """The adapter counts the call when it goes."""

@@ -152,7 +152,7 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
         for name, counted in now.items():
             live[name] += counted.live
             expected[name] += counted.expected
-        if cycle.time_ms % REPORT_EVERY_MS:
+        if cycle.time_ms % REPORT_EVERY_MS or cycle.passed:
             return
         clock = ist_clock(cycle.time_ms)[:5]
         told.info(f"{clock}: {cycle.live} of {cycle.expected} contracts live")

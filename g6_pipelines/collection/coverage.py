@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
+import polars as pl
+
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.schema.options import OptionRow, RowStatus
 
@@ -56,6 +58,37 @@ class CoverageTally:
     def by_code(self) -> dict[str, Coverage]:
         """Per ``NIFTY/this_week``."""
         return {f"{index}/{code}": counts.coverage() for (index, code), counts in self._by_code.items()}
+
+
+COVERAGE_COLUMNS = ("timestamp", "index", "expiry_code", "expiry", "call_status", "put_status")
+
+
+def coverage_of(rows: pl.DataFrame) -> tuple[Coverage, dict[str, Coverage]]:
+    """What a `CoverageTally` of the same rows (`COVERAGE_COLUMNS`, in order) has in all and by code, as columns."""
+    first = pl.col("expiry_code").first().over("timestamp", "index", "expiry")
+    minute = (pl.col("timestamp").dt.timestamp("ms") // MINUTE_MS * MINUTE_MS).alias("minute")
+    counts = {
+        status: sum((pl.col(f"{side}_status") == status).cast(pl.Int64) for side in ("call", "put"))
+        for status in RowStatus
+    }
+    summed = (
+        rows.with_columns(once=pl.col("expiry").is_null() | (first == pl.col("expiry_code")), **counts)
+        .group_by("index", "expiry_code", "once", minute, maintain_order=True)
+        .agg(pl.col(*RowStatus).sum())
+    )
+    by_code = {
+        f"{index}/{code}": _coverage(own)
+        for (index, code), own in summed.group_by("index", "expiry_code", maintain_order=True)
+    }
+    return _coverage(summed.filter("once")), by_code
+
+
+def _coverage(summed: pl.DataFrame) -> Coverage:
+    dark = summed.group_by("minute").agg(pl.col(RowStatus.LIVE).sum()).filter(pl.col(RowStatus.LIVE) == 0)
+    totals = summed.select(pl.col(*RowStatus).sum()).row(0, named=True)
+    return Coverage(
+        **{str(status): int(totals[status]) for status in RowStatus}, minutes_missing=tuple(sorted(dark["minute"]))
+    )
 
 
 @dataclass(slots=True)

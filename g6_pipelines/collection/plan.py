@@ -47,13 +47,14 @@ class IndexPlan:
         """The key of the index itself."""
         return self.index_row.kite_key
 
-    def contract_keys(self, asked: Set[str]) -> list[str]:
-        """Keys of the universe; of the whole nearest chain when the index alone gave no money."""
+    def contract_keys(self, asked: Set[str], moment: Moment) -> list[str]:
+        """Keys of the universe; of the whole nearest chain that still trades when the index alone gave no money."""
         if self.atm_paise is not None:
             pairs = [pair for expiry in self.expiries() for pair in self._pairs_of(expiry, self.atm_paise)]
             return [row.kite_key for row in contracts_of(pairs)]
         if self.index_key in asked:
-            return [row.kite_key for row in self._nearest_chain()][: QUOTE_KEYS_MAX - 1]
+            chain = [pair for expiry in self._still_open(moment)[:1] for pair in self._listed_pairs(expiry)]
+            return [row.kite_key for row in contracts_of(chain)][: QUOTE_KEYS_MAX - 1]
         return []
 
     def locate(self, quotes: Quotes, moment: Moment) -> Spot | None:
@@ -97,22 +98,24 @@ class IndexPlan:
             self._pairs[key] = pairs_at(self.book, self.underlying, expiry, atm_paise, self.step_paise, self.offsets)
         return self._pairs[key]
 
-    def _nearest_pairs(self) -> tuple[Pair, ...]:
-        """Every listed strike of the nearest expiry."""
-        nearest = self.expiries()[:1]
-        strikes = [strike for expiry in nearest for strike in self.book.strikes(self.underlying, expiry)]
+    def _still_open(self, moment: Moment) -> list[date]:
+        """Expiries that trade at that time, nearest first: one that ends today closes before the index does."""
+        return [expiry for expiry in self.expiries() if moment.time_ms < self.open_until_ms[expiry]]
+
+    def _listed_pairs(self, expiry: date) -> tuple[Pair, ...]:
+        """Every listed strike of an expiry."""
         return tuple(
             pair
-            for expiry in nearest
-            for strike in strikes
+            for strike in self.book.strikes(self.underlying, expiry)
             for pair in pairs_at(self.book, self.underlying, expiry, strike, self.step_paise, (0,))
         )
 
-    def _nearest_chain(self) -> tuple[Instrument, ...]:
-        return contracts_of(self._nearest_pairs())
-
     def _nearest_forward(self, quotes: Quotes, moment: Moment) -> float | None:
-        return forward_of(self._nearest_pairs(), quotes, moment) if quotes else None
+        """The forward of the nearest expiry that has one."""
+        if not quotes:
+            return None
+        found = (forward_of(self._listed_pairs(expiry), quotes, moment) for expiry in self._still_open(moment))
+        return next((forward for forward in found if forward is not None), None)
 
 
 def plan_index(

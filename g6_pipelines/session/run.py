@@ -61,12 +61,13 @@ def run_session(
     on_cycle: OnCycle,
     say: Callable[[str], None],
     *,
-    on_market: Callable[[Market], int | None] = lambda _: None,
+    on_market: Callable[[Market], None] = lambda _: None,
+    once: bool = False,
 ) -> CollectReport:
-    """Collect the day of `place`. The lease is held by the caller.
+    """Collect the day of `place`, or `once` its newest cycle that is due. The lease is held by the caller.
 
-    `on_market` hears of the market once it is open, and may say before which time (ms) the run ends. A day that is
-    modelled in this process is made anew and leaves no heartbeat: nobody waits for it. Raises UserError kinds.
+    `on_market` hears of the market once it is open. A day that is modelled in this process is made anew and leaves no
+    heartbeat: nobody waits for it. Raises UserError kinds.
     """
     made = Simulated(place.label, place.seed)
     if place.where is Where.IN_PROCESS:
@@ -74,12 +75,13 @@ def run_session(
         clear_collected(installation.paths, place.day, names, made)
         with open_market(installation.settings, installation.rules, place) as market:
             on_market(market)
-            return drive(market.clock, _stage(installation, place, names, market, book, on_cycle, None))
+            return drive(market.clock, _stage(installation, place, names, market, book, on_cycle))
     real = place.where is Where.KITE
     claim_quotes(installation.paths, place.day, installation.settings.indices, None if real else made)
     with ExitStack() as stack:
         market = stack.enter_context(open_market(installation.settings, installation.rules, place))
-        return _watched(installation, place, names, market, on_cycle, say, on_market(market), stack)
+        on_market(market)
+        return _watched(installation, place, names, market, on_cycle, say, once, stack)
 
 
 def _watched(
@@ -89,7 +91,7 @@ def _watched(
     market: Market,
     on_cycle: OnCycle,
     say: Callable[[str], None],
-    until_ms: int | None,
+    once: bool,
     stack: ExitStack,
 ) -> CollectReport:
     """A session that others look at."""
@@ -118,8 +120,8 @@ def _watched(
         watch(cycle)
         on_cycle(cycle)
 
-    report = drive(market.clock, _stage(installation, place, names, market, found.dump.book, heard, until_ms))
-    if until_ms is None:
+    report = drive(market.clock, _stage(installation, place, names, market, found.dump.book, heard, once))
+    if not once:
         watch.finished()
     return report
 
@@ -139,7 +141,7 @@ def _stage(
     market: Market,
     book: InstrumentBook,
     on_cycle: OnCycle,
-    until_ms: int | None,
+    once: bool = False,
 ) -> Generator[int, None, CollectReport]:
     return collect(
         market.kite,
@@ -153,7 +155,7 @@ def _stage(
         on_cycle,
         index_kind=place.spot_kind,
         turns=market.turns,
-        until_ms=until_ms,
+        once=once,
     )
 
 

@@ -4,7 +4,7 @@ from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from g6_core.adapters.clock import RealClock, SimClock
+from g6_core.adapters.clock import RealClock, SimClock, SleepInterrupted
 from g6_core.domain.calendar import Session
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import SECOND_MS, ist_clock
@@ -16,7 +16,10 @@ from g6_pipelines.stages.collect import CycleReport
 
 @dataclass(slots=True)
 class Figures:
-    """What this process has collected. How late cycles began leaves out the one in which the process was started."""
+    """What this process has collected. How late cycles began leaves out the one in which the process was started.
+
+    `unasked`: of the newest cycle nothing could be asked for.
+    """
 
     day: str = ""
     cycles: int = 0
@@ -29,6 +32,7 @@ class Figures:
     late_ms_p99: int = 0
     late_ms_max: int = 0
     skipped: str = ""
+    unasked: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +61,7 @@ class Solo:
         Raises SleepInterrupted when stopped, CalendarError when the market is closed, and other UserError kinds.
         """
         while True:
+            self._unless_stopped()
             now = market_now()
             if now is None:
                 raise UserError("no simulated exchange answers; start one with `g6 sim serve`, or set G6_BROKER=kite")
@@ -92,19 +97,23 @@ class Solo:
             place = find_place(installation.settings, installation.rules, installation.paths, now.day)
             assert place.where is not Where.IN_PROCESS, "the market was just asked for its time"
             names = tuple(installation.settings.indices)
-            report = run_session(installation, place, names, self._heard, self.say, on_market=self._opened)
+            report = run_session(
+                installation, place, names, self._heard, self.say, on_market=self._opened, once=self.once
+            )
             if report.closing is not None and report.closing.contracts:
                 self.say(report.closing.line())
 
-    def _opened(self, market: Market) -> int | None:
+    def _opened(self, market: Market) -> None:
         assert isinstance(market.clock, RealClock | SimClock)
         self._clock = market.clock
-        if self._stopped:
-            self._clock.interrupt()
+        self._unless_stopped()
         if self.validate_auth:
             self._confirm(market)
-        # One cycle: the newest one that is due.
-        return market.clock.now_ms() + 1 if self.once else None
+
+    def _unless_stopped(self) -> None:
+        """Raises SleepInterrupted when a stop was heard before there was a clock to interrupt."""
+        if self._stopped:
+            raise SleepInterrupted("interrupted")
 
     def _confirm(self, market: Market) -> None:
         """Raises UserError when the broker gives no index level."""
@@ -135,7 +144,10 @@ class Solo:
             figures.reasons[reason] = figures.reasons.get(reason, 0) + 1
         for line in cycle.said:
             self.say(line)
+        figures.unasked = not cycle.calls
         if not cycle.calls:
+            if not cycle.passed:
+                self.say(f"{ist_clock(cycle.time_ms)}: nothing was asked for: {'; '.join(cycle.reasons)}")
             return
         if self._late_ms is None:
             self._late_ms = []

@@ -8,11 +8,14 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Candle, fetch_candles
-from g6_core.adapters.kite_market import CallSpacing, Turns
+from g6_core.adapters.kite_market import CallSpacing, Turns, wait_for_turn
 from g6_core.domain.errors import BrokerError, TryLater
+from g6_core.domain.ist import MINUTE_MS
 from g6_core.ports import Clock
 
 ATTEMPTS_MAX = 3
+# Who shares the API key may call too; a turn that does not come in this time is somebody's fault.
+TURN_PATIENCE_MS = MINUTE_MS
 # So many contracts refused one after the other are no matter of the contracts.
 REFUSED_MAX = 5
 
@@ -75,9 +78,10 @@ def _candles(
 ) -> Generator[int, None, tuple[Candle, ...] | None]:
     """The answer to one question, asked a few times where the broker wants patience; None without one."""
     for attempt in range(1, ATTEMPTS_MAX + 1):
-        # Another process may take the turn that was waited for.
-        while (due_ms := turns.due_ms()) > clock.now_ms():
-            yield due_ms
+        problem = yield from wait_for_turn(clock, turns, clock.now_ms() + TURN_PATIENCE_MS)
+        if problem:
+            asked.reasons[problem] += 1
+            break
         turns.spend()
         asked.calls += 1
         try:

@@ -15,7 +15,7 @@ import polars as pl
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import claim_schema, write_atomic
-from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, MarketQuote, Turns, fetch_quotes
+from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, MarketQuote, Turns, fetch_quotes, wait_for_turn
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
@@ -119,8 +119,10 @@ def _answer(
 ) -> Generator[int, None, Mapping[str, MarketQuote] | None]:
     """One call, repeated while the broker asks for patience; None without an answer."""
     while True:
-        while (due_ms := turns.due_ms()) > clock.now_ms():
-            yield due_ms
+        problem = yield from wait_for_turn(clock, turns, give_up_ms)
+        if problem:
+            found.reasons[problem] += 1
+            return None
         turns.spend()
         found.calls += 1
         try:

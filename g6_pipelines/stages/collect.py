@@ -1,4 +1,8 @@
-"""The collect stage: one cycle per interval through the session, into the lakes, then the CSV files, then the sinks."""
+"""The collect stage: one cycle per interval through the session, into the lakes, then the CSV files, then the sinks.
+
+A cycle that is due is fetched before anything else is done; what passed before is then written as missing, in time
+order before it, many cycles at once. The CSV files catch up while there is time.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -6,15 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+import polars as pl
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import CsvSink
-from g6_core.adapters.cycle_log import note_cycle
-from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, CallSpacing, MarketQuote, Turns, fetch_quotes
-from g6_core.adapters.lake import Lake, lake_cycles
+from g6_core.adapters.cycle_log import note_cycles
+from g6_core.adapters.kite_market import CallSpacing, Turns
+from g6_core.adapters.lake import Lake, lake_schema, read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import BrokerError, DataError, TryLater
+from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import SECOND_MS
 from g6_core.domain.money import paise
@@ -22,17 +27,19 @@ from g6_core.ports import Clock
 from g6_core.schema.cycles import CycleFact
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SpotKind
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.coverage import Coverage, CoverageTally
-from g6_pipelines.collection.overview import overviews_of
+from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
+from g6_pipelines.collection.passed import Stretch, stretches_of
 from g6_pipelines.collection.plan import IndexPlan, plan_index
 from g6_pipelines.collection.rows import Moment
 from g6_pipelines.sinks.configured import open_sinks
+from g6_pipelines.sinks.csv_copy import CsvCopy, LakeDay, lake_day
 from g6_pipelines.sinks.following import LAST_BUDGET_S
 from g6_pipelines.stages.closing import Closing, closing_state
+from g6_pipelines.stages.fetch_cycle import Fetched, fetch_cycle
 
-ATTEMPTS_MAX = 3
-CALLS_MAX = 30
 NOT_RUNNING = "the collector was not running"
+# One cycle alone is begun only with so much of its time left: it may need three calls, a second apart.
+ONCE_LEFT_MS = 4 * SECOND_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,8 @@ class CycleReport:
     """One cycle. `live` of `expected` counts contracts, identical expiries once; `reasons` say why any are missing.
 
     It was due at `time_ms`, began at `started_ms` and had its last answer at `ended_ms`; a cycle that nobody was there
-    for began after its end. `calls_failed` counts calls without a good answer, repeated ones included. `said` is what
-    the sinks had to say since the cycle before, each thing once.
+    for (`passed`) began after its end and has no `indices`: nothing is known of it. `calls_failed` counts calls without
+    a good answer, repeated ones included. `said` is what the sinks had to say since the cycle before, each thing once.
     """
 
     time_ms: int
@@ -65,6 +72,11 @@ class CycleReport:
     reasons: tuple[str, ...]
     said: tuple[str, ...]
     indices: tuple[IndexCycle, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nobody was there for it."""
+        return not self.indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +105,6 @@ class CollectReport:
         return self.coverage.pct
 
 
-@dataclass(slots=True)
-class _Fetched:
-    """Quotes of one cycle so far and how they were got."""
-
-    quotes: dict[str, MarketQuote] = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    started_ms: int = 0
-    ended_ms: int = 0
-    calls: int = 0
-    calls_failed: int = 0
-    reasons: list[str] = field(default_factory=list)
-
-    @property
-    def keys_missing(self) -> int:
-        """Keys that were asked for and not in the replies."""
-        return len(self.asked - self.quotes.keys())
-
-
 def collect(
     kite: KiteConnect,
     clock: Clock,
@@ -125,11 +119,14 @@ def collect(
     index_kind: str = SpotKind.INDEX,
     turns: Turns | None = None,
     until_ms: int | None = None,
+    once: bool = False,
 ) -> Generator[int, None, CollectReport]:
-    """Collect the day, or its cycles before `until_ms`; yields the next time (ms) at which it wants to be resumed.
+    """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
+
+    Yields the next time (ms) at which it wants to be resumed.
 
     A whole day ends with its closing state (`closing_state`), which is no cycle. Cycles already in the lake of an index
-    are not collected again: the CSV files are caught up from it and the cycles between are written as missing.
+    are not collected again; those that passed unseen are written as missing, after the due one has been fetched.
     `index_kind` is what the broker's index row stands for (`SpotKind`): a recorded chain has no index, its source
     serves the parity forward in that place. `turns` are the quote calls that the API key allows; without them this
     process has the key for itself. Raises DataError when the data directory cannot be written or has another schema.
@@ -137,50 +134,145 @@ def collect(
     interval_ms = settings.collection.interval_s * SECOND_MS
     plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
     turns = turns or CallSpacing(clock)
-    tally, reasons = CoverageTally(), Counter[str]()
-    row_count = calls = keys_missing = 0
     with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
-        sink = CsvSink(paths, day)
-        done = {plan.underlying: _catch_up(lakes[plan.underlying], sink, tally, interval_ms, plan) for plan in plans}
-        sinks.follow()
-        for time_ms in (one for one in cycle_times(plans, interval_ms) if until_ms is None or one < until_ms):
-            active = [plan for plan in plans if plan.is_open(time_ms) and time_ms not in done[plan.underlying]]
+        kept = _Kept(paths, day, plans, lakes, interval_ms)
+        told = _Told(on_cycle)
+        for time_ms in _wanted(clock, cycle_times(plans, interval_ms), until_ms, once):
+            active = kept.lacking(time_ms)
             if not active:
                 continue
             moment = Moment(time_ms, interval_ms)
             if clock.now_ms() < time_ms:
+                sinks.follow()
+                yield from kept.csv.catch_up(clock, time_ms)
                 yield time_ms
-            fetched = yield from _fetch_in_time(kite, clock, turns, active, moment)
-            for plan in active:
-                note_cycle(paths, day, plan.underlying, _fact(fetched, moment))
-            found = [_kept(plan, lakes[plan.underlying], fetched, moment) for plan in active]
-            rows = [row for one in found for row in one.rows]
-            sink.append(rows, overviews_of(rows))
+            if clock.now_ms() >= time_ms + interval_ms:
+                kept.missed[time_ms] = clock.now_ms()
+                continue
+            # Rows of what passed have the money that was known before this cycle.
+            missed = kept.stretches()
+            fetched = yield from fetch_cycle(kite, clock, turns, active, moment)
+            passed = kept.write_missed(missed)
+            found = kept.write(active, fetched, moment)
             sinks.follow()
-            report = _cycle_report(found, fetched, moment, tally.add(rows), sinks.news())
-            row_count += report.rows
-            calls += report.calls
-            keys_missing += report.keys_missing
-            reasons.update(report.reasons)
-            if on_cycle is not None:
-                on_cycle(report)
+            told.cycles(passed, _cycle_report(found, fetched, moment, sinks.news()))
+        told.cycles(kept.write_missed(kept.stretches()))
+        yield from kept.csv.catch_up(clock)
         sinks.follow(LAST_BUDGET_S)
         asking = closing_state(kite, clock, turns, rules, paths, day, underlyings)
-        closing = (yield from asking) if until_ms is None else None
+        closing = None if once or until_ms is not None else (yield from asking)
+        total, by_code = coverage_of(pl.concat([read_lake(lake.path, COVERAGE_COLUMNS) for lake in lakes.values()]))
         return CollectReport(
             cycles=len(cycle_times(plans, interval_ms)),
-            rows=row_count + sum(rows_at for times in done.values() for rows_at in times.values()),
-            calls=calls,
-            coverage=tally.total(),
-            coverage_by_code=tally.by_code(),
-            keys_missing=keys_missing,
-            reasons=dict(reasons),
-            resumed_cycles=len({time_ms for times in done.values() for time_ms in times}),
+            rows=sum(lake.rows for lake in kept.lakes.values()),
+            calls=told.calls,
+            coverage=total,
+            coverage_by_code=by_code,
+            keys_missing=told.keys_missing,
+            reasons=dict(told.reasons),
+            resumed_cycles=kept.resumed_cycles,
             dropped_bytes=sum(lake.healed.dropped_bytes for lake in lakes.values()),
-            healed_files=sink.healed_files,
+            healed_files=kept.sink.healed_files,
             said=tuple(sinks.said),
             closing=closing,
         )
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is said of cycles, and the sums of it."""
+
+    on_cycle: Callable[[CycleReport], None] | None
+    calls: int = 0
+    keys_missing: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def cycles(self, passed: Sequence[CycleReport], *due: CycleReport) -> None:
+        """In the order of time."""
+        for report in (*passed, *due):
+            self.calls += report.calls
+            self.keys_missing += report.keys_missing
+            self.reasons.update(report.reasons)
+            if self.on_cycle is not None:
+                self.on_cycle(report)
+
+
+class _Kept:
+    """What the lakes and the CSV files of the day have, and the writing of more. `missed` is still to be written.
+
+    `missed` says of each passed cycle (ms) when it was noticed. DataError when the day was begun with another interval.
+    """
+
+    def __init__(
+        self, paths: DataPaths, day: date, plans: Sequence[IndexPlan], lakes: Mapping[str, Lake], interval_ms: int
+    ) -> None:
+        self._paths, self._day, self._plans, self._interval_ms = paths, day, plans, interval_ms
+        self._open = lakes
+        self.sink = CsvSink(paths, day)
+        self.lakes: dict[str, LakeDay] = {}
+        self.missed: dict[int, int] = {}
+        for plan in plans:
+            known = self.lakes[plan.underlying] = lake_day(lakes[plan.underlying], plan.underlying, self.sink)
+            _require_interval(known, interval_ms)
+            # The next cycle need not spend a call on where the money is.
+            if known.atm_strike is not None:
+                plan.atm_paise = paise(known.atm_strike)
+        self._done = {name: set(known.times) for name, known in self.lakes.items()}
+        self.resumed_cycles = len(set().union(*self._done.values()))
+        self.csv = CsvCopy(self.sink, self.lakes)
+
+    def lacking(self, time_ms: int) -> list[IndexPlan]:
+        """Indices that trade at that time and have no rows of it."""
+        return [plan for plan in self._plans if plan.is_open(time_ms) and time_ms not in self._done[plan.underlying]]
+
+    def stretches(self) -> dict[str, list[Stretch]]:
+        """The missed cycles by index, with the money that is known now."""
+        return {
+            plan.underlying: stretches_of(
+                plan, [one for one in self.missed if plan in self.lacking(one)], self._interval_ms
+            )
+            for plan in self._plans
+        }
+
+    def write_missed(self, missed: Mapping[str, Sequence[Stretch]]) -> list[CycleReport]:
+        """Into the lakes. The CSV files get them when there is time."""
+        reports: dict[int, CycleReport] = {}
+        schema = lake_schema(OPTION_COLUMNS)
+        for name, stretches in missed.items():
+            for stretch in stretches:
+                own = [_passed_report(time_ms, self.missed[time_ms], stretch) for time_ms in stretch.times]
+                note_cycles(self._paths, self._day, name, [_fact(report) for report in own])
+                self._open[name].append_many(stretch.frames(schema))
+                self._count(name, stretch.times, len(stretch.rows))
+                for report in own:
+                    reports[report.time_ms] = _both(reports.get(report.time_ms), report)
+        self.missed = {}
+        return [reports[time_ms] for time_ms in sorted(reports)]
+
+    def write(self, active: Sequence[IndexPlan], fetched: Fetched, moment: Moment) -> list[IndexCycle]:
+        """A fetched cycle, into the lakes and where it can be into the CSV files."""
+        found: list[IndexCycle] = []
+        for plan in active:
+            note_cycles(self._paths, self._day, plan.underlying, [_fetched_fact(fetched, moment)])
+        moment = replace(moment, answered_ms=fetched.ended_ms)
+        for plan in active:
+            spot = plan.locate(fetched.quotes, moment)
+            rows = tuple(plan.rows(spot, fetched.quotes, moment))
+            self._open[plan.underlying].append([row.cells() for row in rows])
+            self._count(plan.underlying, [moment.time_ms], len(rows))
+            found.append(IndexCycle(plan.underlying, rows, spot.rupees if spot else None))
+        self.csv.keep({one.underlying: one.rows for one in found})
+        return found
+
+    def _count(self, name: str, times: Sequence[int], rows_each: int) -> None:
+        self.lakes[name].times += times
+        self.lakes[name].rows += len(times) * rows_each
+
+
+def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Sequence[int]:
+    """Cycles to look at. One cycle alone is the newest that is due, and the next one where little of its time is left."""
+    end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
+    return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
 
 
 def _plan(
@@ -207,27 +299,9 @@ def _lakes(paths: DataPaths, day: date, underlyings: Sequence[str]) -> Iterator[
         }
 
 
-def _catch_up(lake: Lake, sink: CsvSink, tally: CoverageTally, interval_ms: int, plan: IndexPlan) -> dict[int, int]:
-    """Rows by time of the cycles in a lake, after the CSV files have been given whatever they lack of them.
-
-    The plan learns where the money was last: its next cycle need not spend a call on that. DataError when the day was
-    begun with another interval.
-    """
-    done: dict[int, int] = {}
-    for cells in lake_cycles(lake.path):
-        rows = [OptionRow.of_cells(row) for row in cells]
-        tally.add(rows)
-        sink.append(rows, overviews_of(rows))
-        done[rows[0].time_ms] = len(rows)
-        if rows[0].atm_strike is not None:
-            plan.atm_paise = paise(rows[0].atm_strike)
-    _require_interval(lake, done, interval_ms)
-    return done
-
-
-def _require_interval(lake: Lake, done: Mapping[int, int], interval_ms: int) -> None:
+def _require_interval(lake: LakeDay, interval_ms: int) -> None:
     """DataError when the day was begun with another interval: every cycle has its place once."""
-    times = sorted(done)[:2]
+    times = sorted(lake.times)[:2]
     if len(times) == 2 and times[1] - times[0] != interval_ms:
         was_s, is_s = (times[1] - times[0]) // SECOND_MS, interval_ms // SECOND_MS
         raise DataError(
@@ -236,86 +310,37 @@ def _require_interval(lake: Lake, done: Mapping[int, int], interval_ms: int) -> 
         )
 
 
-def _fetch_in_time(
-    kite: KiteConnect, clock: Clock, turns: Turns, plans: Sequence[IndexPlan], moment: Moment
-) -> Generator[int, None, _Fetched]:
-    """What a cycle could fetch; nothing when its time has passed."""
-    started_ms = clock.now_ms()
-    if started_ms < moment.time_ms + moment.interval_ms:
-        fetched = yield from _fetch_cycle(kite, clock, turns, plans, moment)
-    else:
-        fetched = _Fetched(reasons=[NOT_RUNNING])
-    fetched.started_ms, fetched.ended_ms = started_ms, clock.now_ms()
-    return fetched
+def _passed_report(time_ms: int, noticed_ms: int, stretch: Stretch) -> CycleReport:
+    """Of one index."""
+    return CycleReport(
+        time_ms=time_ms,
+        started_ms=noticed_ms,
+        ended_ms=noticed_ms,
+        rows=len(stretch.rows),
+        live=stretch.counted.live,
+        expected=stretch.counted.expected,
+        calls=0,
+        calls_failed=0,
+        keys_missing=0,
+        reasons=(NOT_RUNNING,),
+        said=(),
+        indices=(),
+    )
 
 
-def _kept(plan: IndexPlan, lake: Lake, fetched: _Fetched, moment: Moment) -> IndexCycle:
-    """The rows of one index, once they are in its lake."""
-    moment = replace(moment, answered_ms=fetched.ended_ms)
-    spot = plan.locate(fetched.quotes, moment)
-    rows = tuple(plan.rows(spot, fetched.quotes, moment))
-    lake.append([row.cells() for row in rows])
-    return IndexCycle(plan.underlying, rows, spot.rupees if spot else None)
+def _both(one: CycleReport | None, other: CycleReport) -> CycleReport:
+    """A passed cycle of several indices."""
+    if one is None:
+        return other
+    return replace(other, rows=one.rows + other.rows, expected=one.expected + other.expected)
 
 
-def _fetch_cycle(
-    kite: KiteConnect, clock: Clock, turns: Turns, plans: Sequence[IndexPlan], moment: Moment
-) -> Generator[int, None, _Fetched]:
-    """Quotes of the indices and of their universes, in as few calls as the money allows.
-
-    The indices go first: with their levels known, the other calls ask for the strikes of now, and an index that has
-    moved to another strike costs a call only where the last one is full.
-    """
-    fetched = _Fetched()
-    for _ in range(CALLS_MAX):
-        wanted = [plan.index_key for plan in plans]
-        wanted += [key for plan in plans for key in plan.contract_keys(fetched.asked)]
-        keys = [key for key in dict.fromkeys(wanted) if key not in fetched.asked]
-        if not keys:
-            break
-        yield from _call(kite, clock, turns, keys[:QUOTE_KEYS_MAX], fetched, moment)
-        for plan in plans:
-            # Without its index the money is read from the options, and from all of them that were asked for.
-            if plan.index_key in fetched.quotes or fetched.asked.issuperset(plan.contract_keys(fetched.asked)):
-                plan.locate(fetched.quotes, moment)
-    return fetched
+def _fact(cycle: CycleReport) -> CycleFact:
+    """How a passed cycle was not fetched, for the log."""
+    return CycleFact(cycle.time_ms, cycle.started_ms, cycle.ended_ms, cycle.calls, cycle.keys_missing, cycle.reasons)
 
 
-def _call(
-    kite: KiteConnect,
-    clock: Clock,
-    turns: Turns,
-    keys: Sequence[str],
-    fetched: _Fetched,
-    moment: Moment,
-) -> Generator[int, None, None]:
-    """One quote call, repeated a few times where the broker asks for patience, never beyond its cycle."""
-    fetched.asked.update(keys)
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        # Another process may take the turn that was waited for.
-        while (due_ms := turns.due_ms()) > clock.now_ms():
-            if due_ms >= moment.time_ms + moment.interval_ms:
-                break
-            yield due_ms
-        if max(due_ms, clock.now_ms()) >= moment.time_ms + moment.interval_ms:
-            fetched.reasons.append("no time left in the cycle")
-            return
-        turns.spend()
-        fetched.calls += 1
-        try:
-            fetched.quotes.update(fetch_quotes(kite, keys))
-            return
-        except TryLater as error:
-            fetched.calls_failed += 1
-            if attempt == ATTEMPTS_MAX:
-                fetched.reasons.append(str(error))
-        except BrokerError as error:
-            fetched.calls_failed += 1
-            fetched.reasons.append(str(error))
-            return
-
-
-def _fact(fetched: _Fetched, moment: Moment) -> CycleFact:
+def _fetched_fact(fetched: Fetched, moment: Moment) -> CycleFact:
     """How the cycle was fetched, for the log."""
     return CycleFact(
         time_ms=moment.time_ms,
@@ -328,9 +353,10 @@ def _fact(fetched: _Fetched, moment: Moment) -> CycleFact:
 
 
 def _cycle_report(
-    indices: Sequence[IndexCycle], fetched: _Fetched, moment: Moment, counted: Coverage, said: tuple[str, ...]
+    indices: Sequence[IndexCycle], fetched: Fetched, moment: Moment, said: tuple[str, ...]
 ) -> CycleReport:
     """What became of a cycle."""
+    counted = CoverageTally().add([row for one in indices for row in one.rows])
     return CycleReport(
         time_ms=moment.time_ms,
         started_ms=fetched.started_ms,

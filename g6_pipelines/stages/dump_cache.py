@@ -9,21 +9,24 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import DataError
-from g6_core.domain.ist import at, utc_text
+from g6_core.domain.errors import BrokerError, DataError
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, utc_text
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.prepare import StoredDump, store_dump, stored_dump
 
 # Before that Kite still gives the dump of the day before.
 PUBLISHED = time(8)
+# A dump that is doubted is asked for again, but not more often than this.
+DOUBTED_FOR_MS = 10 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
 class DumpNote:
-    """What is known of a stored dump: when it was fetched (UTC), and the hash of its file."""
+    """What is known of a stored dump: when it was fetched (UTC), the hash of its file, and why it is doubted."""
 
     fetched: str
     sha256: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,40 @@ class DayDump:
 def day_dump(
     kite: KiteConnect, rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int
 ) -> DayDump:
-    """The stored dump while it is valid, else a new one. Raises BrokerError or DataError when there is none to have."""
+    """The stored dump while it is valid, else a new one. Raises BrokerError or DataError when there is none to have.
+
+    One that is doubted is good for ten minutes, and for as long as the broker gives no other; its doubt stays with it.
+    """
+    stored = _stored(rules, paths, day, underlyings, now_ms)
+    if stored is not None and _is_fresh(read_note(paths, day), now_ms):
+        return stored
+    try:
+        return fetched_dump(kite, rules, paths, day, underlyings, now_ms)
+    except BrokerError:
+        if stored is None:
+            raise
+        return stored
+
+
+def _stored(rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int) -> DayDump | None:
+    """The dump that is there with its doubt; None when it is not whole, or of before 08:00 and that has passed."""
     note = read_note(paths, day)
-    if note is not None and note.fetched >= utc_text(at(day, PUBLISHED)):
-        try:
-            dump = stored_dump(rules, paths, day, underlyings)
-            if dump.sha256 == note.sha256:
-                return DayDump(dump, True, "")
-        except DataError:
-            """Fetched anew, as if there had been none."""
-    return fetched_dump(kite, rules, paths, day, underlyings, now_ms)
+    if note is None or (note.fetched < utc_text(at(day, PUBLISHED)) <= utc_text(now_ms)):
+        return None
+    try:
+        dump = stored_dump(rules, paths, day, underlyings)
+    except DataError:
+        return None
+    return DayDump(dump, True, note.doubt) if dump.sha256 == note.sha256 else None
+
+
+def _is_fresh(note: DumpNote | None, now_ms: int) -> bool:
+    """Whether the broker need not be asked again."""
+    if note is None:
+        return False
+    # Whole seconds: only texts of one length can be compared.
+    now_ms -= now_ms % SECOND_MS
+    return not note.doubt or utc_text(now_ms - DOUBTED_FOR_MS) < note.fetched[:19] + "Z" <= utc_text(now_ms)
 
 
 def fetched_dump(
@@ -55,8 +82,9 @@ def fetched_dump(
 ) -> DayDump:
     """A new dump, stored with a note of when it was fetched. Errors as `day_dump`."""
     dump = store_dump(kite, rules, paths, day, underlyings)
-    write_atomic(paths.dump_note(day), canonical_json(DumpNote(utc_text(now_ms), dump.sha256)) + b"\n")
-    return DayDump(dump, False, _doubt(paths, day, dump.sha256, now_ms))
+    doubt = _doubt(paths, day, dump.sha256, now_ms)
+    write_atomic(paths.dump_note(day), canonical_json(DumpNote(utc_text(now_ms), dump.sha256, doubt)) + b"\n")
+    return DayDump(dump, False, doubt)
 
 
 def read_note(paths: DataPaths, day: date) -> DumpNote | None:

@@ -126,6 +126,18 @@ def test_stamps_of_another_time_and_torn_files_hold_nobody_back(tmp_path: Path) 
     assert today.take(Family.QUOTE) == START_MS
 
 
+@pytest.mark.parametrize("left", [0, 1, 77, 200, 1_000, 65_536])
+def test_a_file_of_another_length_is_made_anew_and_the_limit_holds_again(left: int, tmp_path: Path) -> None:
+    path = tmp_path / "one.stamps"
+    clock = VirtualClock(START_MS)
+    two = [Limiter(clock, path) for _ in range(2)]
+    assert two[0].take(Family.HISTORICAL) == START_MS
+    whole = path.stat().st_size
+    path.write_bytes(b"\xa5" * left)
+    assert [limiter.take(Family.QUOTE) for limiter in two] == [START_MS, None], "who comes second sees the first"
+    assert path.stat().st_size == whole
+
+
 def test_keys_do_not_share_a_limit_and_do_not_show_in_file_names(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("G6_LIMITS_DIR", str(tmp_path))
     one, other = limits_path("canary-key-1", "kite"), limits_path("canary-key-2", "kite")

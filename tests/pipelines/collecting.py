@@ -10,6 +10,7 @@ import requests
 from kiteconnect import KiteConnect
 from requests.adapters import BaseAdapter
 
+from g6_core.adapters.kite_market import Turns
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import InstrumentBook
@@ -79,20 +80,22 @@ class Collecting:
     transport: FaultyTransport
     index_kind: str = "index"
     cycles: list[CycleReport] = field(default_factory=list)
+    turns: Turns | None = None
 
     @property
     def book(self) -> InstrumentBook:
         return self.source.instruments
 
-    def stage(self) -> Generator[int, None, CollectReport]:
+    def stage(self, once: bool = False) -> Generator[int, None, CollectReport]:
         return collect(
             self.kite, self.clock, self.settings, self.rules, self.paths, self.source.trade_date, self.book,
             self.source.underlyings, self.cycles.append, index_kind=self.index_kind,
+            turns=self.turns, once=once,
         )  # fmt: skip
 
-    def run(self, until_ms: int | None = None) -> CollectReport | None:
+    def run(self, until_ms: int | None = None, once: bool = False) -> CollectReport | None:
         """Drive the stage as the day does; None when it was stopped at `until_ms`, as by a crash."""
-        stage = self.stage()
+        stage = self.stage(once)
         while True:
             try:
                 wake_ms = next(stage)

@@ -7,7 +7,7 @@ import requests
 
 from g6_core.adapters.kite_market import fetch_instruments
 from g6_core.domain.errors import Refused, TryLater
-from g6_core.domain.ist import at, utc_text
+from g6_core.domain.ist import MINUTE_MS, at, utc_text
 from g6_pipelines.stages.dump_cache import DayDump, day_dump, read_note
 from tests.pipelines.collecting import DAY, Collecting, collecting, refusal
 
@@ -43,10 +43,30 @@ def test_a_dump_of_before_eight_is_doubted_and_fetched_again_later(world) -> Non
     assert asked(world, EIGHT + 1).hit
 
 
-def test_a_dump_that_has_not_changed_since_the_day_before_is_doubted(world) -> None:
+SAME = "the same as on 2025-08-28: the broker has not published a new one"
+TEN_MINUTES = 10 * MINUTE_MS
+
+
+def test_a_dump_that_has_not_changed_since_the_day_before_is_doubted_by_everybody_and_asked_for_again(world) -> None:
     yesterday = date(2025, 8, 28)
     asked(world, at(yesterday, time(8, 45)), yesterday)
-    assert asked(world, EIGHT).doubt == "the same as on 2025-08-28: the broker has not published a new one"
+    found = [asked(world, EIGHT + later) for later in (0, 1, TEN_MINUTES - 1_000, TEN_MINUTES, TEN_MINUTES + 1)]
+    assert [(one.hit, one.doubt) for one in found] == [
+        (False, SAME), (True, SAME), (True, SAME), (False, SAME), (True, SAME),
+    ]  # fmt: skip
+
+
+def test_a_doubted_dump_is_kept_with_its_doubt_while_the_broker_gives_no_other(world) -> None:
+    yesterday = date(2025, 8, 28)
+    asked(world, at(yesterday, time(8, 45)), yesterday)
+    asked(world, EIGHT)
+
+    def refuse(method: str, url: str, **more) -> requests.Response:
+        return refusal(requests.Request(method, url).prepare(), 403, "PermissionException", "no")
+
+    world.kite.reqsession.request = refuse
+    found = asked(world, EIGHT + TEN_MINUTES)
+    assert (found.hit, found.doubt) == (True, SAME)
 
 
 @pytest.mark.parametrize("damage", ["file", "note", "other file"])

@@ -57,7 +57,10 @@ def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, inst
     found = checks_of(result)
     assert found["every_minute_is_accounted"] and found["repairs_are_sound"]
     assert (shown["complete"], shown["open"]) == ("yes", 0)
-    assert int(str(shown["repaired"])) + int(str(shown["no_trade"])) >= 12 * 36 and 36 - 10 <= int(str(shown["calls"])) < 3 * 36
+    assert (
+        int(str(shown["repaired"])) + int(str(shown["no_trade"])) >= 12 * 36
+        and 36 - 10 <= int(str(shown["calls"])) < 3 * 36
+    )
     kept = apart.paths.repaired(DAY, NAME).read_bytes()
     again = apart.phase("evening", BANKNIFTY)
     assert metadata_of(again, "chain_repair", BANKNIFTY)["calls"] == 0
