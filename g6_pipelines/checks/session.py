@@ -12,11 +12,6 @@ from g6_pipelines.resources import G6Resource
 
 # Below this share of live contract-minutes somebody has to look; picks refuse a chain below half.
 COVERAGE_MIN_PCT = 80.0
-# More than this within one cycle has not happened outside of a halt; a misread figure is far above it.
-SPOT_MOVE_MAX_PCT = 3.0
-SPOT_FORWARD_MAX_PCT = 2.0
-# Judges of what a market does now and then by itself.
-ODD = ("not_crossed", "two_sided_near_the_money", "volume_grows", "open_interest_steady", "cycles_in_session")
 
 
 @dg.asset_check(asset=option_chain, blocking=True)
@@ -24,16 +19,20 @@ def chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg
     """What trading on would cost money: another schema, time that goes back, cycles that come twice, a holiday's data
     or a repeated snapshot, stamps that are not of their cycle, impossible figures, broken parity, an impossible
     forward, prices of another instrument or expiry."""
-    return judged(context, lambda day, name: [one for one in _judged(g6, day, name) if one.name not in ODD])
+    from g6_pipelines.stages.chain import sound_checks
+
+    return judged(context, lambda day, name: sound_checks(g6.paths, g6.settings, g6.rules, day, name))
 
 
 @dg.asset_check(asset=option_chain)
 def chain_is_ordinary(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """What somebody should look at: crossed, one-sided and wide quotes, falling volume, jumps of open interest,
     an early end."""
+    from g6_pipelines.stages.chain import odd_checks
+
     return judged(
         context,
-        lambda day, name: [one for one in _judged(g6, day, name) if one.name in ODD],
+        lambda day, name: odd_checks(g6.paths, g6.settings, g6.rules, day, name),
         dg.AssetCheckSeverity.WARN,
     )
 
@@ -64,10 +63,7 @@ def spot_is_sane(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.A
     """Whenever options are live there is a spot, which moves, does not jump, and stays near the options' forward."""
     from g6_pipelines.stages.sanity import spot_checks
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        return spot_checks(g6.paths.lake(day, name), SPOT_MOVE_MAX_PCT, SPOT_FORWARD_MAX_PCT)
-
-    return judged(context, judge)
+    return judged(context, lambda day, name: spot_checks(g6.paths.lake(day, name)))
 
 
 @dg.asset_check(asset=index_overview)
@@ -83,21 +79,6 @@ def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resou
         ]
 
     return judged(context, judge)
-
-
-def _judged(g6: G6Resource, day: date, name: str) -> Sequence[Check]:
-    from g6_core.adapters.lake import lake_schema, read_lake
-    from g6_core.domain.ist import SECOND_MS
-    from g6_core.schema.options import OPTION_COLUMNS
-    from g6_pipelines.collection.judges import JUDGED_COLUMNS, judge_chain, schema_is_ours
-
-    rows = read_lake(g6.paths.lake(day, name))
-    schema = schema_is_ours(rows.schema, lake_schema(OPTION_COLUMNS))
-    if not schema.passed:
-        return (schema,)
-    session = g6.rules.session(day, g6.rules.index(name).option_exchange)
-    interval_ms = g6.settings.collection.interval_s * SECOND_MS
-    return (schema, *judge_chain(rows.select(JUDGED_COLUMNS), session, day, interval_ms))
 
 
 def _cycles(g6: G6Resource, day: date, name: str) -> range:

@@ -270,7 +270,7 @@ class _Kept:
 
 
 def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Sequence[int]:
-    """Cycles to look at. One cycle alone is the newest that is due, and the next one where little of its time is left."""
+    """Cycles to look at. One alone is the newest that is due, or the next where little of its time is left."""
     end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
     return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
 

@@ -12,18 +12,21 @@ from g6_pipelines.collection.verdicts import share_and_runs, share_of
 
 COLUMNS = ("timestamp", "expiry", "spot", "forward", "call_status", "put_status")
 # An index has two decimals and is computed every second. The same figure twice happens, so does a call too few.
+# More than this within one cycle has not happened outside of a halt; a misread figure is far above it.
+SPOT_MOVE_MAX_PCT = 3.0
+SPOT_FORWARD_MAX_PCT = 2.0
 SPOT_LACKING_MAX_PCT = 2.0
 SPOT_REPEATED_MAX_PCT = 5.0
 # On an expiry day the nearest options lose their touch some minutes before the close.
 FORWARD_LACKING_MAX_PCT = 5.0
 
 
-def spot_checks(lake: Path, move_max_pct: float, forward_max_pct: float) -> tuple[Check, ...]:
+def spot_checks(lake: Path) -> tuple[Check, ...]:
     """What `spot_of_cycles` finds in the lake of one index and day. DataError when the lake is unusable."""
-    return spot_of_cycles(read_lake(lake, COLUMNS), move_max_pct, forward_max_pct)
+    return spot_of_cycles(read_lake(lake, COLUMNS))
 
 
-def spot_of_cycles(rows: pl.DataFrame, move_max_pct: float, forward_max_pct: float) -> tuple[Check, ...]:
+def spot_of_cycles(rows: pl.DataFrame) -> tuple[Check, ...]:
     """`spot_known`, `forward_known`, `spot_changes`, `spot_moves` and `spot_near_forward`.
 
     Judged are the cycles in which an option is live: where the whole market is silent there is no spot to know, and a
@@ -47,8 +50,8 @@ def spot_of_cycles(rows: pl.DataFrame, move_max_pct: float, forward_max_pct: flo
         share_and_runs(
             repeated, (), "spot_changes", "cycles have the spot of the one before to the paisa", SPOT_REPEATED_MAX_PCT
         ),
-        _within(seen, "spot_moves", "move", move_max_pct, "from one cycle to the next"),
-        _within(seen, "spot_near_forward", "gap", forward_max_pct, "between spot and the nearest forward"),
+        _within(seen, "spot_moves", "move", SPOT_MOVE_MAX_PCT, "from one cycle to the next"),
+        _within(seen, "spot_near_forward", "gap", SPOT_FORWARD_MAX_PCT, "between spot and the nearest forward"),
     )
 
 

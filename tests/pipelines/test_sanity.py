@@ -27,7 +27,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings:
 
 
 def found(rows: pl.DataFrame) -> tuple[Check, ...]:
-    return spot_of_cycles(rows, 3.0, 2.0)
+    return spot_of_cycles(rows)
 
 
 def put_in(where: pl.Expr, **cells: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
