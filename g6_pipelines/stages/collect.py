@@ -123,13 +123,12 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
 
-    Yields the next time (ms) at which it wants to be resumed.
-
-    A whole day ends with its closing state (`closing_state`), which is no cycle. Cycles already in the lake of an index
-    are not collected again; those that passed unseen are written as missing, after the due one has been fetched.
-    `index_kind` is what the broker's index row stands for (`SpotKind`): a recorded chain has no index, its source
-    serves the parity forward in that place. `turns` are the quote calls that the API key allows; without them this
-    process has the key for itself. Raises DataError when the data directory cannot be written or has another schema.
+    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`),
+    which is no cycle. Cycles already in the lake of an index are not collected again; those that passed unseen are
+    written as missing, after the due one has been fetched. `index_kind` is what the broker's index row stands for
+    (`SpotKind`): a recorded chain has no index, its source serves the parity forward in that place. `turns` are the
+    quote calls that the API key allows; without them this process has the key for itself. Raises DataError when the
+    data directory cannot be written or has another schema.
     """
     interval_ms = settings.collection.interval_s * SECOND_MS
     plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]

@@ -23,7 +23,6 @@ from g6_pipelines.places import Where
 from g6_pipelines.resources import G6Resource
 from tests.conftest import PROJECT
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, metadata_of
-from tests.pipelines.dagster.test_checks import copy  # noqa: F401  (a fixture)
 
 NAME = "BANKNIFTY"
 
@@ -49,7 +48,7 @@ def test_a_whole_day_shows_its_account(made: Made) -> None:
     assert capture["contracts"] == 0
 
 
-def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, instance: dg.DagsterInstance) -> None:  # noqa: F811
+def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, instance: dg.DagsterInstance) -> None:
     apart = Installation(copy.g6, instance)
     lose(apart, 5)
     result = apart.phase("evening", BANKNIFTY)
@@ -68,7 +67,7 @@ def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, inst
 
 
 def test_a_day_of_another_market_stays_open_and_the_evening_goes_on(
-    copy: Installation,  # noqa: F811
+    copy: Installation,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -87,7 +86,7 @@ def test_a_day_of_another_market_stays_open_and_the_evening_goes_on(
 
 
 def test_volatility_rank_and_percentile_are_shown_once_there_is_a_history(
-    copy: Installation,  # noqa: F811
+    copy: Installation,
     instance: dg.DagsterInstance,
 ) -> None:
     apart = Installation(copy.g6, instance)
