@@ -25,6 +25,8 @@ from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.closing import read_closing
 
 EXAMPLES_MAX = 5
+# How the sources of replayed recordings are labelled. A modelled market, like a broker, answers of the present.
+RECORDED = "recorded"
 # Who publishes the bhavcopy of an exchange of options.
 PUBLISHERS = {"NFO": "NSE", "BFO": "BSE"}
 
@@ -42,7 +44,8 @@ def reconcile_bhavcopy(
     if not names:
         raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
-    replayed = day in simulated_days(paths)
+    made = simulated_days(paths).get(day)
+    replayed = made is not None and made.source.startswith(RECORDED)
     for name in names:
         collected |= last_states(read_lake(paths.lake(day, name)), day)
         collected |= closing_states(read_closing(paths, day, name), day, replayed=replayed)
@@ -86,7 +89,7 @@ def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
 def closing_states(rows: pl.DataFrame, day: date, *, replayed: bool) -> dict[ContractKey, Collected]:
     """The state after the close of every contract in `CLOSING_COLUMNS` rows that was quoted on the day.
 
-    A broker's answer is as new as the question. A replay shows what its record had last, however old: there only the
+    A broker's answer is as new as the question. A replay of a recording shows what that had last, however old: there only the
     quote's own stamp says what it is.
     """
     no_volume = not rows["volume"].sum()
