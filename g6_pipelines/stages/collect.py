@@ -136,12 +136,11 @@ def collect(
     turns = turns or CallSpacing(clock)
     with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
         kept = _Kept(paths, day, plans, lakes, interval_ms)
-        told = _Told(on_cycle)
-        for time_ms in _wanted(clock, cycle_times(plans, interval_ms), until_ms, once):
-            active = kept.lacking(time_ms)
-            if not active:
-                continue
+        told, times = _Told(on_cycle), cycle_times(plans, interval_ms)
+        for time_ms in _wanted(clock, times, until_ms, once):
             moment = Moment(time_ms, interval_ms)
+            if not (active := kept.lacking(time_ms)):
+                continue
             if clock.now_ms() < time_ms:
                 sinks.follow()
                 yield from kept.csv.catch_up(clock, time_ms)
@@ -159,11 +158,12 @@ def collect(
         told.cycles(kept.write_missed(kept.stretches()))
         yield from kept.csv.catch_up(clock)
         sinks.follow(LAST_BUDGET_S)
-        asking = closing_state(kite, clock, turns, rules, paths, day, underlyings)
-        closing = None if once or until_ms is not None else (yield from asking)
+        closing = None
+        if not once and until_ms is None:
+            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings)
         total, by_code = coverage_of(pl.concat([read_lake(lake.path, COVERAGE_COLUMNS) for lake in lakes.values()]))
         return CollectReport(
-            cycles=len(cycle_times(plans, interval_ms)),
+            cycles=len(times),
             rows=sum(lake.rows for lake in kept.lakes.values()),
             calls=told.calls,
             coverage=total,
@@ -269,7 +269,7 @@ class _Kept:
 
 
 def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Sequence[int]:
-    """Cycles to look at. One cycle alone is the newest that is due, and the next one where little of its time is left."""
+    """Cycles to look at. One cycle alone is the newest due, and the next one where little of its time is left."""
     end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
     return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
 
