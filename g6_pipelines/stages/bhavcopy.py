@@ -89,8 +89,8 @@ def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
 def closing_states(rows: pl.DataFrame, day: date, *, replayed: bool) -> dict[ContractKey, Collected]:
     """The state after the close of every contract in `CLOSING_COLUMNS` rows that was quoted on the day.
 
-    A broker's answer is as new as the question. A replay of a recording shows what that had last, however old: there only the
-    quote's own stamp says what it is.
+    A broker's answer is as new as the question. A replay of a recording shows what that had last, however old: there
+    only the quote's own stamp says what it is.
     """
     no_volume = not rows["volume"].sum()
     stamps = pl.col("timestamp", "exchange_time").dt.timestamp("ms")

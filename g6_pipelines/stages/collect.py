@@ -135,12 +135,11 @@ def collect(
     turns = turns or CallSpacing(clock)
     with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
         kept = _Kept(paths, day, plans, lakes, interval_ms)
-        told = _Told(on_cycle)
-        for time_ms in _wanted(clock, cycle_times(plans, interval_ms), until_ms, once):
-            active = kept.lacking(time_ms)
-            if not active:
-                continue
+        told, times = _Told(on_cycle), cycle_times(plans, interval_ms)
+        for time_ms in _wanted(clock, times, until_ms, once):
             moment = Moment(time_ms, interval_ms)
+            if not (active := kept.lacking(time_ms)):
+                continue
             if clock.now_ms() < time_ms:
                 sinks.follow()
                 yield from kept.csv.catch_up(clock, time_ms)
@@ -158,11 +157,12 @@ def collect(
         told.cycles(kept.write_missed(kept.stretches()))
         yield from kept.csv.catch_up(clock)
         sinks.follow(LAST_BUDGET_S)
-        asking = closing_state(kite, clock, turns, rules, paths, day, underlyings)
-        closing = None if once or until_ms is not None else (yield from asking)
+        closing = None
+        if not once and until_ms is None:
+            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings)
         total, by_code = coverage_of(pl.concat([read_lake(lake.path, COVERAGE_COLUMNS) for lake in lakes.values()]))
         return CollectReport(
-            cycles=len(cycle_times(plans, interval_ms)),
+            cycles=len(times),
             rows=sum(lake.rows for lake in kept.lakes.values()),
             calls=told.calls,
             coverage=total,

@@ -18,8 +18,9 @@ from requests.adapters import HTTPAdapter
 from g6_core.adapters import limits
 from g6_core.adapters.broker import open_kite, open_line
 from g6_core.adapters.clock import RealClock
-from g6_core.adapters.limits import CALLS_PER_SECOND, Family, Limiter, family_of, limits_path
-from g6_core.domain.errors import ConfigError
+from g6_core.adapters.kite_market import wait_for_turn
+from g6_core.adapters.limits import CALLS_PER_SECOND, Family, FamilyTurns, Limiter, family_of, limits_path
+from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.sim.clock import VirtualClock
 from tests.sim.server.kit import serving
 
@@ -136,6 +137,25 @@ def test_a_file_of_another_length_is_made_anew_and_the_limit_holds_again(left: i
     path.write_bytes(b"\xa5" * left)
     assert [limiter.take(Family.QUOTE) for limiter in two] == [START_MS, None], "who comes second sees the first"
     assert path.stat().st_size == whole
+
+
+def test_a_turn_cannot_be_told_while_another_process_holds_the_file_and_comes_when_it_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOCK_TIMEOUT_S", 0.01)
+    clock = VirtualClock(START_MS)
+    turns = FamilyTurns(Limiter(clock, tmp_path / "one.stamps"), Family.QUOTE)
+    with FileLock(tmp_path / "one.lock"):
+        with pytest.raises(TryLater, match="not sent: the limits of this API key are locked by another process"):
+            turns.due_ms()
+        waiting = wait_for_turn(clock, turns, START_MS + 2_500)
+        assert [next(waiting) - START_MS, next(waiting) - START_MS] == [1_000, 1_000], "its clock stands"
+        clock.sleep_until(START_MS + 2_000)
+        with pytest.raises(StopIteration, match="locked by another process"):
+            next(waiting)
+    with pytest.raises(StopIteration) as told:
+        next(wait_for_turn(clock, turns, START_MS + 2_500))
+    assert told.value.value == ""
 
 
 def test_keys_do_not_share_a_limit_and_do_not_show_in_file_names(tmp_path: Path, monkeypatch) -> None:

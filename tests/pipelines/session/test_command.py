@@ -1,20 +1,26 @@
 """`g6 collect` as a person uses it: one cycle, a closed market, wrong words, and sleeping until the next session."""
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import date, time
 from pathlib import Path
 
 import pytest
+import typer
 
 from g6_core.adapters.clock import RealClock, SleepInterrupted
-from g6_core.domain.errors import CalendarError, UserError
+from g6_core.adapters.kite_market import CallSpacing
+from g6_core.config import load_settings
+from g6_core.domain.errors import CalendarError, TryLater, UserError
 from g6_core.domain.ist import at
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.cli import collect
 from g6_pipelines.places import Now
 from g6_pipelines.session.run import Installation
 from g6_pipelines.session.solo import Solo
+from tests.pipelines.collecting import OPEN, collecting, narrowed
 from tests.pipelines.dagster.kit import narrow_config
 from tests.sim.server.kit import DAY, Server, serving
 from tests.soak.session import collector, indices_of
@@ -69,6 +75,47 @@ def test_wrong_words_are_one_line(server, narrow, tmp_path, options, code, says)
     found, said, complaints = ended(server, tmp_path, narrow, *options)
     assert (found, said, complaints.count("\n")) == (code, "", 1)
     assert says in complaints
+
+
+@pytest.mark.parametrize(("once", "free", "code"), [(True, False, 5), (True, True, 0), (False, False, 0)])
+def test_once_without_a_call_is_a_failed_check(
+    rules, settings, tmp_path, monkeypatch, capsys, once, free, code
+) -> None:
+    world = collecting(rules, narrowed(settings), tmp_path, start_ms=OPEN + 905_000)
+
+    class Locked(CallSpacing):
+        def due_ms(self) -> int:
+            if free:
+                return super().due_ms()
+            raise TryLater("not sent: locked")
+
+    def run(solo: Solo, *, forever: bool) -> None:
+        world.turns = Locked(world.clock)
+        world.run(once=True)
+        for cycle in world.cycles:
+            solo._heard(cycle)
+
+    monkeypatch.setattr(Solo, "run", run)
+    try:
+        collect(once=once, data_dir=tmp_path, config_dir=Path("config"))
+        found = 0
+    except typer.Exit as end:
+        found = end.exit_code
+    assert found == code
+    assert ("nothing was asked for: not sent: locked" in capsys.readouterr().err) is not free
+
+
+def test_a_signal_before_anything_is_loaded_ends_with_the_usual_word(tmp_path, capsys, monkeypatch) -> None:
+    """It comes while the configuration is read: there is no run yet that could be told."""
+
+    def interrupted(_: Path) -> None:
+        signal.raise_signal(signal.SIGINT)
+        return load(config)
+
+    config, load = Path("config").resolve(), load_settings
+    monkeypatch.setattr("g6_core.config.load_settings", interrupted)
+    collect(data_dir=tmp_path, config_dir=config)
+    assert "stopped; what was collected is safe" in capsys.readouterr().err
 
 
 @pytest.fixture

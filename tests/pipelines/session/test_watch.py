@@ -70,6 +70,18 @@ def test_the_status_has_the_names_of_the_source_and_the_figures_of_the_cycle(wor
     assert beat is not None and (beat.phase, beat.cycle) == (Phase.FINISHED, status["cycle_time"])
 
 
+def test_passed_cycles_are_counted_without_a_word_to_others(world) -> None:
+    told: list[int] = []
+    world.clock.sleep_until(world.source.session.open_ms + 20 * 900_000 + 1_000)
+    watch = watched(world, lambda status, cycle: told.append(cycle.time_ms))
+    assert len(world.cycles) == 25 and len(told) == 5, "twenty had passed"
+    status = json.loads(world.paths.runtime_status.read_text())
+    assert (status["cycle"], status["success_rate_pct"]) == (25, 20.0)
+    watch.finished()
+    beat = read_heartbeat(world.paths)
+    assert beat is not None and beat.cycle == status["cycle_time"]
+
+
 def test_a_reader_never_sees_half_a_status(world) -> None:
     seen, torn, over = 0, [], threading.Event()
 
