@@ -67,13 +67,15 @@ def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """On expiry day: the whole minute history of every strike that expires, and the dump, before the broker forgets."""
     from g6_pipelines.stages.candles import said
-    from g6_pipelines.stages.capture import captured
+    from g6_pipelines.stages.capture import captured, remake
 
     for day, names in selected(context).items():
         for name in names:
             with one_line():
                 kept = captured(g6.paths, g6.rules, day, name)
                 asked = _capture(g6, day, name) if kept is not None and kept.missing else None
+                if kept is not None and asked is None:
+                    remake(g6.paths, g6.rules, day, name)
                 kept = captured(g6.paths, g6.rules, day, name)
             if kept is None:
                 publish(context, day, name, {"contracts": 0, "expiry": "no contract of the index expires on this day"})
@@ -142,13 +144,15 @@ def _capture(g6: G6Resource, day: date, name: str) -> Any:
     from g6_core.adapters.clock import drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.capture import capture
-    from g6_pipelines.stages.prepare import stored_dump
+    from g6_pipelines.stages.prepare import store_dump, stored_dump
 
     # A broker that has today only is asked today or never: an expired contract has no history.
     place = g6.locate(day)
     claim_answers(g6.paths, day, (name,), _made(place))
-    book = stored_dump(g6.rules, g6.paths, day, (name,)).book
     with _after_close(g6, place, name) as market:
+        if not g6.paths.instruments(day).exists():
+            store_dump(market.kite, g6.rules, g6.paths, day, tuple(g6.settings.indices))
+        book = stored_dump(g6.rules, g6.paths, day, (name,)).book
         broker = (market.kite, market.clock, g6.rules)
         stage = capture(*broker, g6.paths, day, name, book, _origin(place), market.history)
         return drive(market.clock, stage)
