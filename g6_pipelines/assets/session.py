@@ -12,7 +12,6 @@ from g6_pipelines.assets.before_open import day_pack, instruments
 from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.told import Told
-from g6_pipelines.collection.coverage import CoverageTally
 from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
 from g6_pipelines.places import Place
 from g6_pipelines.resources import G6Resource, one_line
@@ -137,6 +136,8 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
 
     A run of hours must not be silent.
     """
+    from g6_pipelines.collection.coverage import CoverageTally
+
     troubles: set[str] = set()
     live: Counter[str] = Counter()
     expected: Counter[str] = Counter()
