@@ -123,10 +123,9 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
 
-    Yields the next time (ms) at which it wants to be resumed.
-
-    A whole day ends with its closing state (`closing_state`), which is no cycle. Cycles already in the lake of an index
-    are not collected again; those that passed unseen are written as missing, after the due one has been fetched.
+    Yields the next time (ms) at which it wants to be resumed. A whole day ends with its closing state
+    (`closing_state`), which is no cycle. Cycles already in the lake of an index are not collected again; those that
+    passed unseen are written as missing, after the due one has been fetched.
     `index_kind` is what the broker's index row stands for (`SpotKind`): a recorded chain has no index, its source
     serves the parity forward in that place. `turns` are the quote calls that the API key allows; without them this
     process has the key for itself. Raises DataError when the data directory cannot be written or has another schema.
@@ -142,7 +141,6 @@ def collect(
             if not (active := kept.lacking(time_ms)):
                 continue
             if clock.now_ms() < time_ms:
-                sinks.follow()
                 yield from kept.csv.catch_up(clock, time_ms)
                 yield time_ms
             if clock.now_ms() >= time_ms + interval_ms:
