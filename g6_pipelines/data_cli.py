@@ -200,8 +200,8 @@ def coverage(
 ) -> None:
     """Is a day complete? One line an index: every minute of every contract live, repaired, without trade, or open.
 
-    Ends with 5 when a minute is unaccounted for. Indices of which nothing was ever collected are left out, unless
-    they are asked for.
+    Ends with 5 when a minute is unaccounted for. Configured indices of which nothing was ever collected are named, and
+    accounted for only when they are asked for.
     """
     from g6_core.adapters.clock import RealClock
     from g6_core.adapters.market_rules import load_market_rules
@@ -215,13 +215,16 @@ def coverage(
     names = (index,) if index else tuple(settings.indices)
     for name in names:
         settings.index(name)
-    kept = [name for name in names if (paths.root / "lake" / "options" / name).is_dir()]
+    kinds = ("options", "answers", "repaired")
+    kept = [name for name in names if any((paths.root / "lake" / kind / name).is_dir() for kind in kinds)]
     accounts = [account_day(paths, settings, rules, wanted, name).day for name in (names if index else kept or names)]
     if as_json:
         typer.echo(json.dumps([_accounted(one) for one in accounts], sort_keys=True))
     else:
         for one in accounts:
             typer.echo(one.line())
+    if never := [name for name in names if kept and not index and name not in kept]:
+        typer.echo(f"never collected here: {', '.join(never)}", err=as_json)
     if not all(one.complete for one in accounts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 

@@ -1,10 +1,13 @@
 """Where Dagster keeps runs and events: SQLite in $DAGSTER_HOME, or the Postgres that G6_POSTGRES_URL names.
 
+Without DAGSTER_HOME it is the data directory, where Dagster alone would forget everything when the command ends.
+
 `dagster.yaml` cannot branch, so it names the class here; every process of one environment comes to the same answer.
 """
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dagster._core.storage.base_storage import DagsterStorage
@@ -85,6 +88,9 @@ def _storage(environment: Mapping[str, str]) -> DagsterStorage[Any]:
         return DagsterPostgresStorage(url)
     from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 
-    if not environment.get("DAGSTER_HOME"):
-        raise ConfigError("DAGSTER_HOME: not set; name the folder that dagster.yaml is in")
-    return DagsterSqliteStorage.from_local(environment["DAGSTER_HOME"])
+    home = environment.get("DAGSTER_HOME") or str(Path(environment.get("G6_DATA_DIR") or "data") / "dagster")
+    try:
+        Path(home).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{home}: {error.strerror or error}; set DAGSTER_HOME to a folder you can write") from error
+    return DagsterSqliteStorage.from_local(home)

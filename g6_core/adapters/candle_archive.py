@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from g6_core.adapters.files import canonical_json, sha256_hex
 from g6_core.adapters.kite_history import Candle
-from g6_core.adapters.lake import Lake, lake_schema, read_lake
+from g6_core.adapters.lake import Lake, is_headless, lake_schema, read_lake
 from g6_core.schema.accounting import ANSWER_COLUMNS, CANDLES_VERSION
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def damaged_answers(answers: "pl.DataFrame") -> list[str]:
         # An answer that was archived twice has its rows twice.
         own = rows.unique("timestamp", keep="first", maintain_order=True)
         first = own.row(0, named=True)
+        if rows.select("symbol", "token", "from", "to").n_unique() > 1:
+            found.append(first["symbol"])
+            continue
         question = Question(first["symbol"], first["token"], first["from"], first["to"])
         candles = [
             Candle(*row)
@@ -81,4 +84,6 @@ def read_answers(path: Path) -> "pl.DataFrame":
     """Every answer so far (`ANSWER_COLUMNS`), in the order they came; none without a file. DataError when damaged."""
     import polars as pl
 
-    return read_lake(path) if path.exists() else pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS))
+    if not path.exists() or is_headless(path, ANSWER_COLUMNS):
+        return pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS))
+    return read_lake(path)

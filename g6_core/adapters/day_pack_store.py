@@ -13,10 +13,7 @@ from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries
 from g6_core.schema.picks import PICKS_VERSION, Picks
 
 # What a person types: everything before the open of one index; the packs of several become one.
-PREPARE = (
-    "DAGSTER_HOME=$PWD/data dagster asset materialize -m g6_pipelines.definitions "
-    "--select '+day_pack' --partition '{day}|NIFTY'"
-)
+PREPARE = "dagster asset materialize -m g6_pipelines.definitions --select '+day_pack' --partition '{day}|NIFTY'"
 
 
 def sealed(pack: DayPack) -> DayPack:

@@ -122,6 +122,15 @@ class Lake:
         self.close()
 
 
+def is_headless(path: Path, columns: Mapping[str, Kind]) -> bool:
+    """Whether a stream was torn before its first message was whole: it holds nothing yet."""
+    try:
+        begun = path.read_bytes()
+    except OSError:
+        return False
+    return not _message_ends(path) and _messages_of(lake_schema(columns), [])[0].startswith(begun)
+
+
 def lake_exists(path: Path) -> bool:
     """Whether anything was collected, in either form."""
     return path.exists() or parquet_of(path).exists()

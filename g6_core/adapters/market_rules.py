@@ -160,7 +160,7 @@ def _index(underlying: str, row: schema.IndexRow) -> IndexSpec:
         option_exchange=row.option_exchange,
         option_segment=row.option_segment,
         index_token=row.index_token,
-        strike_step_paise=paise(row.strike_step_inr),
+        index_token_verified=row.certainty == "verified",
     )
 
 
@@ -185,6 +185,9 @@ def _contract(underlying: str, file: str, row: schema.ContractsRow) -> ContractR
         ),
         lots=tuple(LotRule(rule.lot, rule.expiry_from, rule.trade_date_from, rule.kind) for rule in row.lots),
         tick_paise=_timeline(f"tick of {underlying}", file, row.tick, lambda entry: paise(entry.tick_inr)),
+        strike_step_paise=_timeline(
+            f"strike step of {underlying}", file, row.strike_step, lambda entry: paise(entry.step_inr)
+        ),
         freeze_quantity=_timeline(f"freeze limit of {underlying}", file, row.freeze, lambda entry: entry.quantity),
     )
 

@@ -55,7 +55,6 @@ class IndexRow(Sourced):
     option_exchange: Literal["NFO", "BFO"]
     option_segment: Literal["NFO-OPT", "BFO-OPT"]
     index_token: Units
-    strike_step_inr: Inr
 
 
 class IndicesFile(Strictly):
@@ -188,6 +187,12 @@ class TickEntry(Entry):
     tick_inr: Inr
 
 
+class StrikeStepEntry(Entry):
+    """Distance between the strikes near the money."""
+
+    step_inr: Inr
+
+
 class FreezeEntry(Entry):
     """Largest quantity of an order, units."""
 
@@ -216,6 +221,7 @@ class ContractsRow(Strictly):
     listing: Entries[ListingEntry]
     lots: Annotated[list[LotRow], Field(min_length=1), AfterValidator(_lots_ascend)]
     tick: Entries[TickEntry]
+    strike_step: Entries[StrikeStepEntry]
     freeze: Entries[FreezeEntry]
 
 

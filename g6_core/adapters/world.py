@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from kiteconnect import KiteConnect
@@ -98,10 +99,10 @@ def mark_simulated(paths: DataPaths, day: date, made: Simulated) -> None:
 def clear_collected(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated) -> None:
     """Make room for a simulated collection of these indices. DataError when what lies there was not simulated."""
     names = tuple(underlyings)
-    real = [paths.lake(day, name) for name in names if lake_exists(paths.lake(day, name))]
+    real = _kept(paths, day, names)
     if real and day not in simulated_days(paths):
         raise DataError(
-            f"{real[0]}: collected from a real market, a simulated day must not replace it; use another data directory"
+            f"{real[0]}: from a real market, a simulated day must not replace it; use another data directory"
         )
     mark_simulated(paths, day, made)
     clear_day(paths, day, names)
@@ -112,13 +113,32 @@ def claim_answers(paths: DataPaths, day: date, underlyings: Iterable[str], made:
 
     DataError when the day lies there from another market; a simulated day of which nothing lies there is marked.
     """
+    _claim(paths, day, underlyings, made, "candles of {} must not complete it")
+
+
+def claim_quotes(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated | None) -> None:
+    """A day is collected from one market. `made` is None for a real broker. As `claim_answers`."""
+    _claim(paths, day, underlyings, made, "quotes of {} must not continue it; use another data directory")
+
+
+def _claim(paths: DataPaths, day: date, underlyings: Iterable[str], made: Simulated | None, why_not: str) -> None:
     known = simulated_days(paths).get(day)
-    there = any(lake_exists(paths.lake(day, name)) or paths.answers(day, name).exists() for name in underlyings)
-    if known != made and (there or known is not None):
+    if known != made and (known is not None or _kept(paths, day, underlyings)):
         kept, asked = ("a real market" if one is None else f"{one.source}, seed {one.seed}" for one in (known, made))
-        raise DataError(f"{paths.root}: {day} is from {kept}; candles of {asked} must not complete it")
+        raise DataError(f"{paths.root}: {day} is from {kept}; {why_not.format(asked)}")
     if made is not None and known is None:
         mark_simulated(paths, day, made)
+
+
+def _kept(paths: DataPaths, day: date, underlyings: Iterable[str]) -> list[Path]:
+    """What lies there of a day: quotes, candles, and what was captured because it expired on it."""
+    found = []
+    for name in underlyings:
+        lake = paths.lake(day, name)
+        others = (paths.closing(day, name), paths.answers(day, name), paths.repaired(day, name))
+        found += [lake] if lake_exists(lake) else []
+        found += [path for path in (*others, paths.expired(name, day)) if path.exists()]
+    return found
 
 
 def claim_day(paths: DataPaths, day: date, made: Simulated, underlyings: Iterable[str]) -> None:

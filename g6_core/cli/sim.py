@@ -48,7 +48,7 @@ def serve(
         ),
     ] = "",
     index: Annotated[
-        list[str] | None, typer.Option(help="Index to quote; modelled: may be repeated, default NIFTY.")
+        list[str] | None, typer.Option(help="Index to quote; modelled: may be repeated, default every configured one.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the modelled market, of bridges and latencies.")] = 0,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65_535)] = 8765,
@@ -89,7 +89,7 @@ def serve(
     if urlsplit(redirect_url).scheme not in ("http", "https"):
         raise UserError(f"--redirect-url {redirect_url}: not an address; write it like http://127.0.0.1:8766/")
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-    market = _source(source, date_of(date_text), tuple(index or ()), seed, rules)
+    market = _source(source, date_of(date_text), tuple(index or ()), seed, rules, tuple(settings.indices))
     check_against_rules(settings, rules, market.trade_date, market.underlyings)
     start_ms = _start_ms(start, lead, chosen_speed, market)
     with _exchange(state, market, rules, settings, seed, start_ms) as (exchange, clock, continued):
@@ -147,7 +147,15 @@ def _pace(lockstep: bool, speed: float | None, names: tuple[str, ...]) -> float 
     return None if lockstep else speed_of(1.0 if speed is None else speed, "; --lockstep is faster still")
 
 
-def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, rules: "MarketRules") -> "MarketSource":
+def _source(
+    source: str,
+    day: date | None,
+    indices: tuple[str, ...],
+    seed: int,
+    rules: "MarketRules",
+    configured: tuple[str, ...],
+) -> "MarketSource":
+    """The market to serve: what is asked for, else what the collector will ask for."""
     for name in indices:
         rules.index(name)
     if source == MODELLED:
@@ -155,7 +163,7 @@ def _source(source: str, day: date | None, indices: tuple[str, ...], seed: int, 
 
         today = ist_date(to_ms(datetime.now(UTC)))
         last = rules.last_trading_day_up_to(today)
-        return ModelledSource(indices or ("NIFTY",), day or last, rules, seed)
+        return ModelledSource(indices or configured, day or last, rules, seed)
     from g6_core.sim.recorded import RecordedSource
 
     if len(indices) > 1:

@@ -13,7 +13,7 @@ from g6_core.domain.charges import ChargeRates
 from g6_core.domain.contracts import ContractRules
 from g6_core.domain.dated import Timeline
 from g6_core.domain.errors import CalendarError, UserError
-from g6_core.domain.ist import at, to_ist
+from g6_core.domain.ist import at
 from g6_core.domain.trading_days import Hours, TradingDays
 
 V = TypeVar("V")
@@ -43,7 +43,7 @@ class IndexSpec:
     option_exchange: str
     option_segment: str
     index_token: int
-    strike_step_paise: int
+    index_token_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +177,13 @@ class MarketRules:
     def expiry_close_ms(self, day: date, exchange: str, expiry: date) -> int:
         """When the contracts listed on `day` stop trading on their last day.
 
-        An expiry that the calendar does not reach is given the clock time of the close of `day`.
+        An expiry that the calendar does not reach closes by the regular hours that are in force on it, as far as known.
         """
+        self.require_trading_day(day)
         try:
             return self.session(expiry, exchange, expiry).close_ms
         except CalendarError:
-            return at(expiry, to_ist(self.session(day, exchange).close_ms).time())
+            return at(expiry, self._of(self.hours, exchange, "exchange").at(expiry).expiring_close)
 
     def mis_cutoff_ms(self, day: date, exchange: str) -> int:
         """From this moment the broker squares off MIS positions and takes no fresh MIS order."""
@@ -229,6 +230,10 @@ class MarketRules:
     def tick_paise(self, underlying: str, day: date) -> int:
         """Tick of the options of an underlying."""
         return self._contract(underlying).tick_paise.at(day)
+
+    def strike_step_paise(self, underlying: str, day: date) -> int:
+        """Distance between the strikes near the money of the expiries that are collected, as listed on `day`."""
+        return self._contract(underlying).strike_step_paise.at(day)
 
     def freeze_quantity(self, underlying: str, day: date) -> int:
         """Largest quantity of one order in units; an order above it is refused."""

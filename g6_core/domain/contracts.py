@@ -72,6 +72,7 @@ class ContractRules:
     listing: Timeline[Listing]
     lots: tuple[LotRule, ...]
     tick_paise: Timeline[int]
+    strike_step_paise: Timeline[int]
     freeze_quantity: Timeline[int]
 
     def expiry_rule(self, scheduled: date, known_on: date) -> ExpiryRule | None:

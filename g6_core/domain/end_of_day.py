@@ -78,6 +78,7 @@ class Difference:
 class Comparison:
     """`final` of `contracts` held the state after the close; `prices` and `volumes` say how many could be compared.
 
+    `bounds` counts earlier volumes, which may not be above; `without_volume` contracts without a recorded volume.
     `own_oi` and `published_oi` are sums in units over the final contracts; `differences` are ordered by kind, contract.
     """
 
@@ -85,6 +86,8 @@ class Comparison:
     final: int
     prices: int
     volumes: int
+    bounds: int
+    without_volume: int
     own_oi: int
     published_oi: int
     differences: tuple[Difference, ...]
@@ -99,7 +102,7 @@ def compare_with_published(
 ) -> Comparison:
     """Every collected contract against the exchange's; `close_ms` is the close of each underlying's options."""
     differences: list[Difference] = []
-    final = prices = volumes = own_oi = published_oi = 0
+    final = prices = volumes = bounds = without_volume = own_oi = published_oi = 0
     for contract, ours in collected.items():
         theirs = published.get(contract)
         if theirs is None:
@@ -108,8 +111,10 @@ def compare_with_published(
         is_final = ours.stamp_ms >= close_ms[contract.underlying] + FINAL_AFTER_MS
         final += is_final
         settled = is_final or (ours.volume is not None and ours.volume == theirs.volume)
+        without_volume += ours.volume is None
+        volumes += is_final and ours.volume is not None
+        bounds += not is_final and ours.volume is not None
         if ours.volume is not None and (is_final or ours.volume > theirs.volume):
-            volumes += is_final
             differences += _differing(DifferenceKind.VOLUME, contract, ours.volume, theirs.volume)
         # A contract without a trade has no last price of that day.
         if settled and theirs.volume > 0:
@@ -121,7 +126,17 @@ def compare_with_published(
             differences += _differing(DifferenceKind.OPEN_INTEREST, contract, ours.oi, theirs.oi)
     order = list(DifferenceKind)
     differences.sort(key=lambda one: (order.index(one.kind), one.contract))
-    return Comparison(len(collected), final, prices, volumes, own_oi, published_oi, tuple(differences))
+    return Comparison(
+        contracts=len(collected),
+        final=final,
+        prices=prices,
+        volumes=volumes,
+        bounds=bounds,
+        without_volume=without_volume,
+        own_oi=own_oi,
+        published_oi=published_oi,
+        differences=tuple(differences),
+    )
 
 
 def _differing(kind: DifferenceKind, contract: ContractKey, ours: int, theirs: int) -> Iterable[Difference]:

@@ -1,6 +1,5 @@
 """Instruments of one trading day, as the broker's dump lists them."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -106,11 +105,3 @@ class InstrumentBook:
     def strikes(self, underlying: str, expiry: date) -> tuple[int, ...]:
         """Listed strikes of an expiry in paise, ascending; empty when there is no such chain."""
         return self._strikes.get((underlying, expiry), ())
-
-    def strike_step(self, underlying: str, expiry: date, near_paise: int) -> int:
-        """Distance between the two listed strikes around `near_paise`; 0 with fewer than two strikes."""
-        strikes = self.strikes(underlying, expiry)
-        if len(strikes) < 2:
-            return 0
-        place = min(max(bisect_left(strikes, near_paise), 1), len(strikes) - 1)
-        return strikes[place] - strikes[place - 1]

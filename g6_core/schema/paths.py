@@ -131,6 +131,10 @@ class DataPaths:
         """What the evening's comparison found; `part` is an index, or `orders`."""
         return self.root / "state" / "reconciliation" / part / f"{day}.json"
 
+    def differences(self, day: date, part: str) -> Path:
+        """Every difference that the comparison of a part has found, a line each, bounded."""
+        return self.reconciliation(day, part).with_suffix(".differences.txt")
+
     def acceptance(self, day: date) -> Path:
         """That a person has accepted what the evening of `day` found wrong, and why."""
         return self.root / "state" / "accepted" / f"{day}.json"

@@ -154,6 +154,7 @@ class _Market:
             tick_paise=self.index_tick_paise,
         )
         expiries = rules.expiries(underlying, day)
+        self.step_paise: int = rules.strike_step_paise(underlying, day)
         self.listing = {expiry: self._strikes((expiry - day).days) for expiry in expiries}
         monthlies = [expiry for expiry in expiries if rules.is_monthly(underlying, expiry)]
         self._monthly_rank = {expiry: rank for rank, expiry in enumerate(monthlies)}
@@ -192,7 +193,7 @@ class _Market:
         terms[mq.CLOSE] = max(tick_floor(int(value), row.tick_paise), row.tick_paise)
         if expiry == self._day:
             terms[mq.LAST_SECOND] = self._last_second_today
-        steps = row.strike_paise // self.spec.strike_step_paise
+        steps = row.strike_paise // self.step_paise
         popular = next((weight for multiple, weight in _ROUND_STRIKES if steps % multiple == 0), 1.0)
         distance = mq.otm_distance(log_moneyness, total_vol, is_call)
         volume, interest = self._expiry_weights(expiry)
@@ -236,7 +237,7 @@ class _Market:
         return volume, interest
 
     def _strikes(self, days_left: int) -> tuple[int, ...]:
-        step = self.spec.strike_step_paise * (2 if days_left > FAR_EXPIRY_DAYS else 1)
+        step = self.step_paise * (2 if days_left > FAR_EXPIRY_DAYS else 1)
         middle = round(self.path.previous_close_paise / step) * step
         return tuple(middle + place * step for place in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1))
 

@@ -96,7 +96,7 @@ class ScriptedSource:
         """
         scripted = {key: tuple(_point(entry) for entry in path) for key, path in (options or {}).items()}
         spec = rules.index(underlying)
-        step = spec.strike_step_paise
+        step = rules.strike_step_paise(underlying, trade_date)
         centre = (spot_path[0][1] + step // 2) // step * step
         around = {centre + place * step for place in range(-STRIKES_EACH_SIDE, STRIKES_EACH_SIDE + 1)}
         expiries = {*rules.expiries(underlying, trade_date)[:EXPIRIES], *(expiry for expiry, _, _ in scripted)}

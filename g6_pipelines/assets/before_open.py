@@ -16,8 +16,8 @@ GROUP = "pre_open"
 def instruments(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The broker's instruments of the day, as it gave them: every index of the configuration, all expiries."""
     from g6_pipelines.places import market_now
+    from g6_pipelines.stages.check_dump import check_dump
     from g6_pipelines.stages.dump_cache import fetched_dump
-    from g6_pipelines.stages.prepare import check_dump
 
     for day, names in selected(context).items():
         with one_line():

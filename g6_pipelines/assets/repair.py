@@ -36,43 +36,46 @@ def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """
     from g6_pipelines.report.figures import account_picture
     from g6_pipelines.stages.accounting import account_day
-    from g6_pipelines.stages.candles import said
 
     wanted = selected(context)
-    calls, troubles = 0, {}
+    calls: dict[tuple[date, str], int] = {}
+    troubles: dict[tuple[date, str], str] = {}
     with one_line():
         for places, name in _works(g6, wanted):
             try:
-                asked = _repair(g6, places, name)
+                asked, trouble = _repair(g6, places, name)
             except (UserError, BrokerError) as error:
-                context.log.error(f"{name}: {error}")
-                troubles[name] = str(error)
-                continue
-            calls += asked.calls
-            troubles[name] = said(asked.reasons)
+                asked, trouble = 0, {place.day: str(error) for place in places}
+            for day, text in trouble.items():
+                context.log.error(f"{name} {day}: {text}")
+            calls |= {(place.day, name): asked for place in places}
+            troubles |= {(day, name): text for day, text in trouble.items()}
         for day, names in wanted.items():
             for name in names:
-                found = account_day(g6.paths, g6.settings, g6.rules, day, name)
-                publish(
-                    context,
-                    day,
-                    name,
-                    {**_figures(found), "calls": calls, "troubles": troubles.get(name) or "none"}
-                    | picture(account_picture(found.minutes, day), "account_picture"),
-                )
+                told = {"calls": calls.get((day, name), 0), "troubles": troubles.get((day, name)) or "none"}
+                try:
+                    found = account_day(g6.paths, g6.settings, g6.rules, day, name)
+                except UserError as error:
+                    # A damaged file of one day must not keep the others from being told; the check of it fails.
+                    publish(context, day, name, {"complete": "NO", "answer": str(error), **told})
+                    continue
+                figures = {**_figures(found), **told}
+                publish(context, day, name, figures | picture(account_picture(found.minutes, day), "account_picture"))
 
 
 @ranged_asset(GROUP, deps=[instruments], kinds={"kite", "parquet"})
 def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """On expiry day: the whole minute history of every strike that expires, and the dump, before the broker forgets."""
     from g6_pipelines.stages.candles import said
-    from g6_pipelines.stages.capture import captured
+    from g6_pipelines.stages.capture import captured, remake
 
     for day, names in selected(context).items():
         for name in names:
             with one_line():
                 kept = captured(g6.paths, g6.rules, day, name)
                 asked = _capture(g6, day, name) if kept is not None and kept.missing else None
+                if kept is not None and asked is None:
+                    remake(g6.paths, g6.rules, day, name)
                 kept = captured(g6.paths, g6.rules, day, name)
             if kept is None:
                 publish(context, day, name, {"contracts": 0, "expiry": "no contract of the index expires on this day"})
@@ -105,13 +108,16 @@ def _works(g6: G6Resource, wanted: dict[date, tuple[str, ...]]) -> Iterator[tupl
             yield [place for place in group if name in wanted[place.day]], name
 
 
-def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> Any:
-    """Repair one index on the days of these places; the broker is only opened when something can be asked."""
+def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> tuple[int, dict[date, str]]:
+    """Repair one index on the days of these places; returns the calls made and what was in the way, by day.
+
+    The broker is only opened when something can be asked. A day that is not over is left out.
+    """
     from g6_core.adapters.clock import RealClock, drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.accounting import account_day, listing_of
-    from g6_pipelines.stages.candles import Asked
-    from g6_pipelines.stages.repair import needs_broker, repair, write_repaired
+    from g6_pipelines.stages.candles import said
+    from g6_pipelines.stages.repair import needs_broker, not_over, repair, write_repaired
 
     days = [place.day for place in places]
     found = {day: account_day(g6.paths, g6.settings, g6.rules, day, name) for day in days}
@@ -120,27 +126,33 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> Any:
     if listed and not any(needs_broker(one, g6.settings, today) for one in found.values()):
         for day, one in found.items():
             write_repaired(g6.paths, day, name, one.minutes)
-        return Asked()
+        return 0, {}
     for place in places:
         claim_answers(g6.paths, place.day, (name,), _made(place))
     with _after_close(g6, places[-1], name) as market:
         book = _listed_now(g6, market, places, name)
         broker = (market.kite, market.clock, g6.settings, g6.rules)
-        stage = repair(*broker, g6.paths, days, name, book, _origin(places[-1]), market.history)
-        return drive(market.clock, stage).asked
+        early = {day: why for day in days if (why := not_over(g6.rules, market.clock, day, name))}
+        over = [day for day in days if day not in early]
+        asked = drive(
+            market.clock, repair(*broker, g6.paths, over, name, book, _origin(places[-1]), market.history)
+        ).asked
+    return asked.calls, dict.fromkeys(over, said(asked.reasons)) | early if asked.reasons else early
 
 
 def _capture(g6: G6Resource, day: date, name: str) -> Any:
     from g6_core.adapters.clock import drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.capture import capture
-    from g6_pipelines.stages.prepare import stored_dump
+    from g6_pipelines.stages.prepare import store_dump, stored_dump
 
     # A broker that has today only is asked today or never: an expired contract has no history.
     place = g6.locate(day)
     claim_answers(g6.paths, day, (name,), _made(place))
-    book = stored_dump(g6.rules, g6.paths, day, (name,)).book
     with _after_close(g6, place, name) as market:
+        if not g6.paths.instruments(day).exists():
+            store_dump(market.kite, g6.rules, g6.paths, day, tuple(g6.settings.indices))
+        book = stored_dump(g6.rules, g6.paths, day, (name,)).book
         broker = (market.kite, market.clock, g6.rules)
         stage = capture(*broker, g6.paths, day, name, book, _origin(place), market.history)
         return drive(market.clock, stage)

@@ -1,5 +1,5 @@
 """Asset checks by phase of the day: each reads what an asset left on disk and can fail."""
 
-from g6_pipelines.checks import archive, before_open, evening, repair, session
+from g6_pipelines.checks import archive, before_open, evening, fresh, repair, session
 
-ALL_CHECKS = (*before_open.CHECKS, *session.CHECKS, *repair.CHECKS, *evening.CHECKS, *archive.CHECKS)
+ALL_CHECKS = (*before_open.CHECKS, *session.CHECKS, *fresh.CHECKS, *repair.CHECKS, *evening.CHECKS, *archive.CHECKS)

@@ -13,8 +13,9 @@ from g6_pipelines.resources import G6Resource
 
 @dg.asset_check(asset=instruments, blocking=True)
 def dump_agrees_with_rules(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """Index row, unexpired options, unique tokens, lots and ticks as the dated rules have them."""
-    from g6_pipelines.stages.prepare import check_dump, stored_dump
+    """Index row, contracts, expiries, strikes, lots and ticks as the dated rules have them."""
+    from g6_pipelines.stages.check_dump import check_dump
+    from g6_pipelines.stages.prepare import stored_dump
 
     def judge(day: date, name: str) -> Sequence[Check]:
         return check_dump(stored_dump(g6.rules, g6.paths, day, (name,)).book, g6.rules, day, (name,))

@@ -59,13 +59,23 @@ def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -
 
 @dg.asset_check(asset=data_reconciliation)
 def bhavcopy_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """The lake's final states are the exchange's, where its bhavcopy of the day lies in the data directory."""
+    """The lake's final states are the exchange's, where its bhavcopy of the day lies in the data directory.
+
+    The file is optional: nothing downloads it, and a modelled day has none. Without one nothing is claimed.
+    """
     from g6_pipelines.stages.bhavcopy import published_file, reconcile_bhavcopy
 
     def judge(day: date, name: str) -> Sequence[Check]:
         file = published_file(g6.paths, g6.rules, day, name)
         if file is None:
-            return (Check("no_bhavcopy", True, f"no bhavcopy of {day} in {g6.paths.bhavcopies.name}", {}),)
+            return (
+                Check(
+                    "no_bhavcopy",
+                    True,
+                    f"not compared: no bhavcopy of {day} in {g6.paths.bhavcopies.name}, which is optional",
+                    {},
+                ),
+            )
         return reconcile_bhavcopy(g6.paths, g6.rules, day, (name,), file)
 
     return judged(context, judge, dg.AssetCheckSeverity.WARN)

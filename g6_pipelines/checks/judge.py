@@ -9,7 +9,7 @@ import dagster as dg
 from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import G6Error
 from g6_pipelines.assets.publish import table
-from g6_pipelines.partitions import INDICES, by_day
+from g6_pipelines.partitions import by_day
 
 # More would not be read; the table below it has everything.
 SAID_MAX = 300
@@ -21,19 +21,30 @@ def judged(
     judge: Judge,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
-    """Ask `judge` about every selected partition; what cannot be read has not passed."""
+    """Ask `judge` about every selected partition; what cannot be read has not passed, nor has nothing at all."""
     found: list[tuple[str, Check]] = []
-    for day, names in by_day(_partitions(context)).items():
+    partitions = _partitions(context)
+    for day, names in by_day(partitions).items():
         for name in names:
             found += [(f"{day} {name}", check) for check in _asked(judge, day, name)]
+    return answer(found, severity, "nothing was compared" if partitions else "nothing was materialised")
+
+
+def answer(
+    found: Sequence[tuple[str, Check]],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    nothing: str = "nothing was compared",
+) -> dg.AssetCheckResult:
+    """One answer of checks by where they were made; where there are none it is `nothing`, and has not passed."""
     bad = failed(check for _, check in found)
     return dg.AssetCheckResult(
-        passed=not bad,
+        passed=bool(found) and not bad,
         severity=severity,
-        description=_said(found, bad),
+        description=_said(found, bad) if found else nothing,
         metadata={
             "compared": len(found),
             "failed": len(bad),
+            **_figures(found),
             "found": table(
                 ("partition", "check", "passed", "found"),
                 ((where, one.name, "yes" if one.passed else "NO", one.detail) for where, one in found),
@@ -60,8 +71,25 @@ def _partitions(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
     if run.has_partition_key_range or run.has_partition_key:
         return run.partition_keys
     (key,) = run.assets_def.check_keys
-    records = context.instance.fetch_materializations(key.asset_key, limit=len(INDICES)).records
-    return sorted(one.partition_key for one in records if one.run_id == records[0].run_id and one.partition_key)
+    newest = context.instance.fetch_materializations(key.asset_key, limit=1).records
+    # What was made outside of a run is one of many that share no run.
+    if not newest or not context.instance.has_run(newest[0].run_id):
+        return [one.partition_key for one in newest if one.partition_key]
+    made = context.instance.get_records_for_run(newest[0].run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    own = {one.partition_key for one in made.records if one.asset_key == key.asset_key}
+    return sorted(one for one in own if one)
+
+
+def _figures(found: Sequence[tuple[str, Check]]) -> dict[str, float | int]:
+    """Numbers that the UI draws over runs: those of one partition, since of several it could draw none."""
+    if len({where for where, _ in found}) != 1:
+        return {}
+    return {
+        f"{one.name}_{name}": figure
+        for _, one in found
+        for name, figure in one.figures.items()
+        if isinstance(figure, int | float)
+    }
 
 
 def _asked(judge: Judge, day: date, name: str) -> Sequence[Check]:

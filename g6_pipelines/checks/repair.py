@@ -52,8 +52,11 @@ def repairs_are_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
 
 @dg.asset_check(asset=expiry_capture, blocking=True)
 def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """The broker has answered for every listed contract that expires on the day, up to its last minute."""
-    from g6_pipelines.stages.capture import captured
+    """The broker has answered for every listed contract that expires on the day, up to its last minute; the answers
+    match their hashes and their candles are possible."""
+    from g6_core.adapters.candle_archive import damaged_answers, read_answers
+    from g6_pipelines.collection.judges import candles_possible
+    from g6_pipelines.stages.capture import answers_of, candles_follow, captured
 
     def judge(day: date, name: str) -> Sequence[Check]:
         found = captured(g6.paths, g6.rules, day, name)
@@ -62,11 +65,18 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
         missing = _named(found.missing, f"of {found.contracts} contracts missing")
         files = [g6.paths.expired(name, day) / file for file in ("candles.parquet", "dump.parquet")]
         lacking = [str(file) for file in files if not file.exists()]
+        answers = read_answers(answers_of(g6.paths, name, day))
+        damaged = damaged_answers(answers)
+        same = candles_follow(g6.paths, g6.rules, day, name, answers)
+        follows = f"{files[0].name} {'follows' if same else 'does not follow'} from the answers"
         return (
             Check(
                 "captured", not found.missing, missing, {"contracts": found.contracts, "missing": len(found.missing)}
             ),
             Check("kept", not lacking, ", ".join(lacking) or "candles and dump are there", {"lacking": len(lacking)}),
+            Check("answers_match_hash", not damaged, _named(damaged, "answers changed"), {"damaged": len(damaged)}),
+            candles_possible(answers),
+            Check("candles_follow", same, follows, {}),
         )
 
     return judged(context, judge)

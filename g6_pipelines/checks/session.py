@@ -12,63 +12,66 @@ from g6_pipelines.resources import G6Resource
 
 # Below this share of live contract-minutes somebody has to look; picks refuse a chain below half.
 COVERAGE_MIN_PCT = 80.0
-# More than this within one cycle has not happened outside of a halt; a misread figure is far above it.
-SPOT_MOVE_MAX_PCT = 3.0
-SPOT_FORWARD_MAX_PCT = 2.0
-# Judges of what a market does now and then by itself.
-ODD = ("not_crossed", "two_sided_near_the_money", "open_interest_steady", "cycles_in_session")
 
 
 @dg.asset_check(asset=option_chain, blocking=True)
 def chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """What trading on would cost money: another schema, time that goes back, cycles that come twice, a holiday's data
-    or a repeated snapshot, impossible figures, broken parity, prices of another instrument."""
-    return judged(context, lambda day, name: [one for one in _judged(g6, day, name) if one.name not in ODD])
+    or a repeated snapshot, stamps that are not of their cycle, impossible figures, broken parity, an impossible
+    forward, prices of another instrument or expiry."""
+    from g6_pipelines.stages.chain import sound_checks
+
+    return judged(context, lambda day, name: sound_checks(g6.paths, g6.settings, g6.rules, day, name))
 
 
 @dg.asset_check(asset=option_chain)
 def chain_is_ordinary(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """What somebody should look at: crossed and one-sided quotes, jumps of open interest, an early end."""
+    """What somebody should look at: crossed, one-sided and wide quotes, falling volume, jumps of open interest,
+    an early end."""
+    from g6_pipelines.stages.chain import odd_checks
+
     return judged(
         context,
-        lambda day, name: [one for one in _judged(g6, day, name) if one.name in ODD],
+        lambda day, name: odd_checks(g6.paths, g6.settings, g6.rules, day, name),
         dg.AssetCheckSeverity.WARN,
     )
 
 
 @dg.asset_check(asset=option_chain)
 def coverage_is_enough(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """Live contract-minutes as a share of those expected."""
+    """Live contract-minutes as a share of those expected, and cycles with a spot of those of the session."""
     from g6_core.adapters.lake import read_lake
-    from g6_pipelines.stages.picks import DAY_COLUMNS, coverage_pct
+    from g6_pipelines.stages.accounting import account_day
+    from g6_pipelines.stages.sanity import spot_coverage
 
     def judge(day: date, name: str) -> Sequence[Check]:
-        live_pct = coverage_pct(read_lake(g6.paths.lake(day, name), DAY_COLUMNS))
-        said = f"{live_pct:.2f} % live, {COVERAGE_MIN_PCT:.0f} % wanted"
-        return (Check("coverage", live_pct >= COVERAGE_MIN_PCT, said, {"coverage_pct": live_pct}),)
+        # Expected is what the session and the universe say, so a minute that left no row lacks all its contracts.
+        found = account_day(g6.paths, g6.settings, g6.rules, day, name).day
+        live_pct = 100 * found.live / found.expected if found.expected else 0.0
+        said = f"{live_pct:.2f} % of {found.expected:,} contract-minutes live, {COVERAGE_MIN_PCT:.0f} % wanted"
+        rows = read_lake(g6.paths.lake(day, name), ("timestamp", "spot"))
+        return (
+            Check("coverage", live_pct >= COVERAGE_MIN_PCT, said, {"coverage_pct": round(live_pct, 4)}),
+            spot_coverage(rows, len(_cycles(g6, day, name)), COVERAGE_MIN_PCT),
+        )
 
     return judged(context, judge)
 
 
-@dg.asset_check(asset=option_chain)
+@dg.asset_check(asset=option_chain, blocking=True)
 def spot_is_sane(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """The spot neither jumps between cycles nor strays from the forward of the options."""
+    """Whenever options are live there is a spot, which moves, does not jump, and stays near the options' forward."""
     from g6_pipelines.stages.sanity import spot_checks
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        return spot_checks(g6.paths.lake(day, name), SPOT_MOVE_MAX_PCT, SPOT_FORWARD_MAX_PCT)
-
-    return judged(context, judge)
+    return judged(context, lambda day, name: spot_checks(g6.paths.lake(day, name)))
 
 
 @dg.asset_check(asset=index_overview)
 def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """One line a cycle of the session in every overview file."""
-    from g6_core.domain.ist import SECOND_MS
 
     def judge(day: date, name: str) -> Sequence[Check]:
-        session = g6.rules.session(day, g6.rules.index(name).option_exchange)
-        wanted = len(range(session.open_ms, session.close_ms, g6.settings.collection.interval_s * SECOND_MS))
+        wanted = len(_cycles(g6, day, name))
         found = {str(code): _lines(g6, name, str(code), day) for code in g6.settings.index(name).expiry_codes}
         return [
             Check(code, lines == wanted, f"{lines} of {wanted} cycles", {"lines": lines})
@@ -78,19 +81,12 @@ def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resou
     return judged(context, judge)
 
 
-def _judged(g6: G6Resource, day: date, name: str) -> Sequence[Check]:
-    from g6_core.adapters.lake import lake_schema, read_lake
+def _cycles(g6: G6Resource, day: date, name: str) -> range:
+    """When the cycles of the session are due."""
     from g6_core.domain.ist import SECOND_MS
-    from g6_core.schema.options import OPTION_COLUMNS
-    from g6_pipelines.collection.judges import JUDGED_COLUMNS, judge_chain, schema_is_ours
 
-    rows = read_lake(g6.paths.lake(day, name))
-    schema = schema_is_ours(rows.schema, lake_schema(OPTION_COLUMNS))
-    if not schema.passed:
-        return (schema,)
     session = g6.rules.session(day, g6.rules.index(name).option_exchange)
-    interval_ms = g6.settings.collection.interval_s * SECOND_MS
-    return (schema, *judge_chain(rows.select(JUDGED_COLUMNS), session, day, interval_ms))
+    return range(session.open_ms, session.close_ms, g6.settings.collection.interval_s * SECOND_MS)
 
 
 def _lines(g6: G6Resource, name: str, code: str, day: date) -> int:

@@ -101,15 +101,17 @@ class DayAccount:
         )
 
 
-def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl.DataFrame) -> pl.DataFrame:
     """One row per expected contract and minute: `KEY`, symbol, account, and the candle (`CANDLE`) where it is repaired.
 
-    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`; both may be empty.
+    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`, `closing` the day's volume
+    by symbol; all may be empty.
     """
+    answers = _believable(answers, scope)
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
-    denied = denied_minutes(lake, answers, scope.grid)
+    denied = denied_minutes(lake, answers, scope.grid, closing)
     asked = asked_minutes(answers).join(denied, on=of_contract, how="anti").with_columns(is_asked=True)
     rest = (
         expected.filter(~pl.col("live"))
@@ -158,9 +160,20 @@ def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tup
     """Expected minutes whose money the lake does not tell and the broker was not asked for; none without a dump."""
     if scope.universe is None:
         return ()
+    answers = _believable(answers, scope)
     asked = asked_minutes(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
     known = {*_known_minutes(lake), *asked}
     return tuple(minute for minute in scope.minutes if minute not in known)
+
+
+def _believable(answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Without answers that only say that the broker has no history: an index that never moved, or one that did while
+    not one of its options was ever traded."""
+    is_index, has_candle = pl.col("symbol") == scope.index_symbol, pl.col("open").is_not_null()
+    index, options = answers.filter(is_index & has_candle), answers.filter(~is_index & has_candle)
+    if index.is_empty():
+        return answers.filter(~is_index)
+    return answers.filter(is_index) if options.is_empty() else answers
 
 
 def _sides(lake: pl.DataFrame) -> pl.DataFrame:

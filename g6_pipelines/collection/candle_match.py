@@ -77,11 +77,15 @@ def candles_of(answers: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def witnesses(lake: pl.DataFrame, count: int, today: date) -> set[str]:
-    """The contracts that were traded most, of those seen live that are still listed `today`. Needs `expiry` as well."""
-    listed = lake.filter(pl.col("expiry") >= today)
-    seen = _live(listed, pl.concat([listed["call_symbol"], listed["put_symbol"]]).unique())
+    """The contracts seen live that were traded most, without those that have expired before `today`: who was not asked
+    in time is not replaced. Needs `expiry` as well."""
+
+    def symbols(rows: pl.DataFrame) -> pl.Series:
+        return pl.concat([rows["call_symbol"], rows["put_symbol"]]).drop_nulls().unique()
+
+    seen = _live(lake, symbols(lake))
     most = seen.group_by("symbol").agg(pl.col("volume").max()).sort("volume", "symbol", descending=[True, False])
-    return set(most.head(count)["symbol"])
+    return set(most.head(count)["symbol"]) - set(symbols(lake.filter(pl.col("expiry") < today)))
 
 
 def heard(answers: pl.DataFrame, grid: Grid) -> set[str]:
@@ -122,17 +126,38 @@ def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> Cand
     )
 
 
-def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
     """Minutes (symbol, minute) that the broker's history says were silent although the contract traded in them.
 
     Between two live quotes the volume grew by more than all candles around hold, and the minutes between have none: the
-    history is not whole, so its silence is no answer. `lake` needs times, symbols, states and volumes only.
+    history is not whole, so its silence is no answer. After the last quote `closing` (symbol, volume) tells what the
+    volume came to. `lake` needs times, symbols, states and volumes only.
     """
-    grown = _growth(_placed(lake, answers, grid), grid)
+    rows = _placed(lake, answers, grid)
+    grown = _growth(rows, grid)
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
     silent = pl.col("candles_until") == pl.col("candles_then")
     denied = grown.filter((pl.col("growth") > pl.col("most")) & silent).select("symbol", minutes.alias("minute"))
-    return denied.explode("minute").drop_nulls().unique()
+    return pl.concat([denied, _denied_at_the_end(rows, answers, grid, closing)]).explode("minute").drop_nulls().unique()
+
+
+def _denied_at_the_end(rows: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
+    """The same for what was asked for to the close and not seen any more: symbol and its list of minutes."""
+    line = _timeline(answers)
+    ends = line.group_by("span").agg(
+        pl.col("minute").last().alias("end"), pl.col("traded", "candles").last().name.prefix("whole_")
+    )
+    last_minute = _time(grid.close_ms) - _MINUTE
+    last = rows.group_by("span", maintain_order=True).last().join(ends.filter(pl.col("end") == last_minute), on="span")
+    closed = last.join(closing.select("symbol", pl.col("volume").alias("final")), on="symbol")
+    denied = closed.filter(
+        (pl.col("final") - pl.col("volume") > pl.col("whole_traded") - pl.col("traded_before"))
+        & (pl.col("whole_candles") == pl.col("candles"))
+    )
+    minutes = pl.datetime_ranges(
+        "last", _time(grid.close_ms), interval="1m", closed="none", time_unit="ms", time_zone="UTC"
+    )
+    return denied.select("symbol", minutes.alias("minute"))
 
 
 def _timeline(answers: pl.DataFrame) -> pl.DataFrame:

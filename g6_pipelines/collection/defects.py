@@ -48,17 +48,17 @@ def inspect(snapshots: Snapshots, rules: MarketRules) -> Inspection:
     ]
     rows = snapshots.frame.filter(keys)
     days: list[DayCount] = []
-    before: dict[str, frozenset[int]] = {}
+    before: dict[str, Part] = {}
     for part in _parts(rows, snapshots, rules):
         days.append(part.counted())
         defects += [found for judge in JUDGES for found in judge(part, before.get(part.index))]
-        before[part.index] = part.contents[-1]
+        before[part.index] = part
     order = list(DefectKind)
     defects.sort(key=lambda one: (order.index(one.kind), one.day or date.min, one.index))
     return Inspection(snapshots.kind, tuple(days), tuple(defects))
 
 
-Judge = Callable[[Part, frozenset[int] | None], Iterator[Defect]]
+Judge = Callable[[Part, Part | None], Iterator[Defect]]
 
 
 def _parts(rows: pl.DataFrame, source: Snapshots, rules: MarketRules) -> Iterator[Part]:
@@ -89,7 +89,7 @@ def _incomplete(rows: pl.DataFrame, of: int) -> Iterator[Defect]:
         yield Defect(DefectKind.INCOMPLETE_ROWS, on, str(index or ""), part.height, of, "rows", example)
 
 
-def _missing_figures(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _missing_figures(part: Part, _: Part | None) -> Iterator[Defect]:
     rows, of = part.rows, part.rows.height
     lacking = rows.filter(pl.col("spot").is_null() | (pl.col("spot") <= 0))
     why = "" if part.source.has_spot else ": the schema has no index value"
@@ -100,7 +100,7 @@ def _missing_figures(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
     yield from part.found_rows(DefectKind.NO_VOLUME, without, of)
 
 
-def _duplicates(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _duplicates(part: Part, _: Part | None) -> Iterator[Defect]:
     extra = part.rows.filter(pl.int_range(pl.len()).over(KEYS) > 0)
     if extra.height:
         differing = part.rows.unique().height - part.rows.unique(KEYS).height
@@ -108,7 +108,7 @@ def _duplicates(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
         yield from part.found_rows(DefectKind.DUPLICATE_ROWS, extra, part.rows.height, text)
 
 
-def _sessions(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _sessions(part: Part, _: Part | None) -> Iterator[Defect]:
     times, inside = part.times_ms, part.open_times_ms
     if part.session is None:
         text = f"{ist_text(times[0])}: {part.no_session}"
@@ -120,7 +120,7 @@ def _sessions(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
         )
 
 
-def _staleness(part: Part, before: frozenset[int] | None) -> Iterator[Defect]:
+def _staleness(part: Part, before: Part | None) -> Iterator[Defect]:
     times, contents = part.times_ms, part.contents
     repeated = [place for place in range(1, len(times)) if contents[place] == contents[place - 1]]
     inside = set(part.open_times_ms)
@@ -131,10 +131,10 @@ def _staleness(part: Part, before: frozenset[int] | None) -> Iterator[Defect]:
     stamps = part.rows.group_by("time_ms", maintain_order=True).agg(pl.col("source_ms").max())["source_ms"].to_list()
     old = [place for place, stamp in enumerate(stamps) if stamp is not None and ist_date(stamp) < part.day]
     if not any(stamps):
-        old = [place for place in range(len(times)) if contents[place] == before]
+        old = _of_before(part, before)
     if old:
-        shown = ist_text(stamps[old[0]]) if stamps[old[0]] is not None else "the last snapshot before that day"
-        text = f"{ist_text(times[old[0]])} shows {shown}"
+        stamp = stamps[old[0]]
+        text = f"{ist_text(times[old[0]])} shows {ist_text(stamp) if stamp is not None else 'the day before'}"
         yield from part.found(DefectKind.EARLIER_DAY, len(old), len(times), "snapshots", text)
     same = [
         place for place in range(1, len(stamps)) if stamps[place] is not None and stamps[place] == stamps[place - 1]
@@ -153,7 +153,20 @@ def _staleness(part: Part, before: frozenset[int] | None) -> Iterator[Defect]:
         yield from part.found(DefectKind.LATE_STAMP, late, len(lags), "snapshots", text)
 
 
-def _completeness(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _of_before(part: Part, before: Part | None) -> list[int]:
+    """Snapshots without stamps of their own that show an earlier day: all before the open, repetitions of the earlier
+    day's last one, and of these. Where nothing has traded yet, the same prices and open interest are one."""
+    open_ms = part.session.open_ms if part.session is not None else 0
+    found: list[int] = []
+    for place, at in enumerate(part.times_ms):
+        again = before is not None and part.contents[place] == before.contents[-1]
+        untouched = before is not None and not part.traded[place] and part.prices[place] == before.prices[-1]
+        if at < open_ms or again or untouched or (found and part.contents[place] == part.contents[found[-1]]):
+            found.append(place)
+    return found
+
+
+def _completeness(part: Part, _: Part | None) -> Iterator[Defect]:
     session, inside = part.session, part.open_times_ms
     if session is None:
         return
@@ -184,11 +197,11 @@ def _completeness(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
         yield from part.found(DefectKind.MINUTES_MISSING, len(lacking), session.minutes, "minutes", text)
 
 
-def _expired(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _expired(part: Part, _: Part | None) -> Iterator[Defect]:
     yield from part.found_rows(DefectKind.EXPIRED, part.rows.filter(pl.col("expiry") < part.day), part.rows.height)
 
 
-def _quotes(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _quotes(part: Part, _: Part | None) -> Iterator[Defect]:
     if not part.source.has_touch:
         return
     bid, ask = pl.col("bid").fill_null(0.0), pl.col("ask").fill_null(0.0)
@@ -196,7 +209,7 @@ def _quotes(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
     yield from part.found_sides(DefectKind.ZERO_QUOTES, (bid <= 0) | (ask <= 0), "bid {bid}, ask {ask}")
 
 
-def _counts(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _counts(part: Part, _: Part | None) -> Iterator[Defect]:
     """Volume and open interest from one snapshot of a contract to its next."""
     if part.session_rows.is_empty():
         return
@@ -229,7 +242,7 @@ def _lots(part: Part) -> dict[date, float]:
     return lots
 
 
-def _prices(part: Part, _: frozenset[int] | None) -> Iterator[Defect]:
+def _prices(part: Part, _: Part | None) -> Iterator[Defect]:
     """Strike + call - put against the median of the snapshot's chain, before the open too: wrong is wrong."""
     call, put = _price("call", part.source.has_touch), _price("put", part.source.has_touch)
     pairs = part.rows.with_columns(call.alias("call"), put.alias("put")).filter(

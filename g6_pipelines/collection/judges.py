@@ -5,7 +5,6 @@ share; on the recorded day of August 2025 and on modelled days they find a tenth
 checks out.
 """
 
-from collections.abc import Sequence
 from datetime import date
 
 import polars as pl
@@ -14,6 +13,18 @@ from g6_core.domain.calendar import Session
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.options import RowStatus
+from g6_pipelines.collection.price_judges import (
+    NEAR_OFFSETS,
+    forwards_agree,
+    last_price_in_touch,
+    later_costs_more,
+    not_crossed,
+    parity_holds,
+    prices_in_their_place,
+    two_sided_near_the_money,
+)
+from g6_pipelines.collection.rows import STAMP_AHEAD_MAX_MS
+from g6_pipelines.collection.verdicts import follows, none_of, share_and_runs, share_of
 
 _SIDES = {"call": "CE", "put": "PE"}
 _CELLS = ("status", "symbol", "ltp", "bid", "ask", "bid_qty", "ask_qty", "volume", "oi")
@@ -21,18 +32,12 @@ JUDGED_COLUMNS = (
     *("timestamp", "exchange_time", "expiry_code", "expiry", "offset", "strike", "spot", "forward"),
     *(f"{side}_{cell}" for side in _SIDES for cell in _CELLS),
 )
-NEAR_OFFSETS = 3
-CROSSED_MAX_PCT = 0.5
-ONE_SIDED_MAX_PCT = 5.0
 OI_JUMP_PCT = 50.0
-OI_JUMP_FLOOR = 100_000
+OI_JUMP_FLOOR = 25_000
 OI_JUMPS_MAX_PCT = 0.1
-PARITY_DISTANCE_PCT = 0.5
-PARITY_MAX_PCT = 1.0
-# A contract is misplaced in a cycle when its price lies beyond both neighbours by more than this part of the forward.
-MISPLACED_PCT = 0.05
-MISPLACED_MAX_PCT = 5.0
+REPEATED_CONTRACTS_PCT = 80.0
 REPEATED_MAX_PCT = 2.0
+STAMPED_OUTSIDE_MAX_PCT = 0.5
 
 
 def judge_chain(rows: pl.DataFrame, session: Session, day: date, interval_ms: int) -> tuple[Check, ...]:
@@ -43,13 +48,18 @@ def judge_chain(rows: pl.DataFrame, session: Session, day: date, interval_ms: in
         no_cycle_twice(rows),
         cycles_in_session(rows, session, interval_ms),
         stamps_of_the_day(rows, day),
-        content_moves(rows),
+        live_is_fresh(rows, interval_ms),
+        content_moves(live),
         figures_possible(live),
         not_crossed(live),
         two_sided_near_the_money(live),
         parity_holds(live),
+        forwards_agree(rows),
+        later_costs_more(live),
+        last_price_in_touch(live, interval_ms),
         prices_in_their_place(live),
-        open_interest_steady(live),
+        volume_grows(live),
+        open_interest_steady(live, interval_ms),
     )
 
 
@@ -67,13 +77,13 @@ def live_sides(rows: pl.DataFrame) -> pl.DataFrame:
 def time_goes_on(rows: pl.DataFrame) -> Check:
     """Cycles stand in the order of their times."""
     back = rows.filter(pl.col("timestamp").diff().dt.total_milliseconds() < 0)
-    return _none_of(back, "time_goes_on", "rows older than the one before")
+    return none_of(back, "time_goes_on", "rows older than the one before")
 
 
 def no_cycle_twice(rows: pl.DataFrame) -> Check:
     """A pair comes once a cycle."""
     twice = rows.filter(pl.struct("timestamp", "expiry_code", "offset").is_duplicated())
-    return _none_of(twice, "no_cycle_twice", "rows of a cycle, code and offset that come more than once")
+    return none_of(twice, "no_cycle_twice", "rows of a cycle, code and offset that come more than once")
 
 
 def cycles_in_session(rows: pl.DataFrame, session: Session, interval_ms: int) -> Check:
@@ -81,7 +91,7 @@ def cycles_in_session(rows: pl.DataFrame, session: Session, interval_ms: int) ->
     ms = pl.col("timestamp").dt.timestamp("ms")
     outside = rows.filter((ms < session.open_ms) | (ms >= session.close_ms))
     if len(outside):
-        return _none_of(outside, "cycles_in_session", "rows outside of the session")
+        return none_of(outside, "cycles_in_session", "rows outside of the session")
     last = rows.select(ms.max()).item()
     until = "nothing was collected" if last is None else f"the last cycle is of {ist_clock(last)}"
     fresh = last is not None and last + interval_ms >= session.close_ms
@@ -93,23 +103,36 @@ def stamps_of_the_day(rows: pl.DataFrame, day: date) -> Check:
     """No quote is stamped with another day: a holiday's data is the day before's."""
     stamped = rows.filter(pl.col("exchange_time").is_not_null())
     foreign = stamped.filter(pl.col("exchange_time").dt.convert_time_zone("Asia/Kolkata").dt.date() != day)
-    return _none_of(foreign, "stamps_of_the_day", f"rows stamped with another day than {day}")
+    return none_of(foreign, "stamps_of_the_day", f"rows stamped with another day than {day}")
 
 
-def content_moves(rows: pl.DataFrame) -> Check:
-    """A chain that is live changes from cycle to cycle: the same figures everywhere are a stale snapshot."""
-    cells = [f"{side}_{cell}" for side in _SIDES for cell in _CELLS if cell not in ("status", "symbol")]
-    any_live = pl.any_horizontal(pl.col(f"{side}_status") == RowStatus.LIVE for side in _SIDES)
-    prints = (
-        rows.filter(any_live)
-        .select("timestamp", content=pl.struct("expiry_code", "strike", *cells).hash())
-        .group_by("timestamp", maintain_order=True)
-        .agg(pl.col("content").sum())
+def live_is_fresh(rows: pl.DataFrame, interval_ms: int) -> Check:
+    """What is called live was stamped within its cycle: a stamp that stands still, or one ahead of time, is not."""
+    called = rows.filter(pl.any_horizontal(pl.col(f"{side}_status") == RowStatus.LIVE for side in _SIDES))
+    age_ms = (pl.col("timestamp") - pl.col("exchange_time")).dt.total_milliseconds()
+    fresh = (age_ms < interval_ms) & (age_ms > -interval_ms - STAMP_AHEAD_MAX_MS)
+    wrong = called.filter(~fresh.fill_null(value=False))
+    return share_of(
+        wrong, len(called), "live_is_fresh", "live rows are stamped outside of their cycle", STAMPED_OUTSIDE_MAX_PCT
     )
-    same = prints.filter(pl.col("content") == pl.col("content").shift())
-    return _share(
-        same, len(prints), "content_moves", "cycles repeat the one before to the last figure", REPEATED_MAX_PCT
+
+
+def content_moves(live: pl.DataFrame) -> Check:
+    """Near the money of the nearest expiry something changes in every contract: the same figures are a stale snapshot.
+
+    Judged is the share of contracts that repeat their cycle before: one that moves proves nothing of the rest.
+    """
+    near = live.filter((pl.col("expiry") == pl.col("expiry").min()) & (pl.col("offset").abs() <= NEAR_OFFSETS))
+    cycle = near.with_columns(cycle=pl.col("timestamp").rank("dense").cast(pl.Int64)).sort("symbol", "timestamp")
+    prints = pl.struct(one for one in _CELLS if one not in ("status", "symbol")).hash()
+    seen = cycle.with_columns(print=prints).with_columns(
+        same=pl.col("print") == pl.col("print").shift().over("symbol"),
+        follows=pl.col("cycle").diff().over("symbol") == 1,
     )
+    cycles = seen.filter("follows").group_by("timestamp").agg(repeated_pct=pl.col("same").mean() * 100)
+    judged = cycles.sort("timestamp").with_columns(wrong=pl.col("repeated_pct") >= REPEATED_CONTRACTS_PCT)
+    what = f"cycles repeat {REPEATED_CONTRACTS_PCT:g} % of the contracts near the money to the last figure"
+    return share_and_runs(judged, (), "content_moves", what, REPEATED_MAX_PCT)
 
 
 def figures_possible(live: pl.DataFrame) -> Check:
@@ -117,68 +140,41 @@ def figures_possible(live: pl.DataFrame) -> Check:
     prices = pl.any_horizontal(pl.col("ltp", "bid", "ask") <= 0)
     counts = pl.any_horizontal(pl.col("bid_qty", "ask_qty", "volume", "oi") < 0)
     wrong = live.filter(prices.fill_null(value=False) | counts.fill_null(value=False))
-    return _none_of(wrong, "figures_possible", "quotes with a price of nothing or a negative figure")
+    return none_of(wrong, "figures_possible", "quotes with a price of nothing or a negative figure")
 
 
-def not_crossed(live: pl.DataFrame) -> Check:
-    """The bid stands below the ask."""
-    quoted = live.filter(pl.col("bid").is_not_null() & pl.col("ask").is_not_null())
-    crossed = quoted.filter(pl.col("bid") >= pl.col("ask"))
-    return _share(crossed, len(quoted), "not_crossed", "quotes have a bid at or above the ask", CROSSED_MAX_PCT)
-
-
-def two_sided_near_the_money(live: pl.DataFrame) -> Check:
-    """Near the money somebody buys and somebody sells; a recording without any touch is not judged."""
-    near = live.filter(pl.col("offset").abs() <= NEAR_OFFSETS)
-    lacking = near.filter(pl.col("bid").is_null() | pl.col("ask").is_null())
-    return _share(
-        lacking, len(near), "two_sided_near_the_money", "quotes near the money lack bid or ask", ONE_SIDED_MAX_PCT
+def volume_grows(live: pl.DataFrame) -> Check:
+    """The volume of a day only grows. One that falls and comes back was late; one that stays below was not its own."""
+    known = live.filter(pl.col("volume").is_not_null()).sort("symbol", "timestamp")
+    ends = known.group_by("symbol", maintain_order=True).agg(
+        pl.col("timestamp").get(pl.col("volume").arg_max()),
+        highest=pl.col("volume").max(),
+        last=pl.col("volume").last(),
     )
+    return none_of(ends.filter(pl.col("last") < pl.col("highest")), "volume_grows", "contracts end below their volume")
 
 
-def parity_holds(live: pl.DataFrame) -> Check:
-    """Near the money call less put is forward less strike; a price of another contract breaks it."""
-    near = live.filter((pl.col("offset").abs() <= NEAR_OFFSETS) & pl.col("forward").is_not_null())
-    mids = near.with_columns(mid=(pl.col("bid") + pl.col("ask")) / 2).filter(pl.col("mid").is_not_null())
-    key = ("timestamp", "expiry", "strike")
-    calls, puts = (mids.filter(pl.col("side") == kind) for kind in _SIDES.values())
-    pairs = calls.join(puts.select(*key, pl.col("mid").alias("put_mid")), on=key)
-    distance = (pl.col("mid") - pl.col("put_mid") - pl.col("forward") + pl.col("strike")).abs() / pl.col("forward")
-    far = pairs.filter(distance * 100 > PARITY_DISTANCE_PCT)
-    what = f"pairs near the money are more than {PARITY_DISTANCE_PCT:g} % of the forward off parity"
-    return _share(far, len(pairs), "parity_holds", what, PARITY_MAX_PCT)
+def open_interest_steady(live: pl.DataFrame, interval_ms: int) -> Check:
+    """Open interest moves by positions that are opened and closed: most of it never comes and goes in some cycles.
 
-
-def prices_in_their_place(live: pl.DataFrame) -> Check:
-    """Calls get cheaper and puts dearer with the strike: a price far beyond both neighbours is another instrument's."""
-    mids = live.with_columns(mid=((pl.col("bid") + pl.col("ask")) / 2).fill_null(pl.col("ltp")))
-    placed = mids.filter(pl.col("mid").is_not_null() & pl.col("forward").is_not_null()).sort(
-        "timestamp", "expiry", "strike"
-    )
-    chain = ("timestamp", "expiry", "side")
-    sign = pl.when(pl.col("side") == "CE").then(1.0).otherwise(-1.0)
-    slack = pl.col("forward") * MISPLACED_PCT / 100
-    below, above = (pl.col("mid").shift(step).over(chain) for step in (1, -1))
-    beyond = ((pl.col("mid") - below) * sign > slack) | ((above - pl.col("mid")) * sign > slack)
-    judged = placed.with_columns(beyond=beyond.fill_null(value=False))
-    # Of two prices out of order either may be the wrong one, so neighbours of a misplaced contract are named with it.
-    by_contract = judged.group_by("symbol").agg(pl.col("beyond").mean() * 100)
-    wrong = by_contract.filter(pl.col("beyond") > MISPLACED_MAX_PCT).sort("beyond", "symbol", descending=[True, False])
-    said = f"{len(by_contract)} contracts are priced between their neighbours"
-    if len(wrong):
-        named = [f"{symbol} in {share:.0f} %" for symbol, share in wrong.select("symbol", "beyond").head(3).iter_rows()]
-        said = f"{len(wrong)} contracts are priced like another instrument or beside one: {', '.join(named)} of cycles"
-    return Check("prices_in_their_place", wrong.is_empty(), said, {"contracts": len(by_contract), "wrong": len(wrong)})
-
-
-def open_interest_steady(live: pl.DataFrame) -> Check:
-    """Open interest moves by positions that are opened and closed: most of it never comes or goes in one cycle."""
+    Compared are consecutive cycles: within minutes more is possible on an expiry day. A jump that stays is news. One
+    that is taken back was never there, except a nothing, which is how exchanges say that they do not know just now.
+    """
     known = live.filter(pl.col("oi").is_not_null()).sort("symbol", "timestamp")
-    before = pl.col("oi").shift().over("symbol")
-    change = (pl.col("oi") - before).abs()
-    jumps = known.filter((change > OI_JUMP_FLOOR) & (change * 100 > pl.max_horizontal("oi", before) * OI_JUMP_PCT))
+    known = known.with_columns(before=pl.col("oi").shift().over("symbol"), follows=follows(interval_ms))
+    change = (pl.col("oi") - pl.col("before")).abs()
+    jumped = (change > OI_JUMP_FLOOR) & (change * 100 > pl.max_horizontal("oi", "before") * OI_JUMP_PCT)
+    compared = known.filter("follows")
+    jumps = compared.filter(jumped)
+    told = jumps.filter((pl.col("oi") > 0) & (pl.col("before") > 0))
+    afterwards = pl.col("oi").shift(-1).over("symbol")
+    taken_back = told.filter((afterwards - pl.col("before")).abs() * 2 < change)
     what = f"changes of open interest are above {OI_JUMP_PCT:g} % and {OI_JUMP_FLOOR:,} units"
-    return _share(jumps, len(known), "open_interest_steady", what, OI_JUMPS_MAX_PCT)
+    found = share_of(jumps, len(compared), "open_interest_steady", what, OI_JUMPS_MAX_PCT)
+    if taken_back.is_empty():
+        return found
+    named = none_of(taken_back, found.name, "jumps of open interest are taken back")
+    return Check(found.name, False, f"{named.detail}; {found.detail}", {**found.figures, "taken_back": len(taken_back)})
 
 
 def candles_possible(repaired: pl.DataFrame) -> Check:
@@ -188,7 +184,7 @@ def candles_possible(repaired: pl.DataFrame) -> Check:
         pl.max_horizontal("open", "close") > pl.col("high")
     )
     wrong = told.filter(outside | (pl.col("low") <= 0) | (pl.col("volume") < 0) | (pl.col("oi") < 0))
-    return _none_of(wrong, "candles_possible", "candles with impossible prices or figures")
+    return none_of(wrong, "candles_possible", "candles with impossible prices or figures")
 
 
 def schema_is_ours(found: pl.Schema, wanted: pl.Schema) -> Check:
@@ -197,22 +193,3 @@ def schema_is_ours(found: pl.Schema, wanted: pl.Schema) -> Check:
     same = list(found.items()) == list(wanted.items())
     said = f"{len(wanted)} columns" if same else f"differs in {', '.join(differs) or 'the order of its columns'}"
     return Check("schema_is_ours", same, said, {"columns": len(found), "different": len(differs)})
-
-
-def _none_of(wrong: pl.DataFrame, name: str, what: str) -> Check:
-    return Check(name, wrong.is_empty(), f"{len(wrong):,} {what}{_first(wrong)}", {"wrong": len(wrong)})
-
-
-def _share(wrong: pl.DataFrame, of: int, name: str, what: str, allowed_pct: float) -> Check:
-    share = 100 * len(wrong) / of if of else 0.0
-    said = f"{len(wrong):,} of {of:,} {what} ({share:.2f} %, {allowed_pct:g} % allowed){_first(wrong)}"
-    return Check(name, share <= allowed_pct, said, {"wrong": len(wrong), "of": of, "share_pct": round(share, 4)})
-
-
-def _first(wrong: pl.DataFrame) -> str:
-    """Where the first one is; nothing where there is none."""
-    if wrong.is_empty():
-        return ""
-    row = wrong.row(0, named=True)
-    names: Sequence[str] = [str(row[name]) for name in ("symbol", "expiry_code", "expiry") if row.get(name)][:1]
-    return f", first {' '.join([*names, ist_clock(round(row['timestamp'].timestamp() * 1000))])}"

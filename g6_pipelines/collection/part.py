@@ -103,8 +103,21 @@ class Part:
     @cached_property
     def contents(self) -> list[frozenset[int]]:
         """Per snapshot, a fingerprint of each of its rows without the times."""
-        figures = [f"{side}_{name}" for side in SIDES for name in FIGURES]
-        prints = self.rows.select("expiry", "strike", "spot", *figures).hash_rows(seed=0).to_numpy()
+        return self._prints("spot", *(f"{side}_{name}" for side in SIDES for name in FIGURES))
+
+    @cached_property
+    def prices(self) -> list[frozenset[int]]:
+        """Per snapshot, a fingerprint of each of its rows' last prices and open interest."""
+        return self._prints(*(f"{side}_{name}" for side in SIDES for name in ("ltp", "oi")))
+
+    @cached_property
+    def traded(self) -> list[bool]:
+        """Per snapshot, whether it shows any volume: Kite sets volume back to 0 over night and keeps price and OI."""
+        volume = pl.sum_horizontal(pl.col("call_volume", "put_volume").fill_null(0.0)).sum() > 0
+        return self.rows.group_by("time_ms", maintain_order=True).agg(volume.alias("traded"))["traded"].to_list()
+
+    def _prints(self, *figures: str) -> list[frozenset[int]]:
+        prints = self.rows.select("expiry", "strike", *figures).hash_rows(seed=0).to_numpy()
         starts = np.searchsorted(self.rows["time_ms"].to_numpy(), self.times_ms)
         return [frozenset(one.tolist()) for one in np.split(prints, starts[1:])]
 

@@ -141,7 +141,7 @@ def plan_index(
         book=book,
         index_row=index_row,
         index_kind=index_kind,
-        step_paise=spec.strike_step_paise,
+        step_paise=rules.strike_step_paise(underlying, day),
         offsets=tuple(offsets),
         codes=dict(codes),
         session=rules.session(day, spec.option_exchange),

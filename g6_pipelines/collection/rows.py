@@ -18,6 +18,9 @@ from g6_core.schema.options import OptionRow, RowStatus, SideCells
 
 Quotes = Mapping[str, MarketQuote]
 
+# Clocks that are set over the network differ by less, from the exchange's as well.
+STAMP_AHEAD_MAX_MS: Final = 5_000
+
 _Quoted = tuple[
     str, str | None, float | None, float | None, float | None,
     int | None, int | None, int | None, int | None, float | None,
@@ -30,14 +33,20 @@ _UNSEEN_REASON: Final = {RowStatus.MISSING: IvReason.NO_QUOTE, RowStatus.CLOSED:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The time of a cycle; a quote is live when it is younger than one interval."""
+    """The time of a cycle; a quote is live when it is younger than one interval.
+
+    `answered_ms` is when the cycle had its last answer; where that is not known yet, the end of its interval.
+    """
 
     time_ms: int
     interval_ms: int
+    answered_ms: int | None = None
 
     def is_live(self, quote: MarketQuote) -> bool:
-        """A stamp after the cycle time happens: the calls of a cycle take a second each."""
-        return self.time_ms - quote.exchange_ms < self.interval_ms
+        """A stamp after the cycle time happens: the calls of a cycle take a second each. One after its answer is of a
+        clock that nobody knows, so its age is not known either."""
+        until_ms = self.time_ms + self.interval_ms if self.answered_ms is None else self.answered_ms
+        return self.time_ms - self.interval_ms < quote.exchange_ms <= until_ms + STAMP_AHEAD_MAX_MS
 
 
 @dataclass(frozen=True, slots=True)

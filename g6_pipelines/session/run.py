@@ -8,15 +8,18 @@ from datetime import date
 from g6_core.adapters.clock import drive
 from g6_core.adapters.last_quotes import open_last_quotes
 from g6_core.adapters.lease import lease
-from g6_core.adapters.world import Simulated, clear_collected, mark_simulated
+from g6_core.adapters.world import Simulated, claim_quotes, clear_collected
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.checks import failed
+from g6_core.domain.errors import UserError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import RuntimeStatus
 from g6_pipelines.places import Market, Place, Where, open_market
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
 from g6_pipelines.session.watch import SessionWatch, read_heartbeat
+from g6_pipelines.stages.check_dump import check_dump
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
 from g6_pipelines.stages.dump_cache import day_dump
 from g6_pipelines.stages.prepare import stored_dump
@@ -73,8 +76,8 @@ def run_session(
         with open_market(installation.settings, installation.rules, place) as market:
             on_market(market)
             return drive(market.clock, _stage(installation, place, names, market, book, on_cycle))
-    if place.where is Where.SERVER:
-        mark_simulated(installation.paths, place.day, made)
+    real = place.where is Where.KITE
+    claim_quotes(installation.paths, place.day, installation.settings.indices, None if real else made)
     with ExitStack() as stack:
         market = stack.enter_context(open_market(installation.settings, installation.rules, place))
         on_market(market)
@@ -95,8 +98,9 @@ def _watched(
     settings, rules, paths = installation.settings, installation.rules, installation.paths
     every = tuple(settings.indices)
     found = day_dump(market.kite, rules, paths, place.day, every, market.clock.now_ms())
-    if found.doubt:
-        say(f"instruments dump: {found.doubt}")
+    doubts = (*([found.doubt] if found.doubt else []), *dump_doubts(found.dump.book, rules, place.day, names))
+    for doubt in doubts:
+        say(f"instruments dump: {doubt}")
     metrics = CollectorMetrics(int(found.hit), int(not found.hit))
     stack.enter_context(served_metrics(metrics, metrics_port(), say))
     redis = settings.redis
@@ -107,7 +111,9 @@ def _watched(
             last.publish({one.underlying: one.rows for one in cycle.indices}, status)
 
     interval_s = settings.collection.interval_s
-    watch = SessionWatch(paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish))
+    watch = SessionWatch(
+        paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish), doubts=doubts
+    )
     watch.began()
 
     def heard(cycle: CycleReport) -> None:
@@ -118,6 +124,14 @@ def _watched(
     if not once:
         watch.finished()
     return report
+
+
+def dump_doubts(book: InstrumentBook, rules: MarketRules, day: date, names: Sequence[str]) -> tuple[str, ...]:
+    """What the checks of the dump found. Told only: a minute that is not collected now can never be collected."""
+    try:
+        return tuple(f"{check.name}: {check.detail}" for check in failed(check_dump(book, rules, day, names)))
+    except UserError as error:
+        return (f"cannot be compared with the dated rules: {error}",)
 
 
 def _stage(

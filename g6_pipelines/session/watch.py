@@ -38,7 +38,10 @@ def options_seen(rows: Sequence[OptionRow]) -> int:
 
 @dataclass(slots=True)
 class SessionWatch:
-    """Called after each cycle; `listeners` are told the status and the cycle. Counts from the start of this process."""
+    """Called after each cycle; `listeners` are told the status and the cycle. Counts from the start of this process.
+
+    `doubts` are about the dump that the whole session goes by: while there are any, no status says that all is well.
+    """
 
     paths: DataPaths
     day: date
@@ -46,6 +49,7 @@ class SessionWatch:
     interval_s: int
     clock: Clock
     listeners: Sequence[Callable[[RuntimeStatus, CycleReport], None]] = ()
+    doubts: tuple[str, ...] = ()
     newest: RuntimeStatus | None = None
     _cycles: int = 0
     _calls: int = 0
@@ -81,6 +85,7 @@ class SessionWatch:
     def _status(self, cycle: CycleReport) -> RuntimeStatus:
         now_ms = self.clock.now_ms()
         info = {one.underlying: IndexInfo(one.spot, options_seen(one.rows)) for one in cycle.indices}
+        troubles = (*(f"instruments dump: {doubt}" for doubt in self.doubts), *cycle.reasons)
         seen = sum(one.options for one in info.values())
         return RuntimeStatus(
             timestamp=utc_text(now_ms),
@@ -99,8 +104,8 @@ class SessionWatch:
             api_success_rate=round(1 - self._calls_failed / self._calls, 4) if self._calls else 0.0,
             memory_mb=round(_resident_mb(), 1),
             cpu_pct=round(self._cpu_pct(), 1),
-            readiness_ok=not cycle.reasons and any(one.spot is not None for one in cycle.indices),
-            readiness_reason="; ".join(cycle.reasons) or _levels(cycle.indices),
+            readiness_ok=not troubles and any(one.spot is not None for one in cycle.indices),
+            readiness_reason="; ".join(troubles) or _levels(cycle.indices),
             indices=self.indices,
             indices_info=info,
         )

@@ -21,6 +21,7 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import LAKE_COLUMNS, Contract, DayAccount, Scope, account, summary
 from g6_pipelines.collection.candle_match import Grid
+from g6_pipelines.stages.closing import read_closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,9 @@ def account_day(paths: DataPaths, settings: Settings, rules: MarketRules, day: d
     path = paths.lake(day, underlying)
     lake = read_lake(path, LAKE_COLUMNS) if lake_exists(path) else _no_rows()
     answers = read_answers(paths.answers(day, underlying))
-    scope = scope_of(
-        settings, rules, day, underlying, listing_of(paths, rules, day, underlying), lake["expiry"].drop_nulls()
-    )
-    minutes = account(lake, answers, scope)
+    listing = listing_of(paths, rules, day, underlying)
+    scope = scope_of(settings, rules, day, underlying, listing, lake["expiry"].drop_nulls(), interval_of(lake))
+    minutes = account(lake, answers, scope, read_closing(paths, day, underlying))
     return Accounted(scope, lake, answers, minutes, summary(minutes, scope))
 
 
@@ -67,6 +67,12 @@ def listing_of(paths: DataPaths, rules: MarketRules, day: date, underlying: str)
     return None
 
 
+def interval_of(lake: pl.DataFrame) -> int | None:
+    """How far the cycles of a lake are apart (ms); None with less than two. Every cycle of a session has its rows."""
+    times = lake["timestamp"].unique().sort().dt.timestamp("ms").diff().drop_nulls()
+    return int(times.min()) if len(times) else None  # type: ignore[arg-type]
+
+
 def scope_of(
     settings: Settings,
     rules: MarketRules,
@@ -74,11 +80,18 @@ def scope_of(
     underlying: str,
     listing: Listing | None,
     collected: Iterable[date] = (),
+    interval_ms: int | None = None,
 ) -> Scope:
-    """What is expected of one index. `collected` are expiries that the lake holds, whatever the configuration says."""
+    """What is expected of one index.
+
+    `collected` are expiries that the lake holds and `interval_ms` is how far its cycles are apart, whatever the
+    configuration says today.
+    """
     spec = rules.index(underlying)
     session = rules.session(day, spec.option_exchange)
-    cycles = range(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
+    interval_ms = interval_ms or settings.collection.interval_s * SECOND_MS
+    cycles = range(session.open_ms, session.close_ms, interval_ms)
+    step_paise = rules.strike_step_paise(underlying, day)
     expiries = _expiries(settings, rules, day, underlying, listing) if listing is not None else ()
     known = sorted({*expiries, *collected})
     offsets = settings.index(underlying).offsets
@@ -88,7 +101,7 @@ def scope_of(
         return [
             one
             for expiry in expiries
-            for one in _contracts(listing, underlying, expiry, atm_paise, spec.strike_step_paise, offsets)
+            for one in _contracts(listing, underlying, expiry, atm_paise, step_paise, offsets)
         ]
 
     index_row = listing.book.index(underlying) if listing is not None else None
@@ -96,8 +109,8 @@ def scope_of(
         index=underlying,
         day=day,
         index_symbol=index_row.tradingsymbol if index_row is not None else spec.index_symbol,
-        step_paise=spec.strike_step_paise,
-        grid=Grid(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS),
+        step_paise=step_paise,
+        grid=Grid(session.open_ms, session.close_ms, interval_ms),
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
         closes_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in known},
         universe=universe if listing is not None else None,

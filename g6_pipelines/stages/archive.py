@@ -71,7 +71,8 @@ def compact_day(paths: DataPaths, rules: MarketRules, day: date, *, drop_stream:
 def archive_day(store: ObjectStore, settings: Settings, rules: MarketRules, paths: DataPaths, day: date) -> Archived:
     """Archive what is there of a day; the same day again sends nothing, but everything is read back again.
 
-    The caller knows that the day is over. DataError when nothing of it was collected, or somebody is collecting.
+    The caller knows that the day is over. DataError when nothing of it was collected, or somebody is collecting; as
+    `Ledger.of` when the ledger cannot be read.
     """
     rules.require_trading_day(day)
     names = tuple(compact_day(paths, rules, day))
@@ -116,8 +117,11 @@ def restore_day(store: ObjectStore, day: date, into: Path) -> tuple[Manifest, in
 
 
 def _ledger_of(paths: DataPaths, day: date) -> dict[str, bytes]:
-    """The day's rows of the ledger as CSV files, by path; the ledger itself is one file for all days."""
-    if not paths.ledger.exists():
+    """The day's rows of the installation's ledger as CSV files, by path; the ledger itself is of all days.
+
+    Errors as `Ledger.of`: a day must not be called archived while its ledger cannot be read.
+    """
+    if not Ledger.exists(paths):
         return {}
-    with TemporaryDirectory() as folder, Ledger.open(paths.ledger) as ledger:
+    with TemporaryDirectory() as folder, Ledger.of(paths) as ledger:
         return {f"ledger/{day}/{path.name}": path.read_bytes() for path in export(ledger, Path(folder), day)}

@@ -25,6 +25,8 @@ from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.closing import read_closing
 
 EXAMPLES_MAX = 5
+# How the sources of replayed recordings are labelled. A modelled market, like a broker, answers of the present.
+RECORDED = "recorded"
 # Who publishes the bhavcopy of an exchange of options.
 PUBLISHERS = {"NFO": "NSE", "BFO": "BSE"}
 
@@ -42,7 +44,8 @@ def reconcile_bhavcopy(
     if not names:
         raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
-    replayed = day in simulated_days(paths)
+    made = simulated_days(paths).get(day)
+    replayed = made is not None and made.source.startswith(RECORDED)
     for name in names:
         collected |= last_states(read_lake(paths.lake(day, name)), day)
         collected |= closing_states(read_closing(paths, day, name), day, replayed=replayed)
@@ -86,8 +89,8 @@ def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:
 def closing_states(rows: pl.DataFrame, day: date, *, replayed: bool) -> dict[ContractKey, Collected]:
     """The state after the close of every contract in `CLOSING_COLUMNS` rows that was quoted on the day.
 
-    A broker's answer is as new as the question. A replay shows what its record had last, however old: there only the
-    quote's own stamp says what it is.
+    A broker's answer is as new as the question. A replay of a recording shows what that had last, however old: there
+    only the quote's own stamp says what it is.
     """
     no_volume = not rows["volume"].sum()
     stamps = pl.col("timestamp", "exchange_time").dt.timestamp("ms")
@@ -104,40 +107,67 @@ def closing_states(rows: pl.DataFrame, day: date, *, replayed: bool) -> dict[Con
 
 
 def bhavcopy_checks(comparison: Comparison) -> tuple[Check, ...]:
-    """Prices and volumes must be equal, every contract must be published; open interest is only told."""
-    told: dict[DifferenceKind, str] = {
-        kind: "; ".join(str(one) for one in comparison.of(kind)[:EXAMPLES_MAX]) for kind in DifferenceKind
-    }
-    counts = {kind: len(comparison.of(kind)) for kind in DifferenceKind}
-    off_pct = 100 * (comparison.own_oi / comparison.published_oi - 1) if comparison.published_oi else 0.0
+    """Prices and volumes must be equal, every contract must be published; open interest is only told.
+
+    Where there was nothing to compare nothing has passed. A volume that was never recorded is told instead: no bhavcopy
+    can make up for it, and the prices stand.
+    """
+    return (_contracts(comparison), _prices(comparison), _volumes(comparison), _open_interest(comparison))
+
+
+def _named(comparison: Comparison, kind: DifferenceKind) -> str:
+    return "; ".join(str(one) for one in comparison.of(kind)[:EXAMPLES_MAX])
+
+
+def _contracts(comparison: Comparison) -> Check:
+    absent = len(comparison.of(DifferenceKind.NOT_PUBLISHED))
     final = f"{comparison.final} of {comparison.contracts} contracts hold the state after the close"
-    return (
-        Check(
-            "bhavcopy_contracts",
-            counts[DifferenceKind.NOT_PUBLISHED] == 0 and comparison.contracts > 0,
-            told[DifferenceKind.NOT_PUBLISHED] or final,
-            {
-                "contracts": comparison.contracts,
-                "final": comparison.final,
-                "not_published": counts[DifferenceKind.NOT_PUBLISHED],
-            },
-        ),
-        _equal("bhavcopy_last_price", comparison.prices, counts[DifferenceKind.PRICE], told[DifferenceKind.PRICE]),
-        _equal("bhavcopy_volume", comparison.volumes, counts[DifferenceKind.VOLUME], told[DifferenceKind.VOLUME]),
-        Check(
-            "bhavcopy_open_interest",
-            True,
-            f"{counts[DifferenceKind.OPEN_INTEREST]} of {comparison.final} differ, the sum by {off_pct:+.2f} %: "
-            f"{told[DifferenceKind.OPEN_INTEREST] or 'none'}",
-            {
-                "differences": counts[DifferenceKind.OPEN_INTEREST],
-                "compared": comparison.final,
-                "sum_off_pct": round(off_pct, 4),
-            },
-        ),
-    )
+    if not comparison.final:
+        final += "; what was collected before it is only a bound"
+    said = _named(comparison, DifferenceKind.NOT_PUBLISHED) or final
+    figures: dict[str, float | int | str] = {
+        "contracts": comparison.contracts,
+        "final": comparison.final,
+        "not_published": absent,
+    }
+    return Check("bhavcopy_contracts", absent == 0 and comparison.final > 0, said, figures)
 
 
-def _equal(name: str, compared: int, wrong: int, examples: str) -> Check:
-    detail = f"{wrong} of {compared} differ: {examples}" if wrong else f"all {compared} that can be compared are equal"
-    return Check(name, wrong == 0, detail, {"compared": compared, "differences": wrong})
+def _prices(comparison: Comparison) -> Check:
+    compared, wrong = comparison.prices, len(comparison.of(DifferenceKind.PRICE))
+    said = f"all {compared} that can be compared are equal"
+    if wrong:
+        said = f"{wrong} of {compared} differ: {_named(comparison, DifferenceKind.PRICE)}"
+    elif not compared:
+        said = "nothing to compare: no contract that traded holds a state that is known to be the last of the day"
+    figures: dict[str, float | int | str] = {"compared": compared, "differences": wrong}
+    return Check("bhavcopy_last_price", wrong == 0 and compared > 0, said, figures)
+
+
+def _volumes(comparison: Comparison) -> Check:
+    compared, bounds = comparison.volumes, comparison.bounds
+    wrong = len(comparison.of(DifferenceKind.VOLUME))
+    unrecorded = comparison.without_volume > 0 and not compared and not bounds
+    said = f"all {compared} that can be compared are equal"
+    if wrong:
+        said = f"{wrong} of {compared} final and {bounds} earlier volumes are wrong: "
+        said += _named(comparison, DifferenceKind.VOLUME)
+    elif unrecorded:
+        said = f"not compared: no volume was recorded of {comparison.without_volume} contracts"
+    elif not compared:
+        said = f"nothing to compare: no final volume; {bounds} earlier ones are not above the published"
+    figures: dict[str, float | int | str] = {"compared": compared, "bounds": bounds, "differences": wrong}
+    return Check("bhavcopy_volume", wrong == 0 and (compared > 0 or unrecorded), said, figures)
+
+
+def _open_interest(comparison: Comparison) -> Check:
+    differing = len(comparison.of(DifferenceKind.OPEN_INTEREST))
+    off_pct = 100 * (comparison.own_oi / comparison.published_oi - 1) if comparison.published_oi else 0.0
+    said = f"{differing} of {comparison.final} differ, the sum by {off_pct:+.2f} %: "
+    said += _named(comparison, DifferenceKind.OPEN_INTEREST) or "none"
+    figures: dict[str, float | int | str] = {
+        "differences": differing,
+        "compared": comparison.final,
+        "sum_off_pct": round(off_pct, 4),
+    }
+    return Check("bhavcopy_open_interest", True, said, figures)

@@ -1,6 +1,6 @@
 """Asks the broker for candles, one contract after the other, each answer archived before the next question."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -54,18 +54,21 @@ def ask(
     """Put each question once and archive its parts; yields the next time (ms) at which to be resumed.
 
     What the broker does not answer is left out and counted: it can be asked again by a later run. After several
-    refusals in a row nothing more is asked.
+    refusals in a row it goes on from the other end, because contracts that are always refused must not keep the rest
+    from being asked for; after as many there nothing more is asked.
     """
     asked, refused = Asked(), 0
-    for question, parts in questions:
-        if refused >= REFUSED_MAX:
-            asked.reasons[f"not asked after {REFUSED_MAX} refusals in a row"] += 1
-            continue
+    left = deque(questions)
+    while left:
+        if refused >= 2 * REFUSED_MAX:
+            asked.reasons[f"not asked after {refused} refusals in a row"] += len(left)
+            break
+        question, parts = left.pop() if refused >= REFUSED_MAX else left.popleft()
         found = yield from _candles(kite, clock, turns, question, asked)
         if found is None:
             refused += 1
             continue
-        refused = 0
+        refused = min(refused, REFUSED_MAX) if refused >= REFUSED_MAX else 0
         for part in parts:
             own = [one for one in found if part.question.from_ms <= one.time_ms <= part.question.to_ms]
             part.archive.add(part.question, own, clock.now_ms(), origin)

@@ -51,18 +51,29 @@ def expiring(book: InstrumentBook, underlying: str, day: date) -> tuple[Instrume
 
 
 def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Captured | None:
-    """What lies on disk of the expiry on `day`; None when no contract of the day's dump expires then.
+    """What lies on disk of the expiry on `day`; None when no contract expires then, by the day's dump and by the rules.
 
-    DataError when a file is damaged.
+    Where the rules list an expiry and the dump of the day was not kept, or lacks it, everything is missing. DataError
+    when a file is damaged.
     """
     listing = listing_of(paths, rules, day, underlying)
     contracts = expiring(listing.book, underlying, day) if listing is not None and listing.own else ()
     if not contracts:
-        return None
+        if not _expires_by_rule(rules, underlying, day):
+            return None
+        why = "lists none of them" if listing is not None and listing.own else "was not kept"
+        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), 0, 0)
     answers = read_answers(answers_of(paths, underlying, day))
     missing = tuple(dict.fromkeys(one.symbol for one in questions(contracts, rules, day, answers)))
     told = answers.filter(pl.col("timestamp").is_not_null())
     return Captured(day, len(contracts), missing, told["symbol"].n_unique(), len(told))
+
+
+def _expires_by_rule(rules: MarketRules, underlying: str, day: date) -> bool:
+    try:
+        return day in rules.expiries(underlying, day)
+    except CalendarError:
+        return False
 
 
 def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
@@ -71,7 +82,11 @@ def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
 
 
 def questions(contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame) -> list[Question]:
-    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract."""
+    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract.
+
+    Answers without a candle of any contract are none: the broker has no history just now.
+    """
+    answers = answers if answers["timestamp"].count() else answers.clear()
     known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
     found = []
     for row in contracts:
@@ -128,16 +143,44 @@ def capture(
 
 def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[Instrument]) -> None:
     """Write `candles.parquet` and `dump.parquet` of the expiry; the same answers give the same bytes."""
+    buffer = BytesIO()
+    candles = candles_told(read_answers(answers_of(paths, underlying, day)), contracts)
+    candles.write_parquet(buffer, compression="zstd", statistics=False)
     folder = paths.expired(underlying, day)
+    write_atomic(folder / "candles.parquet", buffer.getvalue())
+    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())
+
+
+def remake(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> None:
+    """Write the files that follow from the answers again, where they do not: one is gone, or a run died before it."""
+    listing = listing_of(paths, rules, day, underlying)
+    answers = read_answers(answers_of(paths, underlying, day))
+    dump = paths.expired(underlying, day) / "dump.parquet"
+    if listing is not None and (not dump.exists() or not candles_follow(paths, rules, day, underlying, answers)):
+        publish(paths, day, underlying, expiring(listing.book, underlying, day))
+
+
+def candles_follow(paths: DataPaths, rules: MarketRules, day: date, underlying: str, answers: pl.DataFrame) -> bool:
+    """Whether `candles.parquet` holds what the archived answers say. By value: years later another writer made it."""
+    listing = listing_of(paths, rules, day, underlying)
+    contracts = expiring(listing.book, underlying, day) if listing is not None else ()
+    try:
+        kept = pl.read_parquet(paths.expired(underlying, day) / "candles.parquet")
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+    return kept.equals(candles_told(answers, contracts))
+
+
+def candles_told(answers: pl.DataFrame, contracts: Sequence[Instrument]) -> pl.DataFrame:
+    """The candles of archived answers, each minute of a contract once."""
     rows = [(row.tradingsymbol, row.expiry, row.strike_paise / 100, row.instrument_type) for row in contracts]
     names = pl.DataFrame(
         rows,
         schema={"symbol": pl.String, "expiry": pl.Date, "strike": pl.Float64, "side": pl.String},
         orient="row",
     )
-    candles = (
-        read_answers(answers_of(paths, underlying, day))
-        .filter(pl.col("timestamp").is_not_null())
+    return (
+        answers.filter(pl.col("timestamp").is_not_null())
         .unique(("symbol", "timestamp"), keep="first", maintain_order=True)
         .join(names, on="symbol")
         .select(
@@ -146,7 +189,3 @@ def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[In
         )
         .sort("strike", "side", "timestamp")
     )
-    buffer = BytesIO()
-    candles.write_parquet(buffer, compression="zstd", statistics=False)
-    write_atomic(folder / "candles.parquet", buffer.getvalue())
-    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())

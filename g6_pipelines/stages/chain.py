@@ -12,20 +12,20 @@ from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.judges import JUDGED_COLUMNS, judge_chain, schema_is_ours
 
 # Judges of what a market does now and then by itself.
-ODD = ("not_crossed", "two_sided_near_the_money", "open_interest_steady", "cycles_in_session")
+ODD = ("not_crossed", "two_sided_near_the_money", "volume_grows", "open_interest_steady", "cycles_in_session")
 
 
 def sound_checks(
     paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
 ) -> tuple[Check, ...]:
-    """What trading on would cost money. Raises DataError when there is no lake."""
+    """What trading on would cost money, the spot's own checks (`sanity`) not included. DataError without a lake."""
     return tuple(one for one in _judged(paths, settings, rules, day, underlying) if one.name not in ODD)
 
 
 def odd_checks(
     paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
 ) -> tuple[Check, ...]:
-    """What somebody should look at. Raises DataError when there is no lake."""
+    """What somebody should look at. DataError when there is no lake."""
     return tuple(one for one in _judged(paths, settings, rules, day, underlying) if one.name in ODD)
 
 

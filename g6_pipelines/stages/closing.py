@@ -27,6 +27,7 @@ from g6_core.schema.paths import DataPaths
 
 RETRY_MS = 5 * SECOND_MS
 PATIENCE_MS = 10 * MINUTE_MS
+ROUNDS_MAX = 3
 
 
 @dataclass(slots=True)
@@ -77,15 +78,23 @@ def closing_state(
     keys = [key for rows in wanted.values() for key in rows["key"]]
     answers: dict[str, tuple[int, MarketQuote | None]] = {}
     give_up_ms = clock.now_ms() + PATIENCE_MS
-    for start in range(0, len(keys), QUOTE_KEYS_MAX):
-        batch = keys[start : start + QUOTE_KEYS_MAX]
-        quotes = yield from _answer(kite, clock, turns, batch, give_up_ms, found)
-        if quotes is not None:
-            answers |= {key: (clock.now_ms(), quotes.get(key)) for key in batch}
+    for again in range(ROUNDS_MAX):
+        # A key that is not in a reply is asked for again: a broker leaves out what it cannot tell just now.
+        lacking = [key for key in keys if key in answers and answers[key][1] is None] if again else keys
+        if again and lacking:
+            yield clock.now_ms() + RETRY_MS
+        for start in range(0, len(lacking), QUOTE_KEYS_MAX):
+            batch = lacking[start : start + QUOTE_KEYS_MAX]
+            quotes = yield from _answer(kite, clock, turns, batch, give_up_ms, found)
+            if quotes is not None:
+                answers |= {key: (clock.now_ms(), quotes.get(key)) for key in batch}
     for name, rows in wanted.items():
         found.contracts += rows.height
-        if not set(rows["key"]) <= answers.keys():
+        own = [answers.get(key) for key in rows["key"]]
+        if None in own or not any(one and one[1] for one in own):
             found.unwritten += (name,)
+            if None not in own:
+                found.reasons["no contract of it is in the replies"] += 1
             continue
         found.quoted += _write(paths, day, name, rows, answers)
     return found

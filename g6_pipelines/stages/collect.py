@@ -123,12 +123,12 @@ def collect(
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
 
-    Yields the next time (ms) at which it wants to be resumed. A whole day ends with its closing state
-    (`closing_state`), which is no cycle. Cycles already in the lake of an index are not collected again; those that
-    passed unseen are written as missing, after the due one has been fetched.
-    `index_kind` is what the broker's index row stands for (`SpotKind`): a recorded chain has no index, its source
-    serves the parity forward in that place. `turns` are the quote calls that the API key allows; without them this
-    process has the key for itself. Raises DataError when the data directory cannot be written or has another schema.
+    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`),
+    which is no cycle. Cycles already in the lake of an index are not collected again; those that passed unseen are
+    written as missing, after the due one has been fetched. `index_kind` is what the broker's index row stands for
+    (`SpotKind`): a recorded chain has no index, its source serves the parity forward in that place. `turns` are the
+    quote calls that the API key allows; without them this process has the key for itself. Raises DataError when the
+    data directory cannot be written or has another schema.
     """
     interval_ms = settings.collection.interval_s * SECOND_MS
     plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
@@ -252,6 +252,7 @@ class _Kept:
         found: list[IndexCycle] = []
         for plan in active:
             note_cycles(self._paths, self._day, plan.underlying, [_fetched_fact(fetched, moment)])
+        moment = replace(moment, answered_ms=fetched.ended_ms)
         for plan in active:
             spot = plan.locate(fetched.quotes, moment)
             rows = tuple(plan.rows(spot, fetched.quotes, moment))
@@ -267,7 +268,7 @@ class _Kept:
 
 
 def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Sequence[int]:
-    """Cycles to look at. One cycle alone is the newest due, and the next one where little of its time is left."""
+    """Cycles to look at. One alone is the newest that is due, or the next where little of its time is left."""
     end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
     return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
 

@@ -1,6 +1,6 @@
 """The prepare stage: the dump before the open, checked against the dated rules, to expiries.json and the day pack."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -23,16 +23,15 @@ from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.kite_market import fetch_instruments, instruments_from_kite
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.checks import Check, failed
+from g6_core.domain.checks import failed
 from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import resolve_expiry_codes
-from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.day_pack import DAY_PACK_VERSION, KITE, PACKED_EXPIRIES, DayPack, IndexPack, PackedExpiry
 from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries, IndexExpiries
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.check_dump import check_dump
 from g6_pipelines.stages.verdict import day_before
-
-EXAMPLES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,87 +219,6 @@ def resolve_expiries(
         codes = resolve_expiry_codes(listed, day, partial(rules.is_monthly, name))
         indices[name] = IndexExpiries({code.value: expiry for code, expiry in codes.items()}, listed)
     return Expiries(EXPIRIES_VERSION, day, source_label, dump_sha256, indices)
-
-
-def check_dump(book: InstrumentBook, rules: MarketRules, day: date, underlyings: Sequence[str]) -> tuple[Check, ...]:
-    """Named checks of the dump against the dated rules: index rows, expiries, lots, ticks, tokens.
-
-    Of the expiries the nearest `PACKED_EXPIRIES` must be ones that the rules know: they are what is traded. The rules
-    may list more than a dump does that was made from a short recording.
-    """
-    options = [row for row in book if row.is_option and row.expiry is not None and row.expiry >= day]
-    without_index = [name for name in underlyings if book.index(name) is None]
-    without_expiry = [name for name in underlyings if not any(expiry >= day for expiry in book.expiries(name))]
-    doubled = len(book) - len({row.token for row in book})
-    return (
-        Check(
-            "index_rows",
-            not without_index,
-            f"no index row of {', '.join(without_index)}; fetch the dump again" if without_index else "all there",
-            {"missing": len(without_index)},
-        ),
-        Check(
-            "unexpired_options",
-            not without_expiry,
-            f"no unexpired option of {', '.join(without_expiry)}; the dump is not of {day}, fetch it again"
-            if without_expiry
-            else "all there",
-            {"missing": len(without_expiry), "options": len(options)},
-        ),
-        Check(
-            "unique_tokens",
-            doubled == 0,
-            f"{doubled} tokens stand for more than one contract; fetch the dump again" if doubled else "all unique",
-            {"doubled": doubled},
-        ),
-        _expiries_by_rule(book, rules, day, underlyings),
-        _against_rules("lot_size", options, _lots_by_rule(options, rules, day), lambda row: row.lot_size),
-        _against_rules(
-            "tick_size",
-            options,
-            {row.token: rules.tick_paise(row.underlying, day) for row in options},
-            lambda row: row.tick_paise,
-        ),
-    )
-
-
-def _expiries_by_rule(book: InstrumentBook, rules: MarketRules, day: date, underlyings: Sequence[str]) -> Check:
-    """The nearest expiries of the dump against the dated rules'."""
-    nearest = [
-        (name, expiry)
-        for name in underlyings
-        for expiry in [one for one in book.expiries(name) if one >= day][:PACKED_EXPIRIES]
-    ]
-    wrong = [f"{name} {expiry}" for name, expiry in nearest if expiry not in rules.expiries(name, day)]
-    detail = f"{len(nearest)} nearest expiries agree with the dated rules"
-    if wrong:
-        detail = (
-            f"{len(wrong)} of the {len(nearest)} nearest expiries are not in the dated rules "
-            f"({', '.join(wrong[:EXAMPLES_MAX])}); "
-            "correct config/market/contracts.yaml, holidays.yaml or the dump"
-        )
-    return Check("expiries", not wrong, detail, {"compared": len(nearest), "wrong": len(wrong)})
-
-
-def _lots_by_rule(options: Sequence[Instrument], rules: MarketRules, day: date) -> dict[int, int]:
-    chains = {(row.underlying, row.expiry): row.expiry for row in options if row.expiry is not None}
-    lots = {chain: rules.lot_size(chain[0], day, expiry) for chain, expiry in chains.items()}
-    return {row.token: lots[row.underlying, row.expiry] for row in options if row.expiry is not None}
-
-
-def _against_rules(name: str, options: Sequence[Instrument], by_rule: Mapping[int, int], listed: Any) -> Check:
-    """The dump's figure of every option against the dated rule's."""
-    wrong = [row for row in options if listed(row) != by_rule[row.token]]
-    detail = f"{len(options)} options agree with the dated rules"
-    if wrong:
-        examples = [
-            f"{row.tradingsymbol} has {listed(row)}, the rule says {by_rule[row.token]}" for row in wrong[:EXAMPLES_MAX]
-        ]
-        detail = (
-            f"{len(wrong)} of {len(options)} options disagree with the dated rules ({', '.join(examples)}); "
-            "correct config/market/contracts.yaml or the dump"
-        )
-    return Check(name, not wrong, detail, {"compared": len(options), "wrong": len(wrong)})
 
 
 def _index_pack(

@@ -19,6 +19,7 @@ from g6_pipelines.stages.reconcile_candles import priced_by_candles
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from g6_pipelines.stages.reconcile_orders import OrderBook, reconcile_orders
+from g6_pipelines.stages.sanity import spot_checks
 
 RECONCILIATION_VERSION = 1
 ORDERS = "orders"
@@ -77,6 +78,7 @@ def reconcile_chain(
     checks = sound_checks(paths, settings, rules, day, underlying)
     if not failed(checks):
         # Rows of another schema, say, cannot be held against anything.
+        checks += spot_checks(paths.lake(day, underlying))
         checks += (priced_by_candles(paths, settings, rules, day, underlying),)
     return keep_checks(paths, day, chain_part(underlying), checks)
 

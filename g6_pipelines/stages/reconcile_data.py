@@ -4,22 +4,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 from g6_core.adapters.csv_sink import option_line, overview_line
+from g6_core.adapters.files import write_atomic
 from g6_core.adapters.lake import lake_cycles
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import SECOND_MS, utc_text
+from g6_core.domain.ist import SECOND_MS, ist_text, to_ms, utc_text
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, Kind, OptionRow
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.overview import overviews_of
 
-EXAMPLES_MAX = 3
+EXAMPLES_MAX = 20
+# What is kept beside the document; more than that is a file that is wrong as a whole.
+KEPT_MAX = 1_000
+COLUMNS_MAX = 5
 _CHECKS: Final = {
     "csv_files_present": "every file is there and of this schema",
     "csv_values_match_lake": "every value is the lake's",
@@ -52,7 +56,12 @@ def reconcile_data(
             for file in (*options.values(), *overviews.values()):
                 file.finish()
         csv_rows += sum(file.rows for file in options.values())
-        files += [*options.values(), *overviews.values()]
+        compared = (*options.values(), *overviews.values())
+        files += compared
+        keep_differences(
+            paths.differences(day, name),
+            [f"{check}: {text}" for file in compared for check, kept in file.examples.items() for text in kept],
+        )
     return (
         Check("lake_readable", lake_rows > 0, f"{lake_rows} rows in the lake", {"rows": lake_rows}),
         Check(
@@ -91,12 +100,54 @@ def _compare(lake: Path, options: Mapping[tuple[str, int], "_CsvFile"], overview
         for row in rows:
             file = options.get((row.expiry_code, row.offset))
             if file is not None:
-                file.compare(option_line(row), "csv_values_match_lake")
+                file.compare(option_line(row), "csv_values_match_lake", _Told(row.time_ms, _pair(row), _symbols(row)))
         for overview in overviews_of(rows):
             file = overviews.get(overview.expiry_code)
             if file is not None:
-                file.compare(overview_line(overview), "overview_matches_lake")
+                told = _Told(overview.time_ms, f"{overview.index} {overview.expiry_code}")
+                file.compare(overview_line(overview), "overview_matches_lake", told)
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """How to name a row: its minute, the row, and the contract of each side where there is one."""
+
+    time_ms: int
+    row: str
+    symbols: Mapping[str, str] = field(default_factory=dict)
+
+    def differing(self, columns: Sequence[str], line: str, wanted: str) -> str:
+        """Minute, then contract, column and both values of what differs."""
+        got, want = line.rstrip("\n").split(","), wanted.split(",")
+        at = ist_text(self.time_ms)
+        if len(got) != len(want):
+            return f"at {at} {self.row}: {len(got)} cells, of the lake {len(want)}"
+        differ = [
+            f"{self.symbols.get(name.partition('_')[0], self.row)} {name} is {ours or 'empty'}, "
+            f"in the lake {theirs or 'empty'}"
+            for name, ours, theirs in zip(columns, got, want, strict=True)
+            if ours != theirs
+        ]
+        more = f" and {len(differ) - COLUMNS_MAX} more columns" if len(differ) > COLUMNS_MAX else ""
+        return f"at {at} {'; '.join(differ[:COLUMNS_MAX])}{more}"
+
+
+def _pair(row: OptionRow) -> str:
+    strike = f" {row.strike:g}" if row.strike is not None else ""
+    return f"{row.index} {row.expiry_code} {row.offset:+d}{strike}"
+
+
+def _symbols(row: OptionRow) -> dict[str, str]:
+    return {name: side.symbol for name, side in (("call", row.call), ("put", row.put)) if side.symbol is not None}
+
+
+def _minute(stamp: str) -> str:
+    """The minute in India of a UTC stamp; the text itself when it is none."""
+    try:
+        return f"{ist_text(to_ms(datetime.fromisoformat(stamp)))} IST"
+    except ValueError:
+        return stamp
 
 
 @dataclass(slots=True)
@@ -109,7 +160,7 @@ class _CsvFile:
     opened: ExitStack
     rows: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    example: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     _lines: Iterator[str] = field(default_factory=lambda: iter(()))
     _stamps: list[str] = field(default_factory=list)
 
@@ -122,26 +173,26 @@ class _CsvFile:
         if next(self._lines, "") != ",".join(self.columns) + "\n":
             self._fault("csv_files_present", "has another header")
 
-    def compare(self, wanted: str, check: str) -> None:
+    def compare(self, wanted: str, check: str, told: _Told) -> None:
         """The next line must be this one."""
         line = self._next()
         if line is None:
-            self._fault("csv_counts_match_lake", f"ends before {wanted.partition(',')[0]}")
+            self._fault("csv_counts_match_lake", f"ends before {ist_text(told.time_ms)} IST, {told.row}")
         elif line != wanted + "\n":
-            self._fault(check, f"differs at {wanted.partition(',')[0]}")
+            self._fault(check, told.differing(tuple(self.columns), line, wanted))
 
     def finish(self) -> None:
         """Nothing may be left; then the times of the whole file are judged."""
         while (line := self._next()) is not None:
-            self._fault("csv_counts_match_lake", f"has more than the lake at {line.partition(',')[0]}")
+            self._fault("csv_counts_match_lake", f"has more than the lake at {_minute(line.partition(',')[0])}")
         seen = Counter(self._stamps)
         expected = [utc_text(time_ms) for time_ms in self.expected]
         lacking = [stamp for stamp in expected if stamp not in seen]
         for stamp in (*lacking, *sorted(seen.keys() - set(expected))):
-            self._fault("minutes_complete", f"at {stamp}")
+            self._fault("minutes_complete", f"at {_minute(stamp)}")
         for stamp, count in seen.items():
             if count > 1:
-                self._fault("no_duplicates", f"at {stamp}")
+                self._fault("no_duplicates", f"at {_minute(stamp)}")
         if self._stamps != sorted(self._stamps):
             self._fault("time_monotone", "goes back")
 
@@ -154,12 +205,25 @@ class _CsvFile:
 
     def _fault(self, check: str, what: str) -> None:
         self.faults[check] += 1
-        self.example.setdefault(check, f"{self.path} {what}")
+        kept = self.examples.setdefault(check, [])
+        if len(kept) < KEPT_MAX:
+            kept.append(f"{self.path} {what}")
+
+
+def keep_differences(path: Path, lines: Sequence[str]) -> None:
+    """Differences in one text, beside the document of their checks; no file where there is none."""
+    if lines:
+        write_atomic(path, ("\n".join(lines[:KEPT_MAX]) + "\n").encode())
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check(name: str, files: Sequence[_CsvFile]) -> Check:
-    """One check over all files, with the number of faults and the first few of them."""
+    """One check over all files, with the number of faults and the first of them."""
     faults = sum(file.faults[name] for file in files)
-    examples = [file.example[name] for file in files if name in file.example]
-    detail = f"{faults} faults in {len(examples)} of {len(files)} files: {'; '.join(examples[:EXAMPLES_MAX])}"
+    wrong = [file.examples[name] for file in files if name in file.examples]
+    examples = [text for kept in wrong for text in kept][:EXAMPLES_MAX]
+    detail = f"{faults} faults in {len(wrong)} of {len(files)} files: {'; '.join(examples)}"
+    if faults > len(examples):
+        detail += f"; and {faults - len(examples)} more"
     return Check(name, faults == 0, detail if faults else _CHECKS[name], {"faults": faults, "files": len(files)})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from g6_core.adapters.cycle_log import cycle_facts
 from g6_core.adapters.influx import Influx, InfluxTarget, Series
@@ -11,17 +11,16 @@ from g6_core.adapters.lake import read_lake
 from g6_core.config import Settings
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError, StoreDown, UserError
-from g6_core.domain.ist import utc_text
+from g6_core.domain.ist import ist_text
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.sinks.configured import source_of
 from g6_pipelines.sinks.influx_copy import where
 from g6_pipelines.sinks.influx_points import ALWAYS, TAGS, TIME, Copied, Measurement, option_points, other_points
 from g6_pipelines.stages.influx import catch_up_influx
+from g6_pipelines.stages.reconcile_data import EXAMPLES_MAX, KEPT_MAX, keep_differences
 
 if TYPE_CHECKING:
     import polars as pl
-
-EXAMPLES_MAX: Final = 5
 
 
 def reconcile_influx(paths: DataPaths, settings: Settings, day: date, underlying: str) -> tuple[Check, ...]:
@@ -38,6 +37,8 @@ def reconcile_influx(paths: DataPaths, settings: Settings, day: date, underlying
             found = _compare(influx, paths, day, underlying)
     except (StoreDown, UserError) as error:
         return (Check("influx_readable", False, str(error), {}),)
+    lines = [f"{one.measurement}: {text}" for one in found for text in one.examples]
+    keep_differences(paths.differences(day, f"{underlying}-influx"), lines)
     said = f"InfluxDB answers; {sent} rows were still missing and have been sent"
     return (Check("influx_readable", True, said, {"sent": sent}), *(one.check() for one in found))
 
@@ -54,14 +55,14 @@ class _Compared:
 
     def fault(self, what: str, count: int = 1) -> None:
         self.faults += count
-        if len(self.examples) < EXAMPLES_MAX:
+        if len(self.examples) < KEPT_MAX:
             self.examples.append(what)
 
     def check(self) -> Check:
         passed = self.faults == 0 and self.points == self.expected
         said = f"{self.points} points in InfluxDB, {self.expected} in the lake"
         if self.faults:
-            said += f"; {self.faults} faults: {'; '.join(self.examples)}"
+            said += f"; {self.faults} faults: {'; '.join(self.examples[:EXAMPLES_MAX])}"
         figures: dict[str, float | int | str] = {
             "points": self.points,
             "lake_points": self.expected,
@@ -110,7 +111,7 @@ def _series(found: _Compared, label: str, wanted: "pl.DataFrame", answer: Sequen
     """Every time and every value of one series."""
     rows = _comparable(wanted)
     for row in rows.filter(rows[TIME].is_duplicated()).iter_rows(named=True):
-        found.fault(f"{_contract(row, label)} at {utc_text(row[TIME])} is in the lake more than once")
+        found.fault(f"{_contract(row, label)} at {ist_text(row[TIME])} IST is in the lake more than once")
     lake = rows.unique(TIME, keep="last").sort(TIME)
     copy = _frame_of(answer, lake.schema).sort(TIME)
     for times, what in (
@@ -118,14 +119,14 @@ def _series(found: _Compared, label: str, wanted: "pl.DataFrame", answer: Sequen
         (copy.join(lake, on=TIME, how="anti"), "is in InfluxDB only"),
     ):
         for row in times.iter_rows(named=True):
-            found.fault(f"{_contract(row, label)} at {utc_text(row[TIME])} {what}")
+            found.fault(f"{_contract(row, label)} at {ist_text(row[TIME])} IST {what}")
     both, same = (one.join(other, on=TIME, how="semi") for one, other in ((lake, copy), (copy, lake)))
     for column in lake.columns:
         differs = both[column].ne_missing(same[column])
         for place in differs.arg_true():
             row = both.row(place, named=True)
             value = f"{column} is {same[column][place]}, in the lake {row[column]}"
-            found.fault(f"{_contract(row, label, column)} at {utc_text(row[TIME])}: {value}")
+            found.fault(f"{_contract(row, label, column)} at {ist_text(row[TIME])} IST: {value}")
 
 
 def _comparable(points: "pl.DataFrame") -> "pl.DataFrame":

@@ -78,13 +78,18 @@ def needs_broker(accounted: Accounted, settings: Settings, today: date) -> bool:
     return bool(_to_ask(accounted, settings, today) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
 
 
-def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
-    """DataError while the index still trades: minutes that are to come are no gaps."""
+def not_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> str:
+    """Why a day cannot be repaired yet, "" when it can: minutes that are to come are no gaps."""
     close_ms = rules.session(day, rules.index(underlying).option_exchange).close_ms
-    if clock.now_ms() < close_ms:
-        raise DataError(
-            f"{day} is not over for {underlying}; ask for its candles after {ist_text(close_ms)[:16]} (IST)"
-        )
+    if clock.now_ms() >= close_ms:
+        return ""
+    return f"{day} is not over for {underlying}; ask for its candles after {ist_text(close_ms)[:16]} (IST)"
+
+
+def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
+    """DataError while the index still trades."""
+    if why := not_over(rules, clock, day, underlying):
+        raise DataError(why)
 
 
 def repair(

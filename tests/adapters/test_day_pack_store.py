@@ -110,7 +110,7 @@ def test_json_of_another_kind_is_refused(path, content: bytes) -> None:
 
 
 def test_a_missing_pack_or_a_folder_in_its_place_is_refused(tmp_path) -> None:
-    with pytest.raises(DataError, match="no day pack; make it, for each index: DAGSTER_HOME"):
+    with pytest.raises(DataError, match="no day pack; make it, for each index: dagster asset"):
         load_day_pack(tmp_path / "none.json", day=DAY, config_sha256=CONFIG)
     with pytest.raises(DataError, match="cannot be read"):
         load_day_pack(tmp_path, day=DAY, config_sha256=CONFIG)

@@ -60,9 +60,9 @@ REFUSED = [
     ),
     (
         "indices",
-        "strike_step_inr: 50",
-        "strike_step: 50",
-        "indices.NIFTY.strike_step: unknown key (did you mean strike_ste",
+        "option_exchange: NFO",
+        "option_exchang: NFO",
+        "indices.NIFTY.option_exchang: unknown key (did you mean option_exc",
     ),
     (
         "modelled",
@@ -83,7 +83,7 @@ REFUSED = [
         "contracts",
         "lot: 50, expiry_from: 2021-07-23",
         "lot: 50, expiry_from: 2021-07-32",
-        ":15:32: '2021-07-32': day is out of range for month; correct",
+        ":16:32: '2021-07-32': day is out of range for month; correct",
     ),
     (
         "contracts",

@@ -202,7 +202,7 @@ def test_expiries_lots_ticks_and_steps_are_those_of_the_dump_of_18_august_2026(
         assert set(rows["exchange"]) == {spec.option_exchange}
         assert set(rows["segment"]) == {spec.option_segment}
         nearest = rows.filter(pl.col("expiry") == rows["expiry"].min())["strike"].unique().sort()
-        assert round(nearest.diff().median() * 100) == spec.strike_step_paise
+        assert round(nearest.diff().median() * 100) == rules.strike_step_paise(underlying, today)
 
 
 def test_expiries_on_29_august_2025_are_those_of_the_recorded_chain_and_all_have_lot_75(

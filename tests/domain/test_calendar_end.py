@@ -13,11 +13,14 @@ from g6_core.domain.ist import ist_text
     [
         ("2025-08-29", "2025-09-02", "2025-09-02 15:30:00"),
         ("2026-12-01", "2026-12-08", "2026-12-08 15:30:00"),  # the hours of its own day, which close expiring contracts
-        ("2026-12-30", "2027-01-05", "2027-01-05 15:45:00"),  # not known yet: the close of today
-        ("2026-10-01", "2027-03-30", "2027-03-30 15:40:00"),
+        # Beyond the calendar: the rule in force on the expiry, whatever the day that asks is like.
+        ("2026-12-07", "2027-01-05", "2027-01-05 15:30:00"),
+        ("2026-12-30", "2027-01-05", "2027-01-05 15:30:00"),
+        ("2026-10-01", "2027-03-30", "2027-03-30 15:30:00"),
+        ("2026-11-08", "2027-03-30", "2027-03-30 15:30:00"),  # asked on a Muhurat day, which closes at 19:15
     ],
 )
-def test_an_expiry_beyond_the_calendar_closes_as_today_does(
+def test_an_expiry_beyond_the_calendar_closes_by_the_rule_in_force_on_it(
     rules: MarketRules, today: str, expiry: str, closes: str
 ) -> None:
     assert ist_text(rules.expiry_close_ms(date.fromisoformat(today), "NFO", date.fromisoformat(expiry))) == closes

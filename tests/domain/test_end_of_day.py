@@ -65,7 +65,8 @@ def test_counts_and_sums_are_over_what_could_be_compared() -> None:
         {CONTRACT: PUBLISHED, other: PUBLISHED},
         {"NIFTY": CLOSE_MS},
     )
-    assert (found.contracts, found.final, found.prices, found.volumes) == (2, 1, 2, 1)
+    assert (found.contracts, found.final, found.prices, found.volumes, found.bounds) == (2, 1, 2, 1, 1)
+    assert compared(replace(FINAL, volume=None)).without_volume == 1
     assert (found.own_oi, found.published_oi) == (1_365, 1_300)
 
 

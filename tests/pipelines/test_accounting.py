@@ -15,11 +15,11 @@ from g6_pipelines.collection.accounting import (
     Contract,
     Gap,
     Scope,
-    account,
     dark_minutes,
     gaps,
     summary,
 )
+from g6_pipelines.collection.accounting import account as account_of
 from g6_pipelines.collection.candle_match import Grid
 
 DAY, EXPIRY, GONE = date(2025, 8, 29), date(2025, 9, 2), date(2025, 8, 29)
@@ -65,6 +65,14 @@ def lake(*cells: Cells, strike: int | None = None) -> pl.DataFrame:
         rows.append((minute(number), EXPIRY, place, spot, names[0], call, 0, names[1], put, 0))
     schema = lake_schema({name: OPTION_COLUMNS[name] for name in LAKE_COLUMNS})
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+NO_CLOSING = pl.DataFrame(schema={"symbol": pl.String, "volume": pl.Int64})
+
+
+def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """Without a closing state."""
+    return account_of(lake, answers, scope, NO_CLOSING)
 
 
 def answers(*told: tuple[str, int, int, Sequence[int]], level: float = 10.0, origin: str = "sim") -> pl.DataFrame:
@@ -162,8 +170,17 @@ def test_a_day_of_which_nothing_was_collected_follows_the_candles_of_the_index()
     assert gaps(found) == [Gap(CALL, OPEN, OPEN + 2 * MINUTE_MS, 3), Gap(PUT, OPEN, OPEN + 2 * MINUTE_MS, 3)]
 
 
-def test_the_index_is_asked_once_even_when_it_has_no_candle() -> None:
-    assert dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [])), scope()) == ()
+def test_an_index_that_never_moved_is_no_answer() -> None:
+    assert len(dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [])), scope())) == 3
+    assert dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [1])), scope()) == ()
+
+
+def test_a_history_that_knows_the_index_and_not_one_option_leaves_all_open() -> None:
+    index = ("NIFTY 50", 0, 2, [0, 1, 2])
+    silent = account(lake(), pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, []))]), scope())
+    assert set(ended(silent).values()) == {Account.OPEN}
+    told = account(lake(), pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, [1]))]), scope())
+    assert [ended(told)[number, CALL] for number in range(3)] == [Account.NO_TRADE, Account.REPAIRED, Account.NO_TRADE]
 
 
 @pytest.mark.parametrize("dump", [True, False])

@@ -321,3 +321,20 @@ def test_a_store_is_opened_from_the_settings_alone(config: Path, tmp_path: Path)
     settings = load_settings(config)
     assert settings.archive is not None
     assert open_store(settings.archive).label == str(tmp_path / "archive" / "g6-archive" / "days")
+
+
+def test_the_archived_ledger_is_the_one_the_installation_writes_to(
+    made: MadeDay, settings: Settings, rules: MarketRules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.paths.ledger.unlink(missing_ok=True)
+    Ledger.open(tmp_path / "elsewhere.sqlite").close()
+    store = FolderStore(tmp_path / "archive")
+    without = archive_day(store, settings, rules, made.paths, DAY).manifest
+    assert not any(one.path.startswith("ledger/") for one in without.files), "there is none"
+    monkeypatch.setenv("G6_LEDGER_URL", f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
+    named = archive_day(store, settings, rules, made.paths, DAY).manifest
+    assert any(one.path == f"ledger/{DAY}/trades.csv" for one in named.files)
+    monkeypatch.setenv("G6_LEDGER_URL", f"sqlite:///{tmp_path}/nowhere/ledger.sqlite")
+    with pytest.raises((DataError, StoreDown)):
+        archive_day(store, settings, rules, made.paths, DAY)
+    assert not made.paths.ledger.exists(), "and no empty one is made beside it"

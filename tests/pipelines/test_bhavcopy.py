@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from g6_core.adapters.world import Simulated, mark_simulated, open_world
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.end_of_day import FINAL_AFTER_MS
+from g6_core.domain.end_of_day import FINAL_AFTER_MS, Comparison, ContractKey, Difference, DifferenceKind
 from g6_core.domain.errors import CalendarError, DataError
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import OPTION_COLUMNS
@@ -22,7 +23,7 @@ from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.plan import plan_index
 from g6_pipelines.collection.rows import Moment
-from g6_pipelines.stages.bhavcopy import closing_states, reconcile_bhavcopy
+from g6_pipelines.stages.bhavcopy import bhavcopy_checks, closing_states, reconcile_bhavcopy
 from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.collect import collect
 
@@ -63,7 +64,7 @@ def collect_final_state(
             for start in range(0, len(keys), QUOTE_KEYS_MAX):
                 quotes |= fetch_quotes(world.kite, keys[start : start + QUOTE_KEYS_MAX])
                 world.clock.sleep_until(world.clock.now_ms() + 1_000)
-            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS)
+            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS, world.clock.now_ms())
             rows = plan.rows(plan.locate(quotes, moment), quotes, moment)
             lake.append([row.cells() for row in rows])
     tokens = np.array([row.token for row in source.instruments if row.is_option])
@@ -141,9 +142,34 @@ def test_the_rows_of_the_session_are_a_bound_for_what_is_published(
     collected_day: DataPaths, bhavcopy: Path, rules: MarketRules
 ) -> None:
     checks = by_name(reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), (), bhavcopy))
-    assert all(check.passed for check in checks.values()), checks
     assert checks["bhavcopy_contracts"].figures["final"] == 0
     assert checks["bhavcopy_last_price"].figures["compared"] > 0, "nothing traded in some contracts after that"
+    assert {name for name, check in checks.items() if not check.passed} == {"bhavcopy_contracts", "bhavcopy_volume"}
+    assert "hold the state after the close; what was collected before" in checks["bhavcopy_contracts"].detail
+    assert "nothing to compare: no final volume" in checks["bhavcopy_volume"].detail
+
+
+COMPARED = Comparison(
+    contracts=50, final=50, prices=40, volumes=50, bounds=0, without_volume=0, own_oi=0, published_oi=0, differences=()
+)
+TOO_MUCH = Difference(DifferenceKind.VOLUME, ContractKey("NIFTY", date(2026, 1, 13), 26_000_00, "CE"), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "failing", "said"),
+    [
+        ({}, [], "all 50 that can be compared are equal"),
+        ({"volumes": 0, "without_volume": 50}, [], "not compared: no volume was recorded of 50 contracts"),
+        ({"volumes": 0, "bounds": 50}, ["bhavcopy_volume"], "nothing to compare: no final volume; 50 earlier ones"),
+        ({"prices": 0}, ["bhavcopy_last_price"], "all 50 that"),
+        ({"final": 0}, ["bhavcopy_contracts"], "all 50 that"),
+        ({"volumes": 0, "bounds": 50, "differences": (TOO_MUCH,)}, ["bhavcopy_volume"], "1 of 0 final and 50 earlier"),
+    ],
+)
+def test_nothing_to_compare_has_not_passed(change: dict[str, Any], failing: list[str], said: str) -> None:
+    checks = by_name(bhavcopy_checks(replace(COMPARED, **change)))
+    assert [name for name, check in checks.items() if not check.passed] == failing
+    assert checks["bhavcopy_volume"].detail.startswith(said)
 
 
 def test_the_closing_state_of_a_collected_day_is_what_is_published(
@@ -188,7 +214,9 @@ def test_what_the_lake_has_wrong_fails_by_name(
     with Lake.open(paths.lake(date(2026, 1, 8), "FINNIFTY"), OPTION_COLUMNS) as lake:
         lake.append(rows.rows())
     checks = by_name(reconcile_bhavcopy(paths, rules, date(2026, 1, 8), (), bhavcopy))
-    assert [check.name for check in checks.values() if not check.passed] == [failing]
+    before = by_name(reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), (), bhavcopy))
+    told = {check.name for check in checks.values() if not check.passed and check != before[check.name]}
+    assert failing in told
     assert named in checks[failing].detail
 
 

@@ -143,6 +143,7 @@ def test_other_intervals_agree_as_well(interval_s: int, times: list[float]) -> N
     assert not (found.price_differences + found.volume_differences)
 
 
+UNCLOSED = pl.DataFrame(schema={"symbol": pl.String, "volume": pl.Int64})
 HOLE = [one for one in QUOTES if one[0] not in (4, 5, 6)]
 
 
@@ -164,21 +165,32 @@ HOLE = [one for one in QUOTES if one[0] not in (4, 5, 6)]
     ids=["silent", "whole", "partly", "no trade", "from the open", "all seen"],
 )
 def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, denied) -> None:
-    found = denied_minutes(lake(quotes), answer(candles), GRID)
+    found = denied_minutes(lake(quotes), answer(candles), GRID, UNCLOSED)
     assert sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS) == denied
     assert set(found["symbol"]) <= {NAME}
 
 
+@pytest.mark.parametrize(
+    ("final", "candles", "denied"),
+    [(1_000, without(6, 7, 8, 9), [6, 7, 8, 9]), (500, without(6, 7, 8, 9), []), (1_000, CANDLES, [])],
+    ids=["traded on", "no trade any more", "whole"],
+)
+def test_after_the_last_quote_the_closing_state_tells_whether_the_silence_is_true(final, candles, denied) -> None:
+    closing = pl.DataFrame({"symbol": [NAME, "OTHER"], "volume": [final, 9_999]})
+    found = denied_minutes(lake(QUOTES[:5]), answer(candles), GRID, closing)
+    assert sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS) == denied
+
+
 def test_a_second_answer_that_is_whole_ends_the_denial() -> None:
     twice = pl.concat([answer(without(3, 4, 5, 6)), answer(CANDLES[2:8], 2, 7)])
-    assert denied_minutes(lake(HOLE), twice, GRID).is_empty()
+    assert denied_minutes(lake(HOLE), twice, GRID, UNCLOSED).is_empty()
 
 
 def test_witnesses_are_what_was_traded_most_and_is_still_listed() -> None:
     busy, idle, quiet = (lake([(1, 10.0, volume, 0)], name) for name, volume in (("B", 900), ("I", 5), ("Q", 5)))
     gone = lake([(1, 10.0, 5_000, 0)], "GONE").with_columns(expiry=pl.lit(date(2025, 8, 28)))
     rows = pl.concat([quiet, gone, idle, busy])
-    assert witnesses(rows, 2, DAY) == {"B", "I"}, "of equal ones the first by name"
+    assert witnesses(rows, 3, DAY) == {"B", "I"}, "of equal ones the first by name; who is gone has no deputy"
     assert witnesses(rows, 0, DAY) == set()
     assert witnesses(rows.clear(), 5, DAY) == set()
 

@@ -12,7 +12,9 @@ from g6_core.sim.clock import VirtualClock
 from g6_pipelines.stages.candles import REFUSED_MAX, TURN_PATIENCE_MS, ask
 from tests.pipelines.collecting import OPEN
 
-QUESTIONS = 8
+QUESTIONS = 3 * REFUSED_MAX
+# From either end.
+REFUSED = 2 * REFUSED_MAX
 
 
 @pytest.mark.parametrize("held_ms", [20_000, 60 * MINUTE_MS])
@@ -37,5 +39,5 @@ def test_a_turn_that_cannot_be_told_is_waited_for_a_minute_and_counted(held_ms: 
     if held_ms < TURN_PATIENCE_MS:
         assert (asked.calls, asked.answered, dict(asked.reasons)) == (QUESTIONS, QUESTIONS, {})
     else:
-        assert (asked.calls, asked.reasons["not sent: locked"]) == (0, REFUSED_MAX)
-        assert clock.now_ms() <= OPEN + REFUSED_MAX * TURN_PATIENCE_MS
+        assert (asked.calls, asked.reasons["not sent: locked"]) == (0, REFUSED)
+        assert clock.now_ms() <= OPEN + REFUSED * TURN_PATIENCE_MS

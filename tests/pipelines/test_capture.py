@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import requests
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.config import Settings
@@ -16,14 +17,18 @@ from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.stages.capture import (
     CAPTURE_DAYS_MAX,
     answers_of,
+    candles_follow,
     capture,
     captured,
     expiring,
     first_listed,
     questions,
+    remake,
 )
 from g6_pipelines.stages.prepare import store_dump
-from tests.pipelines.test_repair import Evening, evening, too_many
+from tests.pipelines.collecting import refusal
+from tests.pipelines.evening import Evening, evening
+from tests.pipelines.test_repair import too_many
 
 NAME = "NIFTY"
 EXPIRY = date(2026, 11, 23)
@@ -110,6 +115,47 @@ def test_a_broker_that_refuses_leaves_everything_missing(last_evening: Evening) 
     assert kept is not None and len(kept.missing) == kept.contracts
 
 
+def test_a_history_without_one_candle_is_no_answer(last_evening: Evening) -> None:
+    def silent(request: requests.PreparedRequest, number: int) -> requests.Response:
+        answer = refusal(request, 200, "", "")
+        answer._content = b'{"status":"success","data":{"candles":[]}}'
+        return answer
+
+    last_evening.wire.fault = silent
+    run(last_evening)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None and len(kept.missing) == kept.contracts == 2 * STRIKES
+    last_evening.wire.fault = lambda request, number: None
+    run(last_evening)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None and (kept.missing, kept.traded) == ((), 2 * STRIKES)
+
+
+@pytest.mark.parametrize("dump", ["gone", "without the expiry"])
+def test_an_expiry_of_the_rules_without_its_strikes_in_a_dump_of_the_day_is_missing(
+    last_evening: Evening, dump: str
+) -> None:
+    path = last_evening.paths.instruments(EXPIRY)
+    if dump == "gone":
+        path.unlink()
+    else:
+        rows = pl.read_parquet(path)
+        rows.filter(pl.col("expiry").is_null() | (pl.col("expiry") != EXPIRY)).write_parquet(path)
+    kept = captured(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert kept is not None and len(kept.missing) == 1
+    assert ("was not kept" if dump == "gone" else "lists none of them") in kept.missing[0]
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_file_that_is_gone_or_empty_is_made_again_from_the_answers(last_evening: Evening, content) -> None:
+    run(last_evening)
+    path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
+    whole = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    remake(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    assert path.read_bytes() == whole
+
+
 def test_on_another_day_nothing_expires(last_evening: Evening) -> None:
     path = last_evening.paths.instruments(EXPIRY)
     path.rename(last_evening.paths.instruments(EXPIRY - timedelta(days=1)))
@@ -144,3 +190,21 @@ def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: 
     assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
     assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS
     assert all(one.to_ms - one.from_ms < 60 * 24 * 60 * MINUTE_MS for one in found)
+
+
+def test_candles_that_were_changed_do_not_follow_from_the_answers(last_evening: Evening) -> None:
+    run(last_evening)
+    answers = read_answers(answers_of(last_evening.paths, NAME, EXPIRY))
+    path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
+
+    def follows() -> bool:
+        return candles_follow(last_evening.paths, last_evening.rules, EXPIRY, NAME, answers)
+
+    assert follows()
+    sound = pl.read_parquet(path)
+    sound.with_columns(pl.col("close") + 0.05).write_parquet(path)
+    assert not follows()
+    path.write_bytes(b"torn")
+    assert not follows()
+    path.unlink()
+    assert not follows()

@@ -93,7 +93,7 @@ def test_without_an_answer_nothing_is_kept_it_is_said_and_the_next_start_asks_ag
     world = fault.over(rules, small, tmp_path)
     closing = world.finish().closing
     assert closing.unwritten == ("NIFTY",) and closing.calls in calls
-    assert closing.line().endswith(f"not kept: NIFTY ({next(iter(closing.reasons))})")
+    assert f"not kept: NIFTY ({next(iter(closing.reasons))}" in closing.line()
     assert not world.paths.closing(DAY, "NIFTY").exists() and len(read_closing(world.paths, DAY, "NIFTY")) == 0
     answering = True
     assert world.finish().closing.quoted == closing.contracts
@@ -114,6 +114,30 @@ def test_a_turn_that_cannot_be_told_is_waited_for_and_then_said(rules, small, tm
         closing = world.finish().closing
         assert closing.unwritten == unwritten
         assert dict(closing.reasons) == ({"not sent: locked": 1} if unwritten else {})
+
+
+@pytest.mark.parametrize(("empty_replies", "kept"), [(1, True), (2, True), (99, False)])
+def test_keys_that_a_reply_lacks_are_asked_for_again_before_they_count_as_unknown(
+    rules, small, tmp_path, empty_replies: int, kept: bool
+) -> None:
+    replies = 0
+
+    def forgetful(request, _):
+        nonlocal replies
+        replies += 1
+        if replies > empty_replies:
+            return None
+        answer = refusal(request, 200, "", "")
+        answer._content = b'{"status":"success","data":{}}'
+        return answer
+
+    world = AfterClose(forgetful).over(rules, small, tmp_path)
+    closing = world.finish().closing
+    assert world.paths.closing(DAY, "NIFTY").exists() is kept
+    if kept:
+        assert (closing.quoted, closing.calls) == (closing.contracts, empty_replies + 1)
+    else:
+        assert closing.line().endswith("not kept: NIFTY (no contract of it is in the replies)")
 
 
 def test_on_a_later_day_nothing_is_asked(rules, small, tmp_path) -> None:

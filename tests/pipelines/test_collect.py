@@ -1,5 +1,6 @@
 """The collect stage over a scripted session, a recorded one, and a broker that misbehaves."""
 
+import re
 from datetime import date, time
 
 import numpy as np
@@ -219,6 +220,35 @@ def test_a_crossed_or_locked_book_makes_no_forward_and_no_volatility(rules, smal
         assert rows[0].call.iv is not None
         assert (rows[1].call.bid, rows[1].call.ask, rows[1].call.iv, rows[1].call.delta) == (bid, ask, None, None)
         assert (rows[0].call.iv_reason, rows[1].call.iv_reason, rows[1].put.iv_reason) == (None, "crossed", None)
+
+
+@pytest.mark.parametrize(
+    ("stamped_s", "answered_s", "live"),
+    [(-60, None, False), (-59, None, True), (64, None, True), (66, None, False), (7, 2, True), (8, 2, False)],
+)
+def test_a_quote_is_live_when_its_stamp_is_of_its_cycle(stamped_s, answered_s, live) -> None:
+    quote = MarketQuote(OPEN + stamped_s * 1000, 100.0, 99.0, 101.0, 75, 75, 0, 0, None)
+    answered_ms = None if answered_s is None else OPEN + answered_s * 1000
+    assert Moment(OPEN, 60_000, answered_ms).is_live(quote) is live
+
+
+def test_quotes_of_a_clock_ahead_of_ours_are_kept_and_not_called_live(rules, small, tmp_path) -> None:
+    world = collecting(rules, small, tmp_path)
+    asked = world.kite.reqsession.send
+
+    def ahead(request, **options):
+        answer = asked(request, **options)
+        if "/quote" in str(request.url):
+            answer._content = re.sub(
+                rb"(\d{4}-\d\d-\d\d \d\d:)(\d\d)", lambda m: m[1] + b"%02d" % (int(m[2]) + 2), answer.content
+            )
+        return answer
+
+    world.kite.reqsession.send = ahead
+    world.run(OPEN + 900_000)
+    row = world.csv()[0]
+    assert (row["call_status"], row["call_iv_reason"]) == ("stale", "stale")
+    assert row["call_ltp"]
 
 
 def test_without_an_index_quote_the_parity_forward_stands_in(rules, small, tmp_path) -> None:

@@ -118,6 +118,24 @@ def test_weekends_show_the_friday_before_and_the_budget_sunday_is_a_session(kite
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("day", "index", "count"),
+    [
+        # The first session snapshot, stamped 09:15:00, is that of 08:06 again.
+        (date(2026, 1, 5), "NIFTY", 5),
+        (date(2026, 1, 6), "NIFTY", 55),
+        # Over night the volume went to 0 while prices and open interest stayed.
+        (date(2026, 1, 12), "BANKNIFTY", 28),
+        (date(2026, 1, 12), "MIDCPNIFTY", 47),
+        (date(2026, 1, 22), "MIDCPNIFTY", 53),
+    ],
+)
+def test_every_snapshot_before_the_open_shows_an_earlier_day(
+    kite: Inspection, day: date, index: str, count: int
+) -> None:
+    assert only(kite, K.EARLIER_DAY, day, index).count == count
+
+
 def test_a_folder_of_csv_snapshots_is_one_recording(shared_data: Path, rules: MarketRules) -> None:
     found = inspect(read_snapshots(shared_data / "kite-chain-2026q1" / "originals", rules), rules)
     assert only(found, K.MIXED_FORMATS).example == "2 different header lines"
@@ -236,6 +254,22 @@ def test_a_blank_row_is_told_apart_from_a_contract_that_never_had_a_price(tmp_pa
     found = found_in(chain().with_columns(zero).with_columns(idle), tmp_path, rules)
     assert only(found, K.BLANK).count == 1
     assert "09:24:00 2026-03-30 24300 call: nothing after 400" in only(found, K.BLANK).example
+
+
+@pytest.mark.parametrize(("moved", "earlier"), [(0.0, 1), (0.05, 0)])
+def test_yesterdays_prices_with_the_volume_at_zero_are_data_of_an_earlier_day(
+    tmp_path: Path, rules: MarketRules, moved: float, earlier: int
+) -> None:
+    friday = chain(date(2026, 3, 2))
+    last = friday.filter(pl.col("timestamp") == friday["timestamp"].max())
+    holiday = last.with_columns(
+        pl.lit(datetime(2026, 3, 3, 10, 0)).alias("timestamp"),  # noqa: DTZ001 (IST)
+        pl.lit(0.0).alias("ce_volume"),
+        pl.lit(0.0).alias("pe_volume"),
+        pl.col("ce_ltp") + moved,
+    )
+    found = found_in(pl.concat([friday, holiday]), tmp_path, rules)
+    assert sum(one.count for one in of(found, K.EARLIER_DAY, date(2026, 3, 3))) == earlier
 
 
 def test_yesterdays_content_on_a_holiday_is_data_of_an_earlier_day(tmp_path: Path, rules: MarketRules) -> None:

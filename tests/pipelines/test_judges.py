@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,9 +11,7 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.checks import Check
 from g6_core.schema.options import OPTION_COLUMNS
-from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.judges import JUDGED_COLUMNS, candles_possible, judge_chain, schema_is_ours
-from tests.pipelines.collecting import collecting, narrowed
 from tests.pipelines.made_day import DAY, MadeDay, make_day
 
 MINUTE = 60_000
@@ -158,16 +155,3 @@ def test_a_schema_differs_by_name_type_or_order() -> None:
     assert "put_oi" in schema_is_ours(lacks, ours).detail
     assert "spot" in schema_is_ours(pl.Schema(ours | {"spot": pl.Float32()}), ours).detail
     assert not schema_is_ours(pl.Schema(dict(reversed(ours.items()))), ours).passed
-
-
-def test_the_recorded_day_passes_with_room_to_spare(
-    shared_data: Path, rules: MarketRules, settings: Settings, tmp_path: Path
-) -> None:
-    source = RecordedSource(shared_data / "nse-chain-20250829" / "NIFTY.parquet", rules, DAY, "NIFTY", 7)
-    chain = narrowed(settings, codes=("this_week", "this_month"), offsets=(-4, 4), interval_s=60)
-    world = collecting(rules, chain, tmp_path, source, index_kind="forward", start_ms=source.session.open_ms - MINUTE)
-    world.finish()
-    checks = judge_chain(read_lake(world.paths.lake(DAY, "NIFTY"), JUDGED_COLUMNS), source.session, DAY, MINUTE)
-    assert [one for one in checks if not one.passed] == []
-    shares = {one.name: float(one.figures["share_pct"]) for one in checks if "share_pct" in one.figures}
-    assert max(shares.values()) < 0.2, shares

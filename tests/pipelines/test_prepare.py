@@ -1,8 +1,5 @@
 """The prepare stage against the simulated broker and a real dump."""
 
-import csv
-import gzip
-import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -13,12 +10,9 @@ import pytest
 from g6_core.adapters.day_pack_store import load_day_pack, load_expiries
 from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.instrument_store import load_book
-from g6_core.adapters.kite_market import instruments_from_kite
-from g6_core.domain.checks import failed
 from g6_core.domain.errors import CalendarError, ConfigError, DataError, UserError
-from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.day_pack import DayPack, IvPoint, OiPoint
-from g6_pipelines.stages.prepare import check_dump, prepare
+from g6_pipelines.stages.prepare import prepare
 from tests.pipelines.collecting import CLOSE, DAY, OPEN, Collecting, collecting
 
 
@@ -123,70 +117,3 @@ def test_picks_of_another_day_are_refused(world) -> None:
     path.write_bytes(msgspec.json.encode(stale))
     with pytest.raises(DataError, match=r"picks are for 2025-08-28, not for 2025-08-29"):
         prepared(world)
-
-
-@pytest.mark.parametrize(
-    ("change", "check"),
-    [
-        ({"lot_size": 50}, r"lot_size: 1 of 124 options disagree .*2590223750CE has 50, the rule says 75"),
-        ({"tick_paise": 10}, "tick_size: 1 of 124"),
-    ],
-)
-def test_a_dump_that_disagrees_with_the_dated_rules_fails_a_named_check(world, change, check: str) -> None:
-    rows = list(world.book)
-    book = InstrumentBook.of([rows[0], replace(rows[1], **change), *rows[2:]])
-    problems = failed(check_dump(book, world.rules, DAY, ["NIFTY"]))
-    assert len(problems) == 1
-    assert problems[0].figures["wrong"] == 1
-    assert re.match(check, f"{problems[0].name}: {problems[0].detail}")
-
-
-def test_a_dump_without_the_index_or_unexpired_options_or_with_doubled_tokens_fails(world) -> None:
-    rows = list(world.book)
-    cases = {
-        "index_rows": rows[1:],
-        "unique_tokens": [*rows, replace(rows[5], tradingsymbol="TWIN", strike_paise=1_00)],
-    }
-    for name, kept in cases.items():
-        assert [check.name for check in failed(check_dump(InstrumentBook.of(kept), world.rules, DAY, ["NIFTY"]))] == [
-            name
-        ]
-    later = failed(check_dump(world.book, world.rules, DAY + timedelta(days=60), ["NIFTY"]))
-    assert [check.name for check in later] == ["unexpired_options"]
-
-
-def test_an_expiry_that_the_dated_rules_do_not_know_fails_a_named_check(world) -> None:
-    moved = date(2025, 9, 4)
-    rows = [replace(row, expiry=moved) if row.expiry == date(2025, 9, 2) else row for row in world.book]
-    (problem,) = failed(check_dump(InstrumentBook.of(rows), world.rules, DAY, ["NIFTY"]))
-    assert problem.name == "expiries"
-    assert problem.detail.startswith(
-        "1 of the 2 nearest expiries are not in the dated rules (NIFTY 2025-09-04); correct"
-    )
-    assert problem.figures == {"compared": 2, "wrong": 1}
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("instruments.csv.gz", 960 + 480 + 764 + 1722 + 2398), ("nfo_instruments.csv.gz", 960 + 480 + 756 + 1714)],
-)
-def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data, name: str, options: int) -> None:
-    day = date(2026, 8, 18)
-    with gzip.open(shared_data / "kite-instruments-20260818" / name, "rt") as file:
-        rows = [
-            row
-            | {
-                "expiry": date.fromisoformat(row["expiry"]),
-                "strike": float(row["strike"]),
-                "tick_size": float(row["tick_size"]),
-            }
-            for row in csv.DictReader(file)
-        ]
-    exchanges = {row["exchange"] for row in rows}
-    underlyings = [one for one in rules.underlyings if rules.index(one).option_exchange in exchanges]
-    book = instruments_from_kite(rows, rules, underlyings)
-    checks = {check.name: check for check in check_dump(book, rules, day, underlyings)}
-    # The dumps have no index rows; everything else agrees.
-    assert [check.name for check in failed(checks.values())] == ["index_rows"]
-    assert checks["lot_size"].figures["compared"] == len(book) == options
-    assert checks["expiries"].figures["compared"] == 2 * len(underlyings)

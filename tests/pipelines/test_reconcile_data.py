@@ -9,6 +9,7 @@ import pytest
 
 from g6_core.adapters.csv_sink import clear_day
 from g6_core.domain.checks import Check
+from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.reconcile_data import reconcile_data
 from tests.pipelines.collecting import DAY, Collecting, collecting, narrowed
@@ -51,7 +52,7 @@ def swapped(lines: Lines) -> Lines:
 
 def one_price_changed(lines: Lines) -> Lines:
     cells = lines[9].split(",")
-    cells[14] = "1.05"
+    cells[list(OPTION_COLUMNS).index("call_ltp")] = "1.05"
     return [*lines[:9], ",".join(cells), *lines[10:]]
 
 
@@ -87,6 +88,17 @@ def test_damage_to_an_options_file_is_named(
     found = checks(world)
     assert {check for check in found if not found[check].passed} == names, name
     assert all(str(path) in found[check].detail for check in names - {"csv_row_count"})
+
+
+def test_a_difference_names_contract_minute_column_and_both_values_and_all_of_them_are_kept(world) -> None:
+    path = world.paths.csv_options("NIFTY", "this_week", 1, DAY)
+    edit(path, lambda lines: one_price_changed(lines)[:10] + [line.replace("live", "stale", 1) for line in lines[10:]])
+    found = checks(world)["csv_values_match_lake"]
+    symbol = world.csv(offset=1)[8]["call_symbol"]
+    assert found.figures["faults"] == 17
+    assert f"{path} at 2025-08-29 11:15:00 {symbol} call_ltp is 1.05, in the lake " in found.detail
+    kept = world.paths.differences(DAY, "NIFTY").read_text().splitlines()
+    assert len(kept) == 17 and f"{symbol} call_status is stale, in the lake live" in kept[-1]
 
 
 def test_a_changed_overview_is_named(world) -> None:

@@ -19,7 +19,8 @@ from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
-from g6_pipelines.collection.accounting import Gap
+from g6_pipelines.collection.accounting import Gap, gaps
+from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.prepare import store_dump
 from g6_pipelines.stages.repair import windows
 from tests.pipelines.collecting import narrowed, refusal
@@ -153,10 +154,29 @@ def test_what_the_broker_does_not_answer_stays_open_until_it_does(after: Evening
     assert report is not None
     assert after.account() == before
     assert said in " ".join(report.asked.reasons) and report.asked.answered == 0
-    assert report.asked.calls <= 3 + 5 * 3, "a broker that refuses everything is left in peace"
+    assert report.asked.calls <= 3 + 2 * 5 * 3, "a broker that refuses everything is left in peace"
     after.wire.fault = lambda request, number: None
     after.repair()
     assert after.account().complete
+
+
+def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(after: Evening) -> None:
+    symbols = sorted(
+        gap.symbol for gap in gaps(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes)
+    )
+    by_name = {row.tradingsymbol: row.token for row in after.source.instruments}
+    refused = [str(by_name[symbol]) for symbol in symbols[:6]]
+
+    def some(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        if any(f"/{token}/" in str(request.url) for token in refused):
+            return refusal(request, 400, "InputException", "invalid token")
+        return None
+
+    after.wire.fault = some
+    report = after.repair()
+    assert report is not None
+    left = {gap.symbol for gap in gaps(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes)}
+    assert left <= set(symbols[:6]) and report.asked.answered >= len(symbols) - 6
 
 
 def test_a_passing_refusal_costs_a_call_and_no_minute(after: Evening) -> None:

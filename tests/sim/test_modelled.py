@@ -62,7 +62,7 @@ def test_every_expiry_of_the_rules_is_listed_around_the_previous_close(rules: Ma
     close = source.quotes(np.array([spec.index_token]), source.session.open_ms)["close_paise"][0]
     for expiry in book.expiries(underlying):
         strikes = book.strikes(underlying, expiry)
-        step = spec.strike_step_paise * (2 if (expiry - DAY).days > 100 else 1)
+        step = rules.strike_step_paise(underlying, DAY) * (2 if (expiry - DAY).days > 100 else 1)
         assert set(np.diff(strikes)) == {step}
         assert strikes[0] <= close - 39 * step and strikes[-1] >= close + 39 * step
     for row in book:

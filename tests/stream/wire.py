@@ -122,7 +122,17 @@ class Wire:
 
     def serve(self, start: str = "", state: Path | None = None) -> str:
         """Start the exchange, wait until it listens, and return what it says."""
-        options = ["--date", str(DAY), "--seed", str(self.seed), "--port", str(self.port), "--lockstep"]
+        options = [
+            "--date",
+            str(DAY),
+            "--index",
+            "NIFTY",
+            "--seed",
+            str(self.seed),
+            "--port",
+            str(self.port),
+            "--lockstep",
+        ]
         options += ["--participants", self.participants, "--config-dir", str(self.config_dir)]
         options += ["--start", start] if start else []
         child = self.start(g6("sim", "serve", *options, *(["--state", str(state)] if state else [])))

@@ -53,6 +53,11 @@ class Ledger:
         """Open the ledger of an installation: what G6_LEDGER_URL names, else the file in its data directory."""
         return cls.open(os.environ.get(URL_VARIABLE) or paths.ledger)
 
+    @staticmethod
+    def exists(paths: DataPaths) -> bool:
+        """Whether the installation has a ledger yet; one that G6_LEDGER_URL names is taken to be there."""
+        return bool(os.environ.get(URL_VARIABLE)) or paths.ledger.exists()
+
     @classmethod
     def open(cls, path_or_url: Path | str) -> Self:
         """Open or create a ledger and bring it to this version's schema.

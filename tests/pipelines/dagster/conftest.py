@@ -1,5 +1,6 @@
 """Fixtures of the Dagster tests: an empty instance and a narrow installation, no simulated exchange asked for."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +43,12 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def installation(narrow: Path, instance: dg.DagsterInstance, tmp_path: Path) -> Installation:
     return Installation(G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(narrow)), instance)
+
+
+@pytest.fixture
+def copy(made: Made, tmp_path: Path) -> Installation:
+    """The data of the day that has run, to be damaged."""
+    sound = made.installation
+    shutil.copytree(sound.paths.root, tmp_path / "data")
+    g6 = G6Resource(data_dir=str(tmp_path / "data"), config_dir=sound.g6.config_dir)
+    return Installation(g6, sound.instance)

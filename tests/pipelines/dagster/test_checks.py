@@ -1,7 +1,6 @@
 """Every asset check fails when what it guards is damaged, and a failed blocking check stops what comes after it."""
 
 import json
-import shutil
 from collections.abc import Callable
 from datetime import date, time
 from pathlib import Path
@@ -10,8 +9,6 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from g6_core.adapters.bhavcopy import COLUMNS
-from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import Lake, read_lake, remove_lake
 from g6_core.adapters.lake_parquet import parquet_bytes, parquet_of
 from g6_core.domain.checks import Check
@@ -21,21 +18,11 @@ from g6_core.domain.records import OrderRecord, Purpose, TradeRecord
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
-from g6_pipelines.resources import G6Resource
-from g6_pipelines.stages.bhavcopy import closing_states, last_states
-from g6_pipelines.stages.closing import read_closing
+from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
 from g6_pipelines.stages.reconcile import copy_part, keep_checks
-from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made, checks_of
+from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made
 
 NAME = "BANKNIFTY"
-
-
-@pytest.fixture
-def copy(made: Made, tmp_path: Path) -> Installation:
-    sound = made.installation
-    shutil.copytree(sound.paths.root, tmp_path / "data")
-    g6 = G6Resource(data_dir=str(tmp_path / "data"), config_dir=sound.g6.config_dir)
-    return Installation(g6, sound.instance)
 
 
 def check_alone(installation: Installation, asset: str, check: str) -> dg.AssetCheckEvaluation:
@@ -128,6 +115,36 @@ def forward_strays(paths: DataPaths) -> None:
     edit_lake(paths, pl.col("forward") * 1.03)
 
 
+def cycles_left_no_row(paths: DataPaths) -> None:
+    path = paths.lake(DAY, NAME)
+    rows = read_lake(path).filter(pl.col("timestamp").dt.hour() >= 8)
+    rows.write_ipc_stream(path, compat_level=pl.CompatLevel.oldest())
+
+
+def spot_is_lost(paths: DataPaths) -> None:
+    first = pl.col("timestamp") == pl.col("timestamp").min()
+    edit_lake(paths, pl.when(first).then("spot").alias("spot"))
+
+
+def spot_stands_still(paths: DataPaths) -> None:
+    edit_lake(paths, pl.col("spot").first())
+
+
+def forward_is_lost(paths: DataPaths) -> None:
+    edit_lake(paths, pl.lit(None, pl.Float64).alias("forward"))
+
+
+def a_call_is_mispriced(paths: DataPaths) -> None:
+    at_the_money = (pl.col("offset") == 0) & (pl.col("expiry_code") == "this_month")
+    edit_lake(
+        paths,
+        *(
+            pl.when(at_the_money).then(pl.col(f"call_{one}") + 200).otherwise(f"call_{one}").alias(f"call_{one}")
+            for one in ("ltp", "bid", "ask")
+        ),
+    )
+
+
 def overview_ends_early(paths: DataPaths) -> None:
     path = paths.csv_overview(NAME, "this_month", DAY)
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
@@ -213,7 +230,13 @@ DAMAGES = [
     ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
     ("day_pack", "day_pack_sealed", pack_is_changed, "does not match its sha256"),
     ("option_chain", "coverage_is_enough", most_is_missing, "80 % wanted"),
+    ("option_chain", "coverage_is_enough", cycles_left_no_row, "80 % wanted"),
+    ("option_chain", "coverage_is_enough", spot_is_lost, "spot_coverage"),
     ("option_chain", "spot_is_sane", spot_jumps, "spot_moves"),
+    ("option_chain", "spot_is_sane", spot_is_lost, "have no spot"),
+    ("option_chain", "spot_is_sane", spot_stands_still, "spot_changes"),
+    ("option_chain", "spot_is_sane", forward_is_lost, "have no forward"),
+    ("option_chain", "chain_is_sound", a_call_is_mispriced, "parity_holds"),
     ("option_chain", "spot_is_sane", forward_strays, "spot_near_forward"),
     ("option_chain", "chain_is_sound", a_column_is_gone, "schema_is_ours"),
     ("option_chain", "chain_is_sound", a_holidays_data, "stamped with another day"),
@@ -254,98 +277,50 @@ def test_damage_fails_the_check_and_is_named(copy: Installation, asset, check, d
 
 
 def test_every_check_can_fail() -> None:
-    elsewhere = {"archive_restores"}  # needs an archive: test_archive
+    # They need an archive and a market with a clock: test_archive, test_fresh.
+    elsewhere = {"archive_restores", "chain_is_fresh"}
     assert {check for _, check, _, _ in DAMAGES} | elsewhere == {
         key.name for definition in defs.asset_checks or () for key in definition.check_keys
     }
+
+
+# It judges what should be there, whatever was made.
+OF_WHAT_WAS_MADE = [key for one in defs.asset_checks or () for key in one.check_keys if key.name != "chain_is_fresh"]
+
+
+@pytest.mark.parametrize("check", OF_WHAT_WAS_MADE, ids=lambda key: key.name)
+def test_a_check_of_nothing_has_not_passed(installation: Installation, check: dg.AssetCheckKey) -> None:
+    found = check_alone(installation, check.asset_key.path[0], check.name)
+    assert (found.passed, found.description) == (False, "nothing was materialised")
+
+
+def test_a_check_run_alone_looks_at_every_day_of_a_backfill(installation: Installation) -> None:
+    days = [date(2025, 8, day) for day in (25, 26, 28, 29)]
+    made = dg.materialize(
+        defs.assets,
+        selection=dg.AssetSelection.assets("instruments"),
+        instance=installation.instance,
+        resources={"g6": installation.g6},
+        tags={RANGE_START_TAG: f"{days[0]}|NIFTY", RANGE_END_TAG: f"{days[-1]}|BANKNIFTY"},
+    )
+    assert made.success
+    found = check_alone(installation, "instruments", "dump_agrees_with_rules")
+    told = str(found.metadata["found"].value)
+    assert [f"{day} {name}" for day in days for name in ("NIFTY", NAME) if f"{day} {name}" not in told] == []
+
+
+def test_figures_are_numbers_of_the_run_where_they_are_of_one_partition(
+    made: Made, copy: Installation, instance: dg.DagsterInstance
+) -> None:
+    several = made.results["session"].get_asset_check_evaluations()
+    (together,) = (one for one in several if one.check_name == "coverage_is_enough")
+    assert "coverage_coverage_pct" not in together.metadata
+    instance.report_runless_asset_event(dg.AssetMaterialization("option_chain", partition=BANKNIFTY))
+    alone = check_alone(Installation(copy.g6, instance), "option_chain", "coverage_is_enough")
+    assert alone.metadata["coverage_coverage_pct"].value == 100.0
 
 
 def test_a_check_run_alone_looks_at_every_index_of_the_newest_run(made: Made) -> None:
     found = check_alone(made.installation, "day_pack", "day_pack_sealed")
     assert found.passed
     assert found.metadata["compared"].value == 2
-
-
-def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: Installation) -> None:
-    # The check alone judges what the newest run made, and other tests leave runs in the same instance.
-    assert copy.phase("evening", BANKNIFTY).success
-    lakes = [read_lake(copy.paths.lake(DAY, name)) for name in ("NIFTY", NAME)]
-    closings = [read_closing(copy.paths, DAY, name) for name in ("NIFTY", NAME)]
-    states = last_states(pl.concat(lakes), DAY) | closing_states(pl.concat(closings), DAY, replayed=True)
-    rows = [
-        (DAY, "IDO", *key[:2], key.strike_paise / 100, key.side, *[one.last_paise / 100] * 2, one.oi, one.volume, 1)
-        for key, one in states.items()
-    ]
-    frame = pl.DataFrame(rows, schema=COLUMNS, orient="row")
-    path = published(copy.paths)
-    frame.write_csv(path)
-    found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
-    assert (found.passed, found.metadata["compared"].value) == (True, 4)
-    frame.with_columns(pl.col("TtlTradgVol") - 1).write_csv(path)
-    found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
-    assert not found.passed
-    assert "bhavcopy_volume" in str(found.metadata["found"].value)
-
-
-def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) -> None:
-    path = copy.paths.csv_options(NAME, "this_month", 0, DAY)
-    path.write_text(path.read_text().replace(",live,", ",stale,", 1))
-    result = copy.phase("evening", BANKNIFTY)
-    assert not result.success
-    assert checks_of(result)["lake_equals_csv"] is False
-    made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
-    assert "data_reconciliation" in made
-    assert not made & {"next_day_picks", "day_report"}
-
-
-def test_a_chain_that_trading_on_would_cost_money_stops_the_picks_and_holds_the_next_day_back(
-    copy: Installation, instance: dg.DagsterInstance
-) -> None:
-    """The session's own check is of another run: the evening judges again, and the next pack says what is wrong."""
-    apart = Installation(copy.g6, instance)
-    a_holidays_data(copy.paths)
-    result = apart.phase("evening", BANKNIFTY)
-    assert not result.success
-    assert checks_of(result)["collected_chain_is_sound"] is False
-    made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
-    assert not made & {"next_day_picks", "day_report"}
-    assert apart.phase("pre_open", "2025-09-01|BANKNIFTY").success
-    before = copy.g6.pack(date(2025, 9, 1)).day_before
-    assert before is not None and before.day == DAY
-    assert any(one.startswith("BANKNIFTY-chain: stamps_of_the_day: ") for one in before.problems)
-
-
-def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installation) -> None:
-    copy.paths.reconciliation(DAY, "orders").unlink()
-    with copy.g6.ledger() as ledger:
-        ledger.write([order(), open_trade()])
-    result = copy.phase("evening", BANKNIFTY)
-    found = checks_of(result)
-    assert (found["orders_reconcile"], found["flat_after_the_close"]) == (False, False)
-
-
-def test_a_pack_that_the_day_was_traded_with_is_not_made_anew(copy: Installation, instance: dg.DagsterInstance) -> None:
-    # Its runs must not be the newest of the instance that the other tests of the day share.
-    apart = Installation(copy.g6, instance)
-    path, journal = copy.paths.day_pack(DAY), copy.paths.journal(DAY)
-    traded = path.read_bytes()
-    record_history(copy.paths.history, {NAME: HistoryPoint(date(2025, 8, 28), "modelled", 12.5, None)})
-    journal.parent.mkdir()
-    journal.touch()
-    assert apart.phase("pre_open", BANKNIFTY).success
-    assert path.read_bytes() == traded, "the journal replays with this one only"
-    journal.unlink()
-    assert apart.phase("pre_open", BANKNIFTY).success
-    assert path.read_bytes() != traded
-
-
-def test_a_comparison_that_was_kept_stands_when_the_books_are_gone(copy: Installation) -> None:
-    path = copy.paths.reconciliation(DAY, "orders")
-    edit_json(
-        path, lambda one: one.update(checks=[{"name": "orders_equal", "passed": True, "detail": "", "figures": {}}])
-    )
-    kept = path.read_bytes()
-    with copy.g6.ledger() as ledger:
-        ledger.write([order()])
-    assert checks_of(copy.phase("evening", BANKNIFTY))["orders_reconcile"] is True
-    assert path.read_bytes() == kept

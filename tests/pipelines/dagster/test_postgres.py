@@ -113,10 +113,20 @@ def test_without_a_database_an_older_home_keeps_its_runs(home: MakeHome) -> None
         assert [one.run_id for one in instance.get_runs()] == [run.run_id]
 
 
-def test_sqlite_needs_to_know_its_home(home: MakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_runs_are_kept_in_the_data_directory(
+    home: MakeHome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder = home("")
     monkeypatch.delenv("DAGSTER_HOME")
-    with pytest.raises(ConfigError, match="DAGSTER_HOME: not set"):
+    monkeypatch.setenv("G6_DATA_DIR", str(tmp_path / "kept"))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        run = instance.create_run_for_job(dg.job(name="nothing")(lambda: None))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        assert [one.run_id for one in instance.get_runs()] == [run.run_id]
+    assert (tmp_path / "kept" / "dagster").is_dir()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("G6_DATA_DIR", str(tmp_path / "file"))
+    with pytest.raises(ConfigError, match="set DAGSTER_HOME to a folder you can write"):
         dg.DagsterInstance.from_config(str(folder)).get_runs()
 
 

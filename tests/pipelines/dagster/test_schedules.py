@@ -9,6 +9,7 @@ import pytest
 
 from g6_core.domain.ist import at, to_ist
 from g6_pipelines.definitions import defs
+from g6_pipelines.freshness import freshness_schedule
 from g6_pipelines.schedules import (
     DAY_TAG,
     RANGE_END_TAG,
@@ -74,6 +75,30 @@ def test_the_evening_is_started_once_even_when_its_first_tick_was_missed(instanc
     again = asked(evening_schedule, instance, day, time(21, 45))
     assert isinstance(again, dg.SkipReason)
     assert "was started" in str(again.skip_message)
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "starts"),
+    [
+        (date(2025, 8, 29), time(9, 15), False),
+        (date(2025, 8, 29), time(9, 30), True),
+        (date(2025, 8, 29), time(15, 30), True),
+        (MUHURAT, time(13, 30), False),
+        (MUHURAT, time(14, 0), True),
+    ],
+)
+def test_freshness_is_asked_while_the_market_trades(day, clock, starts, instance) -> None:
+    assert isinstance(asked(freshness_schedule, instance, day, clock), dg.RunRequest if starts else dg.SkipReason)
+
+
+@pytest.mark.parametrize("day", [date(2025, 8, 28), date(2025, 8, 30)], ids=["after_the_close", "a_saturday"])
+def test_freshness_is_asked_once_after_what_is_due(day, instance) -> None:
+    request = asked(freshness_schedule, instance, day, time(16, 0))
+    assert isinstance(request, dg.RunRequest)
+    instance.create_run_for_job(defs.resolve_job_def("freshness"), tags=dict(request.tags))
+    again = asked(freshness_schedule, instance, day, time(16, 15))
+    assert isinstance(again, dg.SkipReason)
+    assert "was looked at" in str(again.skip_message)
 
 
 def test_schedules_are_off_until_somebody_turns_them_on() -> None:

@@ -51,7 +51,9 @@ class Server:
 
 
 def command(*options: str) -> list[str]:
-    """The command line of a server of the day of these tests."""
+    """The command line of a server of the day of these tests, of NIFTY alone where no index is named."""
+    if not {"--index", "--source", "--config-dir"} & set(options):
+        options = ("--index", "NIFTY", *options)
     fixed = ["--date", str(DAY), "--seed", "7", "--config-dir", str(PROJECT / "config")]
     return [sys.executable, "-W", "error", "-m", "g6_core.cli.main", "sim", "serve", *fixed, *options]
 

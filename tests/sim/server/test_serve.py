@@ -11,6 +11,7 @@ import pytest
 from g6_core.adapters.broker import open_kite
 from g6_core.adapters.clock import SimClock
 from g6_core.cli.main import main
+from g6_core.config import load_settings
 from tests.sim.server.kit import serving
 
 
@@ -25,6 +26,11 @@ def test_a_signal_ends_it_clean_within_two_seconds_with_everybody_connected(numb
             assert server.process.wait(10) == 0
             # Two seconds on a machine that has nothing else to do.
             assert time.monotonic() - asked_s < 4
+
+
+def test_without_a_named_index_every_configured_one_is_served(config_dir: Path) -> None:
+    with serving("--lockstep", "--config-dir", str(config_dir)) as server:
+        assert server.status()["indices"] == list(load_settings(config_dir).indices)
 
 
 def test_a_port_in_use_is_one_line(config_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,102 @@
+"""Is there what should be there by now? The newest day against the calendar, its newest cycle against the time."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from g6_core.adapters.lake import lake_exists, read_lake
+from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.checks import Check
+from g6_core.domain.errors import CalendarError
+from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date
+from g6_core.schema.options import RowStatus
+from g6_core.schema.paths import DataPaths
+
+# As long as the evening waits: the last cycle and the closing state are in the lake by then.
+AFTER_CLOSE_MS = 15 * MINUTE_MS
+# A cycle is written before its interval is over and a collector that died is replaced within another.
+INTERVALS_LATE_MAX = 3
+# Somebody who has missed more days than these knows it.
+LOOK_BACK_DAYS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A day in the lake: when its last cycle was (None without any), and whether anything in it is live."""
+
+    last_ms: int | None
+    any_live: bool
+
+
+def collected(paths: DataPaths, day: date, index: str) -> Collected:
+    """What the lake holds of a day. DataError when it is damaged."""
+    path = paths.lake(day, index)
+    if not lake_exists(path):
+        return Collected(None, any_live=False)
+    rows = read_lake(path, ("timestamp", "call_status", "put_status"))
+    live = pl.any_horizontal(pl.col("call_status", "put_status") == RowStatus.LIVE).any()
+    last_ms, any_live = rows.select(pl.col("timestamp").dt.timestamp("ms").max(), live).row(0)
+    return Collected(last_ms, bool(any_live))
+
+
+def due_day(rules: MarketRules, exchange: str, now_ms: int) -> date:
+    """The newest trading day that is over, a quarter of an hour included. CalendarError before the known days."""
+    day = rules.last_trading_day_up_to(ist_date(now_ms))
+    over = rules.session(day, exchange).close_ms + AFTER_CLOSE_MS <= now_ms
+    return day if over else rules.previous_trading_day(day)
+
+
+def fresh_checks(
+    paths: DataPaths, rules: MarketRules, interval_ms: int, index: str, now_ms: int, only: date | None = None
+) -> tuple[Check, ...]:
+    """`day_complete` and, while the index trades, `cycle_fresh`; `only` is the one day of a simulated market.
+
+    That cycles hold something is a matter of coverage: a recording may be silent for a while. DataError when a lake is
+    damaged.
+    """
+    exchange = rules.index(index).option_exchange
+    found = []
+    due = due_day(rules, exchange, now_ms)
+    if only is None or due == only:
+        found.append(_day_complete(paths, rules, interval_ms, index, due, look_back=only is None))
+    today = ist_date(now_ms)
+    if rules.is_trading_day(today) and only in (None, today):
+        session, late_ms = rules.session(today, exchange), INTERVALS_LATE_MAX * interval_ms
+        if session.open_ms + late_ms <= now_ms < session.close_ms + AFTER_CLOSE_MS:
+            last_ms = collected(paths, today, index).last_ms
+            found.append(_cycle_fresh(last_ms, session, min(now_ms, session.close_ms) - late_ms))
+    return tuple(found) or (Check("nothing_due", True, f"nothing is due on {today} at {ist_clock(now_ms)}", {}),)
+
+
+def _day_complete(
+    paths: DataPaths, rules: MarketRules, interval_ms: int, index: str, due: date, *, look_back: bool
+) -> Check:
+    """The day that is due has a live quote and its last cycle; where not, the newest that has is named."""
+    exchange = rules.index(index).option_exchange
+
+    def complete(day: date) -> bool:
+        one, close_ms = collected(paths, day, index), rules.session(day, exchange).close_ms
+        return one.any_live and one.last_ms is not None and one.last_ms + interval_ms >= close_ms
+
+    if complete(due):
+        return Check("day_complete", True, f"{due} is complete", {"days_missing": 0})
+    day, missing = due, 1
+    try:
+        while look_back and missing <= LOOK_BACK_DAYS:
+            day = rules.previous_trading_day(day)
+            if complete(day):
+                said = f"{due} is not complete, the newest complete day is {day}"
+                return Check("day_complete", False, said, {"days_missing": missing})
+            missing += 1
+    except CalendarError:
+        pass
+    return Check("day_complete", False, f"{due} is not complete, nor is a day before it", {"days_missing": missing})
+
+
+def _cycle_fresh(last_ms: int | None, session: Session, wanted_ms: int) -> Check:
+    """The newest cycle is not older than it may be."""
+    fresh = last_ms is not None and last_ms >= wanted_ms
+    said = "no cycle is there" if last_ms is None else f"the newest cycle is of {ist_clock(last_ms)}"
+    said += f", one of {ist_clock(max(wanted_ms, session.open_ms))} or later is due"
+    return Check("cycle_fresh", fresh, said, {})

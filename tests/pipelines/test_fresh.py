@@ -1,0 +1,95 @@
+"""What should be there by now: a missed day, a day that ended early, a collection that stopped, or nothing."""
+
+from datetime import date, time
+
+import pytest
+
+from g6_core.adapters.lake import Lake
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.schema.options import OPTION_COLUMNS, OptionRow, RowStatus, SideCells
+from g6_core.schema.paths import DataPaths
+from g6_pipelines.stages.fresh import due_day, fresh_checks
+
+FRIDAY, MONDAY, TUESDAY = date(2025, 8, 29), date(2025, 9, 1), date(2025, 9, 2)
+MUHURAT = date(2025, 10, 21)
+BEFORE_HOLIDAY, HOLIDAY = date(2025, 8, 26), date(2025, 8, 27)
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "due"),
+    [
+        (MONDAY, time(15, 44), FRIDAY),
+        (MONDAY, time(15, 45), MONDAY),
+        (MONDAY, time(9, 0), FRIDAY),
+        (date(2025, 8, 31), time(12, 0), FRIDAY),
+        (HOLIDAY, time(18, 0), BEFORE_HOLIDAY),
+        (MUHURAT, time(14, 59), date(2025, 10, 20)),
+        (MUHURAT, time(15, 0), MUHURAT),
+    ],
+)
+def test_a_day_is_due_a_quarter_of_an_hour_after_its_close(rules: MarketRules, day, clock, due) -> None:
+    assert due_day(rules, "NFO", at(day, clock)) == due
+
+
+def collect(paths: DataPaths, day: date, *clocks: time, status: RowStatus = RowStatus.LIVE) -> None:
+    """One row at each time."""
+    side = SideCells(status, "NIFTY2590224550CE")
+    rows = [
+        OptionRow(
+            at(day, clock), None, "NIFTY", "this_week", TUESDAY, 0, None, None, None, None, None, None, None, side, side
+        ).cells()
+        for clock in clocks
+    ]
+    with Lake.open(paths.lake(day, "NIFTY"), OPTION_COLUMNS) as lake:
+        lake.append(rows)
+
+
+NIGHT, LAST = (MONDAY, time(18, 0)), time(15, 29)
+MIDDAY = (MONDAY, time(12, 0))
+
+
+@pytest.mark.parametrize(
+    ("collected", "now", "failing"),
+    [
+        ({MONDAY: (LAST,)}, NIGHT, []),
+        ({FRIDAY: (LAST,)}, NIGHT, ["2025-09-01 is not complete, the newest complete day is 2025-08-29"]),
+        ({FRIDAY: (LAST,), MONDAY: (time(15, 28),)}, NIGHT, ["the newest complete day is 2025-08-29"]),
+        ({}, NIGHT, ["nor is a day before it"]),
+        ({FRIDAY: (LAST,)}, (date(2025, 8, 31), time(12, 0)), []),
+        ({FRIDAY: (LAST,), MONDAY: (time(11, 57),)}, MIDDAY, []),
+        ({FRIDAY: (LAST,), MONDAY: (time(11, 56),)}, MIDDAY, ["the newest cycle is of 11:56:00, one of 11:57:00"]),
+        ({FRIDAY: (LAST,)}, MIDDAY, ["no cycle is there"]),
+        ({FRIDAY: (LAST,)}, (MONDAY, time(9, 17)), []),
+        ({FRIDAY: (LAST,)}, (MONDAY, time(9, 18)), ["no cycle is there"]),
+        ({MONDAY: (time(11, 59),)}, MIDDAY, ["2025-08-29 is not complete"]),
+        ({FRIDAY: (LAST,), MONDAY: (time(15, 27),)}, (MONDAY, time(15, 40)), []),
+        ({FRIDAY: (LAST,), MONDAY: (time(15, 26),)}, (MONDAY, time(15, 40)), ["one of 15:27:00 or later is due"]),
+    ],
+)
+def test_what_is_missing_by_now_is_named(rules: MarketRules, tmp_path, collected, now, failing) -> None:
+    paths = DataPaths(tmp_path)
+    for day, clocks in collected.items():
+        collect(paths, day, *clocks)
+    found = [one for one in fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(*now)) if not one.passed]
+    assert [said in one.detail for one, said in zip(found, failing, strict=True)] == [True] * len(failing)
+
+
+def test_a_day_of_which_nothing_was_ever_live_is_not_complete(rules: MarketRules, tmp_path) -> None:
+    paths = DataPaths(tmp_path)
+    collect(paths, MONDAY, LAST, status=RowStatus.MISSING)
+    assert not fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(*NIGHT))[0].passed
+
+
+@pytest.mark.parametrize(
+    ("clock", "names"),
+    [
+        (time(9, 0), ["nothing_due"]),
+        (time(12, 0), ["cycle_fresh"]),
+        (time(15, 45), ["day_complete"]),
+    ],
+)
+def test_of_a_simulated_market_its_own_day_is_due_only(rules: MarketRules, tmp_path, clock, names) -> None:
+    found = fresh_checks(DataPaths(tmp_path), rules, MINUTE_MS, "NIFTY", at(MONDAY, clock), MONDAY)
+    assert [one.name for one in found] == names
+    assert [one.passed for one in found] == [names == ["nothing_due"]]

@@ -1,0 +1,88 @@
+"""The spot of a day: a sound one passes, with an index or without; each way of lacking or standing still is found."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from g6_core.adapters.lake import read_lake
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.domain.checks import Check, failed
+from g6_core.sim.recorded import RecordedSource
+from g6_pipelines.stages.sanity import COLUMNS, spot_coverage, spot_of_cycles
+from tests.pipelines.collecting import collecting, narrowed
+from tests.pipelines.made_day import DAY, make_day
+
+MINUTE = 60_000
+CYCLE = pl.col("timestamp").rank("dense")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings: Settings) -> pl.DataFrame:
+    made = make_day(tmp_path_factory.mktemp("made"), rules, settings)
+    made.collect()
+    return read_lake(made.paths.lake(DAY, "NIFTY"), COLUMNS)
+
+
+def found(rows: pl.DataFrame) -> tuple[Check, ...]:
+    return spot_of_cycles(rows)
+
+
+def put_in(where: pl.Expr, **cells: object) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    def damage(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(
+            pl.when(where).then(change).otherwise(name).cast(rows.schema[name]).alias(name)
+            for name, change in cells.items()
+        )
+
+    return damage
+
+
+def test_a_sound_day_passes(rows: pl.DataFrame) -> None:
+    assert failed(found(rows)) == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "names"),
+    [
+        (put_in(CYCLE > 1, spot=None), ["spot_known"]),
+        (put_in(CYCLE % 100 == 0, spot=None), []),
+        (put_in(CYCLE % 40 < 2, spot=0.0), ["spot_known"]),
+        (put_in(CYCLE > 0, forward=None), ["forward_known"]),
+        (put_in(CYCLE > 0, spot=pl.col("spot").first()), ["spot_changes"]),
+        (put_in((CYCLE > 100) & (CYCLE < 107), spot=24_520.0), ["spot_changes"]),
+        (put_in((CYCLE > 100) & (CYCLE < 104), spot=24_520.0), []),
+        (put_in(CYCLE > 200, spot=pl.col("spot") * 1.031, forward=pl.col("forward") * 1.031), ["spot_moves"]),
+        (put_in(CYCLE > 200, forward=pl.col("forward") * 1.021), ["spot_near_forward"]),
+        (put_in(CYCLE > 0, call_status=pl.lit("missing"), put_status=pl.lit("stale")), ["spot_known", "forward_known"]),
+        # What is silent as a whole lacks no spot.
+        (put_in(CYCLE > 100, call_status=pl.lit("missing"), put_status=pl.lit("stale"), spot=None, forward=None), []),
+    ],
+)
+def test_what_is_wrong_with_a_spot_is_named(rows: pl.DataFrame, damage, names: list[str]) -> None:
+    assert [one.name for one in failed(found(damage(rows)))] == names
+
+
+def test_cycles_that_left_no_row_have_no_spot(rows: pl.DataFrame) -> None:
+    assert spot_coverage(rows, 375, 80.0).passed
+    late = spot_coverage(rows.filter(CYCLE > 300), 375, 80.0)
+    assert (late.passed, late.figures["cycles"]) == (False, 75)
+
+
+@pytest.mark.parametrize(
+    ("file", "day"),
+    [("nse-chain-20250829/NIFTY.parquet", "2025-08-29"), ("kite-chain-2026q1/snapshots.parquet", "2026-02-01")],
+    ids=["forward_for_a_spot", "index"],
+)
+def test_a_recorded_chain_passes_with_an_index_and_without(
+    shared_data: Path, rules: MarketRules, settings: Settings, tmp_path: Path, file: str, day: str
+) -> None:
+    source = RecordedSource(shared_data / file, rules, DAY.fromisoformat(day), "NIFTY", 7)
+    chain = narrowed(settings, codes=("this_week",), offsets=(-4, 4), interval_s=60)
+    opens_ms = source.session.open_ms - MINUTE
+    world = collecting(rules, chain, tmp_path, source, index_kind=source.spot_kind, start_ms=opens_ms)
+    world.finish()
+    rows = read_lake(world.paths.lake(source.trade_date, "NIFTY"), COLUMNS)
+    assert failed(found(rows)) == ()
