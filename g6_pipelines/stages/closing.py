@@ -128,7 +128,8 @@ def _answer(
 ) -> Generator[int, None, Mapping[str, MarketQuote] | None]:
     """One call, repeated while the broker asks for patience; None without an answer."""
     while True:
-        problem = yield from wait_for_turn(clock, turns, give_up_ms)
+        # Every batch has its call, also when the patience was used up by the one before.
+        problem = yield from wait_for_turn(clock, turns, max(give_up_ms, clock.now_ms()) + RETRY_MS)
         if problem:
             found.reasons[problem] += 1
             return None

@@ -141,7 +141,6 @@ def collect(
             if not (active := kept.lacking(time_ms)):
                 continue
             if clock.now_ms() < time_ms:
-                sinks.follow()
                 yield from kept.csv.catch_up(clock, time_ms)
                 yield time_ms
             if clock.now_ms() >= time_ms + interval_ms:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import requests
 
+from g6_core.adapters.kite_market import CallSpacing
 from g6_core.adapters.lake import read_lake
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
+from g6_core.domain.errors import TryLater
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.sim.clock import VirtualClock
 from g6_pipelines.stages.closing import contracts_of_day, read_closing
@@ -95,6 +97,23 @@ def test_without_an_answer_nothing_is_kept_it_is_said_and_the_next_start_asks_ag
     assert not world.paths.closing(DAY, "NIFTY").exists() and len(read_closing(world.paths, DAY, "NIFTY")) == 0
     answering = True
     assert world.finish().closing.quoted == closing.contracts
+
+
+def test_a_turn_that_cannot_be_told_is_waited_for_and_then_said(rules, small, tmp_path) -> None:
+    for name, minutes, unwritten in (("short", 3, ()), ("long", 30, ("NIFTY",))):
+        world = collecting(rules, small, tmp_path / name)
+        held = (CLOSE, CLOSE + minutes * MINUTE_MS)
+
+        class Locked(CallSpacing):
+            def due_ms(self, clock=world.clock, held=held) -> int:
+                if held[0] <= clock.now_ms() < held[1]:
+                    raise TryLater("not sent: locked")
+                return super().due_ms()
+
+        world.turns = Locked(world.clock)
+        closing = world.finish().closing
+        assert closing.unwritten == unwritten
+        assert dict(closing.reasons) == ({"not sent: locked": 1} if unwritten else {})
 
 
 @pytest.mark.parametrize(("empty_replies", "kept"), [(1, True), (2, True), (99, False)])

@@ -9,8 +9,9 @@ from g6_core.adapters.kite_market import CallSpacing
 from g6_core.adapters.lake import Lake, lake_cycles, lake_schema, read_lake
 from g6_core.domain.errors import TryLater
 from g6_core.domain.ist import at
-from g6_core.schema.options import OPTION_COLUMNS
+from g6_core.schema.options import OPTION_COLUMNS, OptionRow
 from g6_core.sim.scripted import ScriptedSource
+from g6_pipelines.collection.coverage import CoverageTally
 from g6_pipelines.collection.passed import stretches_of
 from g6_pipelines.collection.plan import plan_index
 from g6_pipelines.collection.rows import Moment
@@ -147,3 +148,19 @@ def test_after_the_close_of_the_expiry_of_the_day_the_forward_of_the_next_stands
     rows = [row for row in world.csv("next_week") if row["timestamp"][11:16] in ("10:00", "10:05", "10:10")]
     assert [(row["spot_kind"], row["call_status"]) for row in rows] == [("forward", "live")] * 3
     assert all(row["spot"] == row["forward"] for row in rows)
+
+
+def test_the_coverage_of_a_day_is_that_of_its_rows_counted_one_by_one(rules, settings, tmp_path) -> None:
+    day = date(2025, 9, 23)
+    opens = at(day, time(9, 15))
+    silence = (opens + 5 * STEP, opens + 9 * STEP)
+    source = ScriptedSource.of("NIFTY", day, rules, spot_path=[(opens, 24_500_00)], silences=[silence])
+    # Two codes of one expiry, one without any, strikes that are not listed, a silence, and a late start.
+    codes = narrowed(settings, codes=("this_week", "next_week", "this_month", "next_month"), offsets=(-1, 20))
+    world = collecting(rules, codes, tmp_path, source, start_ms=opens + 2 * STEP)
+    report = world.finish()
+    tally = CoverageTally()
+    for cycle in lake_cycles(world.paths.lake(day, "NIFTY")):
+        tally.add([OptionRow.of_cells(cells) for cells in cycle])
+    assert (report.coverage, report.coverage_by_code) == (tally.total(), tally.by_code())
+    assert min(report.coverage.live, report.coverage.stale, report.coverage.missing) > 0
