@@ -35,8 +35,7 @@ _PHASES = {
 )
 def session_supervisor(context: dg.SensorEvaluationContext, g6: G6Resource) -> dg.RunRequest | dg.SkipReason:
     """The lease decides whether somebody collects, never what Dagster believes of a run."""
-    from g6_pipelines.session.run import session_hours
-    from g6_pipelines.session.watch import read_heartbeat
+    from g6_pipelines.session.known import read_heartbeat, session_hours
 
     try:
         now = market_now()

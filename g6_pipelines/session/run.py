@@ -10,15 +10,16 @@ from g6_core.adapters.last_quotes import open_last_quotes
 from g6_core.adapters.lease import lease
 from g6_core.adapters.world import Simulated, claim_quotes, clear_collected
 from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
 from g6_core.domain.errors import UserError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import RuntimeStatus
 from g6_pipelines.places import Market, Place, Where, open_market
+from g6_pipelines.session.known import read_heartbeat
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
-from g6_pipelines.session.watch import SessionWatch, read_heartbeat
+from g6_pipelines.session.watch import SessionWatch
 from g6_pipelines.stages.check_dump import check_dump
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
 from g6_pipelines.stages.dump_cache import day_dump
@@ -44,14 +45,6 @@ def session_lease(paths: DataPaths, day: date) -> Iterator[str]:
     """Hold the session of `day`; the text says who has it already, "" when it is ours. DataError as `lease`."""
     with lease(paths.session_lock(day), LEASE_PATIENCE_S) as ours:
         yield "" if ours else _held_by(paths, day)
-
-
-def session_hours(settings: Settings, rules: MarketRules, day: date) -> Session | None:
-    """From the first open to the last close of the configured indices; None when `day` is no trading day."""
-    if not rules.is_trading_day(day):
-        return None
-    sessions = [rules.session(day, rules.index(name).option_exchange) for name in settings.indices]
-    return Session(min(one.open_ms for one in sessions), max(one.close_ms for one in sessions))
 
 
 def run_session(

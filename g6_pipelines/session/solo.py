@@ -9,7 +9,8 @@ from g6_core.domain.calendar import Session
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import SECOND_MS, ist_clock
 from g6_pipelines.places import Market, Now, Where, find_place, market_now
-from g6_pipelines.session.run import Installation, run_session, session_hours, session_lease
+from g6_pipelines.session.known import session_hours
+from g6_pipelines.session.run import Installation, run_session, session_lease
 from g6_pipelines.session.supervise import AFTER_CLOSE_MS, BEFORE_OPEN_MS
 from g6_pipelines.stages.collect import CycleReport
 

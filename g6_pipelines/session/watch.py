@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-import msgspec
-
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, utc_text
 from g6_core.ports import Clock
@@ -20,14 +18,6 @@ from g6_pipelines.stages.collect import CycleReport, IndexCycle
 
 _SEEN = (RowStatus.LIVE, RowStatus.STALE)
 _PAGE_MB = resource.getpagesize() / 1_048_576
-
-
-def read_heartbeat(paths: DataPaths) -> Heartbeat | None:
-    """The newest heartbeat; None when there is none or it cannot be read."""
-    try:
-        return msgspec.json.decode(paths.heartbeat.read_bytes(), type=Heartbeat)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 def options_seen(rows: Sequence[OptionRow]) -> int:

@@ -17,7 +17,7 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Phase
-from g6_pipelines.session.watch import read_heartbeat
+from g6_pipelines.session.known import read_heartbeat
 from tests.pipelines.dagster.services import Services, installed
 from tests.postgres import Postgres, serving_postgres
 from tests.sim.server.kit import serving

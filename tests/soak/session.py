@@ -22,7 +22,7 @@ from g6_core.adapters.market_rules import load_market_rules
 from g6_core.config import Settings, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.session.run import session_hours
+from g6_pipelines.session.known import session_hours
 from tests.sim.server.kit import DAY, PROJECT, serving
 from tests.soak.faults import faulty_day
 from tests.soak.kit import (

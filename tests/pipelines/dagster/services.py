@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.session.watch import read_heartbeat
+from g6_pipelines.session.known import read_heartbeat
 from tests.sim.server.kit import PROJECT, Server
 
 # `RestartSec` of the unit.

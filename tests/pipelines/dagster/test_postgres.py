@@ -19,7 +19,7 @@ from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Phase
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.session.watch import read_heartbeat
+from g6_pipelines.session.known import read_heartbeat
 from g6_pipelines.storage import postgres_url
 from tests.pipelines.dagster.kit import NIFTY, PHASES, Installation, metadata_of, narrow_config
 from tests.pipelines.dagster.services import installed

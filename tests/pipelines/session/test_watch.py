@@ -14,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from g6_core.domain.errors import ConfigError
 from g6_core.schema.session import Phase
+from g6_pipelines.session.known import read_heartbeat
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
-from g6_pipelines.session.watch import SessionWatch, read_heartbeat
+from g6_pipelines.session.watch import SessionWatch
 from tests.pipelines.collecting import DAY, Collecting, collecting, narrowed
 from tests.pipelines.collecting import refusal as refused
 

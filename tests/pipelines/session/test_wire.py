@@ -18,8 +18,7 @@ from g6_core.config import Settings, load_settings
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Phase
-from g6_pipelines.session.run import session_hours
-from g6_pipelines.session.watch import read_heartbeat
+from g6_pipelines.session.known import read_heartbeat, session_hours
 from tests.pipelines.dagster.kit import narrow_config
 from tests.sim.server.kit import DAY, Server, serving, until
 from tests.soak.kit import collected, collector, figures_of, indices_of, killed, lake_problems
