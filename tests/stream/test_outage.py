@@ -11,7 +11,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.events import FeedState, Mode, OperatorAction
 from g6_core.domain.money import paise
 from g6_core.domain.records import ExitReason
-from g6_core.engine.holdings import CONFIRM_MS
+from g6_core.engine.holdings import CONFIRM_MS, UNEXPLAINED_MS
 from g6_core.engine.state import EngineState
 from g6_core.research.replay import replay
 from g6_stream.trading import DISAGREEMENT_MS, TradingSession
@@ -100,6 +100,8 @@ def test_a_position_that_is_gone_at_the_broker_is_never_sold_and_the_day_replays
     held.later(5_000)
     held.world.exchange._log.account.positions.clear()
     held.later(CONFIRM_MS + 4_000)
+    assert [one["status"] for one in held.world.kite.orders()] == ["COMPLETE", "TRIGGER PENDING"], "no sale explains it"
+    held.later(UNEXPLAINED_MS)
     assert held.state.mode is Mode.PAUSED
     assert [one["status"] for one in held.world.kite.orders()] == ["COMPLETE", "CANCELLED"]
     entry = paise(row["average_price"]) // 10 * 5
