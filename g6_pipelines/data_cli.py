@@ -224,7 +224,7 @@ def coverage(
         for one in accounts:
             typer.echo(one.line())
     if never := [name for name in names if kept and not index and name not in kept]:
-        typer.echo(f"never collected here: {', '.join(never)}", err=as_json)
+        typer.echo(f"never collected here: {', '.join(never)}", err=True)
     if not all(one.complete for one in accounts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
