@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from g6_core.adapters.lake import lake_schema, read_lake
+from g6_core.adapters.lake import lake_batches, lake_schema, read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
@@ -30,10 +30,12 @@ def odd_checks(
 
 
 def _judged(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> tuple[Check, ...]:
-    rows = read_lake(paths.lake(day, underlying))
-    schema = schema_is_ours(rows.schema, lake_schema(OPTION_COLUMNS))
+    path = paths.lake(day, underlying)
+    first = next(lake_batches(path), None)
+    schema = schema_is_ours((read_lake(path) if first is None else first).schema, lake_schema(OPTION_COLUMNS))
     if not schema.passed:
         return (schema,)
+    rows = read_lake(path, JUDGED_COLUMNS)
     session = rules.session(day, rules.index(underlying).option_exchange)
     interval_ms = settings.collection.interval_s * SECOND_MS
-    return (schema, *judge_chain(rows.select(JUDGED_COLUMNS), session, day, interval_ms))
+    return (schema, *judge_chain(rows, session, day, interval_ms))

@@ -44,14 +44,15 @@ def reconcile(
     day: date,
     underlyings: Sequence[str],
 ) -> tuple[Check, ...]:
-    """All checks of the day, data first; also written as JSON and noted in the ledger's audit log.
+    """All checks of a day in one process, data first; also written as JSON and noted in the ledger's audit log.
+
+    Without `reconcile_chain`: a day in one process has no memory left for its judges.
 
     A disagreement is a failed check, never an error. Raises DataError when a document cannot be written and
     lets broker errors through.
     """
     checks = (
         *(check for name in underlyings for check in reconcile_index(paths, settings, rules, day, name)),
-        *(check for name in underlyings for check in reconcile_chain(paths, settings, rules, day, name)),
         *(check for name in underlyings for check in reconcile_copy(paths, settings, day, name)),
         *reconcile_broker(kite, ledger, rules, paths, day),
     )

@@ -185,6 +185,8 @@ def test_a_wrong_input_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # Whatever day it is: what has not come yet must stay so.
+    monkeypatch.setattr(up_module, "machine_ms", lambda: at(FRIDAY, clock_time(8)))
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert main(["up", "--data-dir", str(tmp_path / "data"), *options]) == code
