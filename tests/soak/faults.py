@@ -67,7 +67,7 @@ def troubles() -> list[Figures]:
 
 # Enough for the repair to give up, then single ones that it lives with.
 EVENING: list[Figures] = [
-    {"kind": "http_5xx", "count": 30, **HISTORY},
+    {"kind": "http_5xx", "count": 33, **HISTORY},
     {"kind": "http_429", "in_ms": 60 * SECOND_MS, "count": 2, **HISTORY},
     {"kind": "html_body", "in_ms": 70 * SECOND_MS, "count": 1, **HISTORY},
 ]

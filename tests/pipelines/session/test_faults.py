@@ -33,5 +33,5 @@ def test_after_the_repair_every_minute_is_accounted_for_and_the_copy_is_the_lake
     for words in ("429", "503"):
         assert any(words in reason for reason in figures["reasons"]), figures["reasons"]
     first, second, third = figures["repairs"]
-    assert any("not asked after 10 refusals" in reason for reason in first["reasons"])
+    assert any("not asked after 10 refusals" in reason for reason in first["reasons"]), figures["repairs"]
     assert second["answered"] > 0 == third["calls"]
