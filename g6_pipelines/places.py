@@ -39,13 +39,17 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The market of one day. `label` and `seed` say what its quotes are, `spot_kind` what its index row is."""
+    """The market of one day. `label` and `seed` say what its quotes are, `spot_kind` what its index row is.
+
+    `final_ms` is when a replayed record first shows the state after the close, 0 for every other market.
+    """
 
     where: Where
     day: date
     label: str
     seed: int
     spot_kind: str
+    final_ms: int = 0
 
     @property
     def has_books(self) -> bool:
@@ -95,7 +99,7 @@ def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: da
         return Place(Where.KITE, day, KITE, 0, "index")
     status = _status_of(broker)
     if status is not None and status["date"] == str(day):
-        return Place(Where.SERVER, day, status["source"], status["seed"], status["spot_kind"])
+        return Place(Where.SERVER, day, status["source"], status["seed"], status["spot_kind"], status["final_ms"])
     return Place(Where.IN_PROCESS, day, "modelled", _seed_of(paths, day), "index")
 
 

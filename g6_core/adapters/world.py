@@ -29,13 +29,17 @@ MODELLED = "modelled"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A market to trade in, its exchange, and the one clock they share with everybody in the process."""
+    """A market to trade in, its exchange, and the one clock they share with everybody in the process.
+
+    `final_ms` is when a recorded market first shows the state after the close, 0 for every other.
+    """
 
     source: MarketSource
     clock: VirtualClock
     exchange: Exchange
     kite: KiteConnect
     spot_kind: str
+    final_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ def open_world(source: MarketSource, rules: MarketRules, settings: Settings, see
         order_latency_ms=settings.simulation.order_latency_ms,
         latency_jitter_ms=settings.simulation.latency_jitter_ms,
     )
-    return World(source, clock, exchange, connect(exchange), getattr(source, "spot_kind", "index"))
+    kind, final_ms = getattr(source, "spot_kind", "index"), getattr(source, "final_ms", 0)
+    return World(source, clock, exchange, connect(exchange), kind, final_ms)
 
 
 def simulated_days(paths: DataPaths) -> dict[date, Simulated]:

@@ -139,8 +139,9 @@ def _live_through(
         progress(f"session {ist_clock(cycle.time_ms)}", (cycle.time_ms - source.session.open_ms) / span)
 
     collecting = stage("collect")(
-        kite, clock, settings, rules, paths, day, source.instruments, underlyings, on_cycle, index_kind=world.spot_kind
-    )
+        kite, clock, settings, rules, paths, day, source.instruments, underlyings, on_cycle,
+        index_kind=world.spot_kind, final_ms=world.final_ms,
+    )  # fmt: skip
     trading = stage("trade")(kite, SimFeed(world.exchange), clock, settings.engine_params(), rules, paths, ledger, day)
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import DataError
 from g6_core.domain.market import QUOTE
 from g6_core.sim import bridge
@@ -46,8 +47,8 @@ class RecordedSource:
     """A `MarketSource` over one index and day of a recording.
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
-    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `spot_kind`, `touch_kind` and
-    `dump_label`.
+    Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `final_ms` (from when on it shows the
+    state after the close), `spot_kind`, `touch_kind` and `dump_label`.
     Raises DataError, CalendarError or UserError as `g6_core.sim.recording.read_chain_day` does, and DataError for
     a record that no one could trade on: nothing within the session, or no forward there.
     """
@@ -68,6 +69,7 @@ class RecordedSource:
         self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.grid.listing()})
         self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
         self.snapshots_ms = day.grid.stamps_ms
+        self.final_ms = _final_ms(day.grid.stamps_ms, self.session)
         joined = _joined(day.grid.stamps_ms, self.session)
         if not joined.any():
             raise no_session(path, day.underlying, day.trade_date, self.session)
@@ -131,6 +133,13 @@ class RecordedSource:
 def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]:
     """1 where the market is open at a snapshot: only from there may prices move to the next one."""
     return ((stamps_ms >= session.open_ms) & (stamps_ms < session.close_ms)).astype(np.int64)
+
+
+def _final_ms(stamps_ms: NDArray[np.int64], session: Session) -> int:
+    """The first snapshot of what the day came to. A record that ends before has none: then as at a broker."""
+    settled_ms = session.close_ms + FINAL_AFTER_MS
+    later_ms = stamps_ms[stamps_ms >= settled_ms]
+    return int(later_ms[0]) if len(later_ms) else settled_ms
 
 
 def _with_trusted_spot(day: ChainDay, joined: NDArray[np.int64]) -> ChainDay:

@@ -147,6 +147,7 @@ def _stage(
         names,
         on_cycle,
         index_kind=place.spot_kind,
+        final_ms=place.final_ms,
         turns=market.turns,
         once=once,
     )

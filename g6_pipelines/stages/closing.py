@@ -57,11 +57,12 @@ def closing_state(
     paths: DataPaths,
     day: date,
     underlyings: Sequence[str],
+    final_ms: int = 0,
 ) -> Generator[int, None, Closing]:
     """Ask for what is not kept yet; yields the next time (ms) at which to be resumed.
 
-    Nothing is asked on a later day: a broker tells the present only. Raises DataError as `write_atomic` and
-    `read_lake` do.
+    It is asked a minute after the last close, at a market that first shows it later (`final_ms`) then. Nothing is asked
+    on a later day: a broker tells the present only. Raises DataError as `write_atomic` and `read_lake` do.
     """
     found = Closing()
     wanted = {
@@ -72,7 +73,7 @@ def closing_state(
     closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in wanted]
     if not closes or ist_date(clock.now_ms()) != day:
         return found
-    due_ms = max(closes) + FINAL_AFTER_MS
+    due_ms = max(max(closes) + FINAL_AFTER_MS, final_ms)
     if clock.now_ms() < due_ms:
         yield due_ms
     keys = [key for rows in wanted.values() for key in rows["key"]]

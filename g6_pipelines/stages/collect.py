@@ -117,18 +117,19 @@ def collect(
     on_cycle: Callable[[CycleReport], None] | None = None,
     *,
     index_kind: str = SpotKind.INDEX,
+    final_ms: int = 0,
     turns: Turns | None = None,
     until_ms: int | None = None,
     once: bool = False,
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
 
-    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`),
-    which is no cycle. Cycles already in the lake of an index are not collected again; those that passed unseen are
-    written as missing, after the due one has been fetched. `index_kind` is what the broker's index row stands for
-    (`SpotKind`): a recorded chain has no index, its source serves the parity forward in that place. `turns` are the
-    quote calls that the API key allows; without them this process has the key for itself. Raises DataError when the
-    data directory cannot be written or has another schema.
+    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`, which
+    needs `final_ms`); it is no cycle. Cycles already in the lake of an index are not collected again; those that passed
+    unseen are written as missing, after the due one has been fetched. `index_kind` is what the broker's index row
+    stands for (`SpotKind`): a recorded chain has no index, its source serves the parity forward in that place. `turns`
+    are the quote calls that the API key allows; without them this process has the key for itself. Raises DataError
+    when the data directory cannot be written or has another schema.
     """
     interval_ms = settings.collection.interval_s * SECOND_MS
     plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
@@ -158,7 +159,7 @@ def collect(
         sinks.follow(LAST_BUDGET_S)
         closing = None
         if not once and until_ms is None:
-            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings)
+            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings, final_ms)
         total, by_code = coverage_of(pl.concat([read_lake(lake.path, COVERAGE_COLUMNS) for lake in lakes.values()]))
         return CollectReport(
             cycles=len(times),

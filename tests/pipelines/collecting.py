@@ -90,7 +90,7 @@ class Collecting:
         return collect(
             self.kite, self.clock, self.settings, self.rules, self.paths, self.source.trade_date, self.book,
             self.source.underlyings, self.cycles.append, index_kind=self.index_kind,
-            turns=self.turns, once=once,
+            final_ms=getattr(self.source, "final_ms", 0), turns=self.turns, once=once,
         )  # fmt: skip
 
     def run(self, until_ms: int | None = None, once: bool = False) -> CollectReport | None:

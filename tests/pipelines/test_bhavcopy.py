@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, fetch_quotes
+from g6_core.adapters.kite_market import CallSpacing
 from g6_core.adapters.lake import Lake, read_lake
 from g6_core.adapters.world import Simulated, mark_simulated, open_world
 from g6_core.config import Settings
@@ -21,16 +21,16 @@ from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
-from g6_pipelines.collection.plan import plan_index
-from g6_pipelines.collection.rows import Moment
 from g6_pipelines.stages.bhavcopy import bhavcopy_checks, closing_states, reconcile_bhavcopy
-from g6_pipelines.stages.closing import read_closing
-from g6_pipelines.stages.collect import collect
+from g6_pipelines.stages.closing import closing_state, read_closing
+from tests.pipelines.collecting import collecting, narrowed
 
 # Every strike of a recorded chain, whatever its distance from the money.
-ALL_OFFSETS = range(-150, 151)
-FULL_DAYS = [date(2026, 1, number) for number in (1, 2, 5, 6, 7, 8, 9, 12, 13)]
+ALL_OFFSETS = (-150, 150)
 INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY")
+VOLUME_FROM = date(2026, 1, 7)
+# Every day of the record that ends after its close and has a bhavcopy; each index has two of them or three.
+FULL_DAYS = [(date(2026, 1, number), INDICES[place % 4]) for place, number in enumerate((1, 2, 5, 6, 7, 8, 9, 12, 13))]
 
 
 @pytest.fixture(scope="module")
@@ -43,96 +43,67 @@ def bhavcopy(shared_data: Path) -> Path:
     return shared_data / "nse-fo-bhavcopy" / "index_2026_01_02.parquet"
 
 
-def collect_final_state(
-    snapshots: Path, rules: MarketRules, settings: Settings, paths: DataPaths, day: date, underlying: str
-) -> int:
-    """Two late cycles of every contract into the lake: after the first snapshot that followed the close and the last.
-
-    Returns how many contracts the record shows after the close (one of them vanished before its last snapshot).
-    """
+def collected(
+    snapshots: Path, rules: MarketRules, settings: Settings, root: Path, day: date, underlying: str = "FINNIFTY",
+    *, offsets: tuple[int, int] = (-10, 10), from_ms: int | None = None,
+) -> DataPaths:  # fmt: skip
+    """A recorded day through the collect stage every five minutes, which begins before the open or at `from_ms`."""
     source = RecordedSource(snapshots, rules, day, underlying)
-    world = open_world(source, rules, settings, seed=0)
-    codes = ("this_week", "this_month")
-    plan = plan_index(underlying, day, source.instruments, rules, codes, ALL_OFFSETS, source.spot_kind)
-    keys = [row.kite_key for row in source.instruments]
-    final_ms = source.session.close_ms + FINAL_AFTER_MS
-    after_close = source.snapshots_ms[source.snapshots_ms >= final_ms]
-    with Lake.open(paths.lake(day, underlying), OPTION_COLUMNS) as lake:
-        for place, snapshot_ms in enumerate((after_close[0], after_close[-1])):
-            world.clock.sleep_until(int(snapshot_ms))
-            quotes = {}
-            for start in range(0, len(keys), QUOTE_KEYS_MAX):
-                quotes |= fetch_quotes(world.kite, keys[start : start + QUOTE_KEYS_MAX])
-                world.clock.sleep_until(world.clock.now_ms() + 1_000)
-            moment = Moment(source.session.close_ms - (2 - place) * MINUTE_MS, MINUTE_MS, world.clock.now_ms())
-            rows = plan.rows(plan.locate(quotes, moment), quotes, moment)
-            lake.append([row.cells() for row in rows])
+    slow = narrowed(settings, codes=("this_week", "this_month"), offsets=offsets, interval_s=300)
+    start_ms = source.session.open_ms - MINUTE_MS if from_ms is None else from_ms
+    world = collecting(rules, slow, root, source, start_ms=start_ms, index_kind=source.spot_kind)
+    mark_simulated(world.paths, day, Simulated(source.label, 0))
+    report = world.finish()
+    assert report.closing is not None and report.closing.quoted == report.closing.contracts
+    return world.paths
+
+
+def recorded_after_the_close(snapshots: Path, rules: MarketRules, day: date, underlying: str) -> int:
+    """How many contracts the record shows after the close."""
+    source = RecordedSource(snapshots, rules, day, underlying)
     tokens = np.array([row.token for row in source.instruments if row.is_option])
-    return int((source.quotes(tokens, int(source.snapshots_ms[-1]))["exchange_ms"] >= final_ms).sum())
+    quotes = source.quotes(tokens, int(source.snapshots_ms[-1]))
+    return int((quotes["exchange_ms"] >= source.session.close_ms + FINAL_AFTER_MS).sum())
 
 
 def by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-@pytest.mark.parametrize("day", FULL_DAYS, ids=str)
+@pytest.mark.parametrize(("day", "underlying"), FULL_DAYS, ids=str)
 def test_prices_and_volumes_of_a_whole_day_are_the_published_ones_to_the_last_contract(
-    snapshots: Path, bhavcopy: Path, rules: MarketRules, settings: Settings, tmp_path: Path, day: date
+    snapshots: Path, bhavcopy: Path, rules: MarketRules, settings: Settings, tmp_path: Path, day: date, underlying: str
 ) -> None:
-    paths = DataPaths(tmp_path)
-    contracts = 0
-    for underlying in INDICES:
-        contracts += collect_final_state(snapshots, rules, settings, paths, day, underlying)
+    late_ms = at(day, time(15, 20))
+    paths = collected(snapshots, rules, settings, tmp_path, day, underlying, offsets=ALL_OFFSETS, from_ms=late_ms)
     checks = by_name(reconcile_bhavcopy(paths, rules, day, (), bhavcopy))
 
     assert all(check.passed for check in checks.values()), checks
+    contracts = recorded_after_the_close(snapshots, rules, day, underlying)
+    assert len(read_closing(paths, day, underlying)) == contracts >= 160
     assert checks["bhavcopy_contracts"].figures == {"contracts": contracts, "final": contracts, "not_published": 0}
-    assert checks["bhavcopy_last_price"].figures["compared"] > 400
+    assert checks["bhavcopy_last_price"].figures["compared"] > 80
+    volumes = checks["bhavcopy_volume"].figures["compared"]
+    assert volumes == (contracts if day >= VOLUME_FROM else 0), "volume was not recorded before"
     told = checks["bhavcopy_open_interest"]
-    assert told.figures["differences"] > 300, "the exchange settles open interest in the evening"
-    assert 0 < abs(float(told.figures["sum_off_pct"])) < 15
+    assert told.figures["differences"] > 30, "the exchange settles open interest in the evening"
+    assert 0 < abs(float(told.figures["sum_off_pct"])) < 25
     assert told.detail.count(", bhavcopy ") == 5, "named by contract"
-
-
-@pytest.mark.parametrize(("day", "recorded"), [(date(2026, 1, 5), False), (date(2026, 1, 7), True)], ids=str)
-def test_volume_is_compared_where_it_was_recorded(
-    snapshots: Path,
-    bhavcopy: Path,
-    rules: MarketRules,
-    settings: Settings,
-    tmp_path: Path,
-    day: date,
-    recorded: bool,
-) -> None:
-    paths = DataPaths(tmp_path)
-    contracts = collect_final_state(snapshots, rules, settings, paths, day, "BANKNIFTY")
-    checks = by_name(reconcile_bhavcopy(paths, rules, day, ("BANKNIFTY",), bhavcopy))
-    assert checks["bhavcopy_volume"].figures["compared"] == (contracts if recorded else 0)
-    assert checks["bhavcopy_volume"].passed
 
 
 @pytest.fixture(scope="module")
 def collected_day(
     snapshots: Path, rules: MarketRules, settings: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> DataPaths:
-    """FINNIFTY of 8 January 2026 as the collector leaves it; the record has nothing for 21 minutes after the close."""
-    return collected(snapshots, rules, settings, tmp_path_factory.mktemp("collected"), date(2026, 1, 8))
-
-
-def collected(snapshots: Path, rules: MarketRules, settings: Settings, root: Path, day: date) -> DataPaths:
-    """A recorded day of FINNIFTY through the collect stage, every five minutes."""
-    file = settings.file.model_copy(
-        update={"collection": settings.file.collection.model_copy(update={"interval_s": 300})}
-    )
-    slow = replace(settings, file=file)
-    paths = DataPaths(root)
+    """FINNIFTY of 8 January 2026 as a collector leaves it that asked for the closing state at 15:31: the record has
+    nothing for 21 minutes after the close."""
+    day = date(2026, 1, 8)
+    paths = collected(snapshots, rules, settings, tmp_path_factory.mktemp("collected"), day)
     source = RecordedSource(snapshots, rules, day, "FINNIFTY")
-    mark_simulated(paths, day, Simulated(source.label, 0))
-    world = open_world(source, rules, slow, seed=0)
-    stage = collect(
-        world.kite, world.clock, slow, rules, paths, source.trade_date, source.instruments, ("FINNIFTY",),
-        index_kind=world.spot_kind,
-    )  # fmt: skip
+    world = open_world(source, rules, settings, seed=0)
+    world.clock.sleep_until(source.session.close_ms + FINAL_AFTER_MS)
+    paths.closing(day, "FINNIFTY").unlink()
+    stage = closing_state(world.kite, world.clock, CallSpacing(world.clock), rules, paths, day, ("FINNIFTY",))
     for wake_ms in stage:
         world.clock.sleep_until(wake_ms)
     return paths
@@ -170,19 +141,6 @@ def test_nothing_to_compare_has_not_passed(change: dict[str, Any], failing: list
     checks = by_name(bhavcopy_checks(replace(COMPARED, **change)))
     assert [name for name, check in checks.items() if not check.passed] == failing
     assert checks["bhavcopy_volume"].detail.startswith(said)
-
-
-def test_the_closing_state_of_a_collected_day_is_what_is_published(
-    snapshots: Path, bhavcopy: Path, rules: MarketRules, settings: Settings, tmp_path: Path
-) -> None:
-    # The record has a snapshot one minute after this close, when the closing state is asked for.
-    day = date(2026, 1, 5)
-    paths = collected(snapshots, rules, settings, tmp_path, day)
-    checks = by_name(reconcile_bhavcopy(paths, rules, day, (), bhavcopy))
-    assert all(check.passed for check in checks.values()), checks
-    counts = checks["bhavcopy_contracts"].figures
-    assert counts["final"] == counts["contracts"] == len(read_closing(paths, day, "FINNIFTY")) > 40
-    assert checks["bhavcopy_last_price"].figures["compared"] > 40
 
 
 def test_at_a_broker_an_answer_is_as_new_as_the_question_in_a_replay_as_its_stamp(collected_day: DataPaths) -> None:

@@ -67,6 +67,7 @@ def _add_control(app: FastAPI, world: World, pace: Pace, kite: KiteHttp, stoppin
             "indices": source.underlyings,
             "open_ms": source.session.open_ms,
             "close_ms": source.session.close_ms,
+            "final_ms": getattr(source, "final_ms", 0),
             "participants": [{"name": one.name, "done_until": one.wake_ms} for one in pace.participants],
             "tickers": [{"instruments": ticker.instruments} for ticker in world.tickers],
             "requests": kite.requests,
