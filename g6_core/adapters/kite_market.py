@@ -104,8 +104,13 @@ def fetch_instruments(
             return rows
         except (KiteException, RequestException) as error:
             problem = broker_error(error, f"instruments of {exchange}")
-            if not (wait_s and isinstance(problem, TryLater)):
-                raise problem from error
+            cause: Exception = error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # A page instead of a list, or one that was cut or mangled on the way.
+            problem = TryLater(f"instruments of {exchange}: odd reply ({type(error).__name__}: {error})")
+            cause = error
+        if not (wait_s and isinstance(problem, TryLater)):
+            raise problem from cause
         pause(wait_s)
     raise AssertionError("the last attempt returns or raises")
 
@@ -137,19 +142,22 @@ def _instrument(row: Mapping[str, Any], spec: IndexSpec) -> Instrument:
     expiry = row["expiry"]
     if isinstance(expiry, datetime) or not (isinstance(expiry, date) or expiry == ""):
         raise DataError(f"instruments dump: {row['tradingsymbol']} has the expiry {expiry!r}; fetch the dump again")
-    return Instrument(
-        token=int(row["instrument_token"]),
-        exchange_token=int(row["exchange_token"]),
-        tradingsymbol=row["tradingsymbol"],
-        underlying=spec.underlying,
-        exchange=row["exchange"],
-        segment=row["segment"],
-        instrument_type=row["instrument_type"],
-        expiry=expiry or None,
-        strike_paise=paise(row["strike"]),
-        tick_paise=paise(row["tick_size"]),
-        lot_size=int(row["lot_size"]),
-    )
+    try:
+        return Instrument(
+            token=int(row["instrument_token"]),
+            exchange_token=int(row["exchange_token"]),
+            tradingsymbol=row["tradingsymbol"],
+            underlying=spec.underlying,
+            exchange=row["exchange"],
+            segment=row["segment"],
+            instrument_type=row["instrument_type"],
+            expiry=expiry or None,
+            strike_paise=paise(row["strike"]),
+            tick_paise=paise(row["tick_size"]),
+            lot_size=int(row["lot_size"]),
+        )
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise DataError(f"instruments dump: {row['tradingsymbol']}: {error}; fetch the dump again") from error
 
 
 def fetch_quotes(kite: KiteConnect, keys: Sequence[str]) -> dict[str, MarketQuote]:

@@ -137,6 +137,23 @@ def test_a_dump_that_cannot_be_fetched_names_its_exchange() -> None:
         fetch_instruments(client(status=503, body=error_body("NetworkException")), "NFO")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>maintenance</html>\n<p>back soon</p>",
+        "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size\n12,1,NIFTY26",
+        "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size\n"
+        "12,1,NIFTY26,NIFTY,0,2026-13-45,24000,0.05,75",
+    ],
+    ids=["a page", "cut off", "no date"],
+)
+def test_a_list_that_is_none_is_asked_for_again_and_then_an_error_of_the_broker(body: str) -> None:
+    waited: list[float] = []
+    with pytest.raises(TryLater, match=r"instruments of NFO: odd reply"):
+        fetch_instruments(client(body=body, content_type="text/csv"), "NFO", waited.append)
+    assert waited == [1.0, 2.0]
+
+
 def test_the_simulated_dump_comes_back_as_the_book_it_was_made_from(rules, settings, tmp_path) -> None:
     world = collecting(rules, settings, tmp_path)
     rows = [row for exchange in ("NFO", "NSE") for row in fetch_instruments(world.kite, exchange)]
@@ -152,6 +169,9 @@ def test_only_rows_of_the_wanted_underlyings_are_read(rules, settings, tmp_path)
     assert len(instruments_from_kite([row], rules, ["BANKNIFTY"])) == 0
     with pytest.raises(DataError, match="has the expiry 'soon'"):
         instruments_from_kite([row | {"expiry": "soon"}], rules, ["NIFTY"])
+    for cell in ({"strike": float("nan")}, {"exchange_token": "x"}, {"tick_size": float("inf")}):
+        with pytest.raises(DataError, match=rf"{row['tradingsymbol']}: .*; fetch the dump again"):
+            instruments_from_kite([row | cell], rules, ["NIFTY"])
 
 
 def test_calls_are_kept_a_second_apart() -> None:
