@@ -137,13 +137,15 @@ def test_a_dump_that_cannot_be_fetched_names_its_exchange() -> None:
         fetch_instruments(client(status=503, body=error_body("NetworkException")), "NFO")
 
 
+LIST = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size"
+
+
 @pytest.mark.parametrize(
     "body",
     [
         "<html>maintenance</html>\n<p>back soon</p>",
-        "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size\n12,1,NIFTY26",
-        "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size\n"
-        "12,1,NIFTY26,NIFTY,0,2026-13-45,24000,0.05,75",
+        f"{LIST}\n12,1,NIFTY26",
+        f"{LIST}\n12,1,NIFTY26,NIFTY,0,2026-13-45,24000,0.05,75",
     ],
     ids=["a page", "cut off", "no date"],
 )

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,37 +9,10 @@ import requests
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.lake import Lake, read_lake, remove_lake
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, to_ms
 from g6_core.schema.options import OPTION_COLUMNS
-from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.stages.reconcile_candles import priced_by_candles, reconcile_candles
-from tests.pipelines.collecting import narrowed
-from tests.pipelines.evening import DAY, DOWN_FROM, DOWN_UNTIL, NAME, Evening, after_close, holed_day
-
-
-@pytest.fixture(scope="module")
-def market(rules: MarketRules) -> ModelledSource:
-    return ModelledSource((NAME,), DAY, rules, 7)
-
-
-@pytest.fixture(scope="module")
-def small(settings: Settings) -> Settings:
-    return narrowed(settings, codes=("this_week", "next_week"), offsets=(-1, 1), interval_s=300)
-
-
-@pytest.fixture(scope="module")
-def holed(
-    market: ModelledSource, rules: MarketRules, small: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    return holed_day(market, rules, small, tmp_path_factory.mktemp("holed"))
-
-
-@pytest.fixture
-def after(market: ModelledSource, rules: MarketRules, small: Settings, holed: Path, tmp_path: Path) -> Evening:
-    """A copy of the day with holes, after its close."""
-    return after_close(market, rules, small, holed, tmp_path / "data")
+from tests.pipelines.evening import DAY, DOWN_FROM, DOWN_UNTIL, NAME, Evening
 
 
 def test_witnesses_are_asked_for_the_whole_session_and_agree_with_what_was_collected(after: Evening) -> None:

@@ -17,37 +17,13 @@ from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
-from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.accounting import Gap, gaps
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.prepare import store_dump
 from g6_pipelines.stages.repair import windows
 from tests.pipelines.collecting import narrowed, refusal
-from tests.pipelines.evening import DAY, NAME, Evening, Fault, after_close, evening, holed_day, live_through
-
-
-@pytest.fixture(scope="module")
-def market(rules: MarketRules) -> ModelledSource:
-    return ModelledSource((NAME,), DAY, rules, 7)
-
-
-@pytest.fixture(scope="module")
-def small(settings: Settings) -> Settings:
-    return narrowed(settings, codes=("this_week", "next_week"), offsets=(-1, 1), interval_s=300)
-
-
-@pytest.fixture(scope="module")
-def holed(
-    market: ModelledSource, rules: MarketRules, small: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    return holed_day(market, rules, small, tmp_path_factory.mktemp("holed"))
-
-
-@pytest.fixture
-def after(market: ModelledSource, rules: MarketRules, small: Settings, holed: Path, tmp_path: Path) -> Evening:
-    """A copy of the day with holes, after its close."""
-    return after_close(market, rules, small, holed, tmp_path / "data")
+from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through
 
 
 def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -> None:
