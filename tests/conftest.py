@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
+# Tests in these folders live through days or start services; whole files go to one process each.
+LONG = ("cli", "dagster", "session", "stream")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -106,6 +108,12 @@ def influx(influx_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Influx
     yield InfluxBox(proxy, InfluxTarget(proxy.url, "g6", bucket, token))
     proxy.stop()
     ask_influx(influx_port, f"DROP DATABASE {bucket}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long is begun first, so that at the end no process works alone."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
 
 
 def skipped_tests(reporter: pytest.TerminalReporter) -> dict[str, str]:

@@ -72,7 +72,11 @@ def _mills_drop(eta: float, half: float) -> float:
 
 @kernel("UniTuple(float64, 2)(float64, float64)")
 def value_and_rest(distance: float, total_vol: float) -> tuple[float, float]:
-    """(value, 1 - value) of the out-of-the-money option, each accurate where it is the smaller; `total_vol` > 0."""
+    """(value, 1 - value) of the out-of-the-money option; `total_vol` > 0.
+
+    Each is accurate in relation to itself where it is the smaller one, except a value within half the total volatility
+    of the money: it is what `rest` leaves of 1, so its error is some last digits of 1.
+    """
     eta = distance / total_vol
     half = 0.5 * total_vol
     gap = eta - half

@@ -39,10 +39,12 @@ def test_the_total_volatility_comes_back_from_its_value(distance: float, total_v
     if value < 1e-290 or rest < 1e-290:
         return
     found = total_vol_of(distance, value, rest, math.log(value))
-    # What a last digit of the smaller of the two moves, in units of the volatility; the exponent has the rest.
+    # What last digits move, in units of the volatility: of the smaller of the two, near the money of the rest that the
+    # value is made from. The exponent has what is left.
     eta, half = distance / total_vol, total_vol / 2
     slope = math.exp(-0.5 * (eta - half) ** 2) / math.sqrt(2 * math.pi)
-    open_to = 4 * EPS * min(value, rest) / slope + 16 * EPS * total_vol
+    exact = min(value, rest) if eta >= half else rest
+    open_to = 8 * EPS * exact / slope + 16 * EPS * total_vol
     assert abs(found - total_vol) <= open_to * (1 + (eta - half) ** 2) + 1e-15
 
 

@@ -24,6 +24,7 @@ from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.collect import collect
 from g6_pipelines.stages.prepare import store_dump
 from g6_pipelines.stages.repair import RepairReport, repair
+from tests.pipelines.collecting import refusal
 
 DAY = date(2025, 8, 29)
 NAME = "NIFTY"
@@ -31,6 +32,11 @@ DOWN_FROM, DOWN_UNTIL = at(DAY, time(10, 0)), at(DAY, time(10, 50))
 ORIGIN = "modelled 7"
 
 Fault = Callable[[requests.PreparedRequest, int], requests.Response | None]
+
+
+def too_many(request: requests.PreparedRequest, number: int) -> requests.Response:
+    """A fault: the broker wants fewer calls."""
+    return refusal(request, 429, "NetworkException", "Too many requests")
 
 
 @dataclass

@@ -28,7 +28,7 @@ from tests.pipelines.collecting import collecting, narrowed
 # Every strike of a recorded chain, whatever its distance from the money.
 ALL_OFFSETS = (-150, 150)
 INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY")
-VOLUME_FROM = date(2026, 1, 7)
+VOLUME_FROM = date(2026, 1, 6)
 # Every day of the record that ends after its close and has a bhavcopy; each index has two of them or three.
 FULL_DAYS = [(date(2026, 1, number), INDICES[place % 4]) for place, number in enumerate((1, 2, 5, 6, 7, 8, 9, 12, 13))]
 

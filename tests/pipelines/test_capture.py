@@ -27,8 +27,7 @@ from g6_pipelines.stages.capture import (
 )
 from g6_pipelines.stages.prepare import store_dump
 from tests.pipelines.collecting import refusal
-from tests.pipelines.evening import Evening, evening
-from tests.pipelines.test_repair import too_many
+from tests.pipelines.evening import Evening, evening, too_many
 
 NAME = "NIFTY"
 EXPIRY = date(2026, 11, 23)

@@ -23,7 +23,7 @@ from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.prepare import store_dump
 from g6_pipelines.stages.repair import windows
 from tests.pipelines.collecting import narrowed, refusal
-from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through
+from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through, too_many
 
 
 def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -> None:
@@ -85,10 +85,6 @@ def test_killed_before_any_call_it_goes_on_and_ends_with_the_same_bytes(after: E
     after.paths.answers(DAY, NAME).unlink()
     assert deaths > 3 and after.repair() is not None
     assert after.paths.repaired(DAY, NAME).read_bytes() == kept and len(torn)
-
-
-def too_many(request: requests.PreparedRequest, number: int) -> requests.Response | None:
-    return refusal(request, 429, "NetworkException", "Too many requests")
 
 
 def html(request: requests.PreparedRequest, number: int) -> requests.Response | None:
