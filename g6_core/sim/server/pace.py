@@ -130,14 +130,19 @@ class Lockstep(_Registry):
         self.label = "lockstep"
         self._seconds = seconds
         self._start_s = seconds()
+        self._held_ms = 0
 
     def refresh(self) -> None:
         """Time stands while a request is answered."""
 
     def limits_ms(self) -> int:
-        """Virtual time. While nobody can move it, windows pass with real time: nobody could wait for the next one."""
-        now_ms = self._world.now_ms()
-        return now_ms + int((self._seconds() - self._start_s) * 1000) if self._is_held() else now_ms
+        """Virtual time. While nobody can move it, windows pass with real time: nobody could wait for the next one.
+
+        What passed so is kept afterwards: the calls of before are not ahead of time then.
+        """
+        if self._is_held():
+            self._held_ms = int((self._seconds() - self._start_s) * 1000)
+        return self._world.now_ms() + self._held_ms
 
     def _is_held(self) -> bool:
         return bool(self._missing) or not self.participants
