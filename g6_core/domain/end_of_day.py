@@ -70,8 +70,11 @@ class Difference:
     def __str__(self) -> str:
         if self.kind is DifferenceKind.NOT_PUBLISHED:
             return f"{self.contract} is not in the bhavcopy"
-        scale = 100 if self.kind is DifferenceKind.PRICE else 1
-        return f"{self.contract} {self.ours / scale:g}, bhavcopy {self.theirs / scale:g}"
+        ours, theirs = (
+            f"{figure / 100:.2f}" if self.kind is DifferenceKind.PRICE else f"{figure:,}"
+            for figure in (self.ours, self.theirs)
+        )
+        return f"{self.contract} {ours}, bhavcopy {theirs}"
 
 
 @dataclass(frozen=True, slots=True)

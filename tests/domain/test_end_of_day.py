@@ -75,9 +75,9 @@ def test_differences_are_ordered_by_kind_then_contract_and_read_in_rupees_and_un
     wrong = replace(FINAL, last_paise=150_00, oi=65)
     found = compare_with_published(dict.fromkeys(puts, wrong), dict.fromkeys(puts, PUBLISHED), {"NIFTY": CLOSE_MS})
     assert [str(one) for one in found.differences] == [
-        "NIFTY 2026-01-13 26000 PE 150, bhavcopy 150.05",
-        "NIFTY 2026-01-13 26100 PE 150, bhavcopy 150.05",
-        "NIFTY 2026-01-13 26000 PE 65, bhavcopy 1300",
-        "NIFTY 2026-01-13 26100 PE 65, bhavcopy 1300",
+        "NIFTY 2026-01-13 26000 PE 150.00, bhavcopy 150.05",
+        "NIFTY 2026-01-13 26100 PE 150.00, bhavcopy 150.05",
+        "NIFTY 2026-01-13 26000 PE 65, bhavcopy 1,300",
+        "NIFTY 2026-01-13 26100 PE 65, bhavcopy 1,300",
     ]
     assert len(found.of(K.PRICE)) == 2

@@ -98,7 +98,7 @@ def test_bhavcopy_ends_with_5_when_a_price_differs(
     assert code == ExitCode.CHECK_FAILED
     failed = [check for check in json.loads(said) if not check["passed"]]
     assert [check["name"] for check in failed] == ["bhavcopy_last_price"]
-    assert failed[0]["detail"] == "1 of 1 differ: NIFTY 2026-03-02 25300 PE 363.85, bhavcopy 363.9"
+    assert failed[0]["detail"] == "1 of 1 differ: NIFTY 2026-03-02 25300 PE 363.85, bhavcopy 363.90"
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path, config_dir: Path) -> None:
