@@ -2,7 +2,7 @@
 
 Everything stored is UTC (text ends in ``Z``); everything shown to people is IST.
 Times inside G6 are integers: milliseconds since the Unix epoch, UTC (``*_ms``). India has kept one offset since 1945,
-so they are reckoned with it: looking it up for every moment costs twenty times as much.
+so they are reckoned with it: looking it up for every moment costs several times as much.
 """
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
