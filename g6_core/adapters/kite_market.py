@@ -127,14 +127,18 @@ def instruments_from_kite(
     by_index_symbol = {(spec.index_exchange, spec.index_symbol): spec for spec in specs.values()}
     found: list[Instrument] = []
     for row in rows:
-        if row["segment"] == "INDICES":
-            spec = by_index_symbol.get((row["exchange"], row["tradingsymbol"]))
-        else:
-            spec = specs.get(row["name"])
-            if spec is not None and row["segment"] != spec.option_segment:
-                spec = None
-        if spec is not None:
-            found.append(_instrument(row, spec))
+        try:
+            if row["segment"] == "INDICES":
+                spec = by_index_symbol.get((row["exchange"], row["tradingsymbol"]))
+            else:
+                spec = specs.get(row["name"])
+                if spec is not None and row["segment"] != spec.option_segment:
+                    spec = None
+            if spec is not None:
+                found.append(_instrument(row, spec))
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            symbol, problem = row.get("tradingsymbol", "a row"), f"{type(error).__name__} {error}"
+            raise DataError(f"instruments dump: {symbol}: {problem}; fetch the dump again") from error
     return InstrumentBook.of(found)
 
 
@@ -142,22 +146,19 @@ def _instrument(row: Mapping[str, Any], spec: IndexSpec) -> Instrument:
     expiry = row["expiry"]
     if isinstance(expiry, datetime) or not (isinstance(expiry, date) or expiry == ""):
         raise DataError(f"instruments dump: {row['tradingsymbol']} has the expiry {expiry!r}; fetch the dump again")
-    try:
-        return Instrument(
-            token=int(row["instrument_token"]),
-            exchange_token=int(row["exchange_token"]),
-            tradingsymbol=row["tradingsymbol"],
-            underlying=spec.underlying,
-            exchange=row["exchange"],
-            segment=row["segment"],
-            instrument_type=row["instrument_type"],
-            expiry=expiry or None,
-            strike_paise=paise(row["strike"]),
-            tick_paise=paise(row["tick_size"]),
-            lot_size=int(row["lot_size"]),
-        )
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise DataError(f"instruments dump: {row['tradingsymbol']}: {error}; fetch the dump again") from error
+    return Instrument(
+        token=int(row["instrument_token"]),
+        exchange_token=int(row["exchange_token"]),
+        tradingsymbol=row["tradingsymbol"],
+        underlying=spec.underlying,
+        exchange=row["exchange"],
+        segment=row["segment"],
+        instrument_type=row["instrument_type"],
+        expiry=expiry or None,
+        strike_paise=paise(row["strike"]),
+        tick_paise=paise(row["tick_size"]),
+        lot_size=int(row["lot_size"]),
+    )
 
 
 def fetch_quotes(kite: KiteConnect, keys: Sequence[str]) -> dict[str, MarketQuote]:

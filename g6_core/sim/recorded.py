@@ -48,7 +48,7 @@ class RecordedSource:
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
     Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `final_ms` (from when on it shows the
-    state after the close), `spot_kind`, `touch_kind` and `dump_label`.
+    state after the close, 0 for never), `spot_kind`, `touch_kind` and `dump_label`.
     Raises DataError, CalendarError or UserError as `g6_core.sim.recording.read_chain_day` does, and DataError for
     a record that no one could trade on: nothing within the session, or no forward there.
     """
@@ -136,10 +136,9 @@ def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]
 
 
 def _final_ms(stamps_ms: NDArray[np.int64], session: Session) -> int:
-    """The first snapshot of what the day came to. A record that ends before has none: then as at a broker."""
-    settled_ms = session.close_ms + FINAL_AFTER_MS
-    later_ms = stamps_ms[stamps_ms >= settled_ms]
-    return int(later_ms[0]) if len(later_ms) else settled_ms
+    """The first snapshot of what the day came to; 0 for a record that ends before."""
+    later_ms = stamps_ms[stamps_ms >= session.close_ms + FINAL_AFTER_MS]
+    return int(later_ms[0]) if len(later_ms) else 0
 
 
 def _with_trusted_spot(day: ChainDay, joined: NDArray[np.int64]) -> ChainDay:

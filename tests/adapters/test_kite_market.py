@@ -174,6 +174,10 @@ def test_only_rows_of_the_wanted_underlyings_are_read(rules, settings, tmp_path)
     for cell in ({"strike": float("nan")}, {"exchange_token": "x"}, {"tick_size": float("inf")}):
         with pytest.raises(DataError, match=rf"{row['tradingsymbol']}: .*; fetch the dump again"):
             instruments_from_kite([row | cell], rules, ["NIFTY"])
+    for column in ("segment", "name", "exchange", "lot_size"):
+        lacking = {name: value for name, value in row.items() if name != column}
+        with pytest.raises(DataError, match=rf"KeyError '{column}'; fetch the dump again"):
+            instruments_from_kite([lacking], rules, ["NIFTY"])
 
 
 def test_calls_are_kept_a_second_apart() -> None:

@@ -43,8 +43,8 @@ def test_the_total_volatility_comes_back_from_its_value(distance: float, total_v
     # value is made from. The exponent has what is left.
     eta, half = distance / total_vol, total_vol / 2
     slope = math.exp(-0.5 * (eta - half) ** 2) / math.sqrt(2 * math.pi)
-    exact = min(value, rest) if eta >= half else rest
-    open_to = 8 * EPS * exact / slope + 16 * EPS * total_vol
+    moved = 8 * EPS * rest if eta < half and value < rest else 4 * EPS * min(value, rest)
+    open_to = moved / slope + 16 * EPS * total_vol
     assert abs(found - total_vol) <= open_to * (1 + (eta - half) ** 2) + 1e-15
 
 
