@@ -2,12 +2,16 @@
 
 A candle starts at its interval's place from the open and holds the trades of its seconds: volumes add up to the
 volume of the quote, the close and the open interest are those of its last second. An interval without a trade has no
-candle; an index has one whenever it is known. Nothing beyond the time of the call is ever told.
+candle; an index has one whenever it is known. Nothing beyond the time of the call is ever told. What a record shows
+only after the close was traded before it: from then on the session's last candle of an option holds it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from g6_core.domain.instruments import Instrument
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, to_ist, to_ms
@@ -76,18 +80,22 @@ def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms
             (start_ms, start_ms, min(start_ms + length_ms, end_ms))
             for start_ms in range(session.open_ms, end_ms, length_ms)
         ]
+    final_ms: int = getattr(source, "final_ms", 0)
+    is_final = instrument.is_option and 0 < final_ms <= now_ms
     found: list[Candle] = []
     for label_ms, start_ms, stop_ms in spans:
         if window.from_ms <= label_ms <= window.to_ms and start_ms < stop_ms:
-            candle = _candle(source, instrument, label_ms, range(start_ms, stop_ms, SECOND_MS), with_oi=window.with_oi)
+            rows = source.series(instrument.token, range(start_ms - SECOND_MS, stop_ms, SECOND_MS))
+            if is_final and stop_ms == session.close_ms:
+                final = source.series(instrument.token, range(final_ms, final_ms + 1))
+                rows = np.concatenate([rows, final]) if final["volume"][0] > rows["volume"][-1] else rows
+            candle = _candle(instrument, label_ms, rows, with_oi=window.with_oi)
             found += [candle] if candle else []
     return found
 
 
-def _candle(
-    source: MarketSource, instrument: Instrument, label_ms: int, seconds: range, *, with_oi: bool
-) -> Candle | None:
-    rows = source.series(instrument.token, range(seconds.start - SECOND_MS, seconds.stop, SECOND_MS))
+def _candle(instrument: Instrument, label_ms: int, rows: NDArray[np.void], *, with_oi: bool) -> Candle | None:
+    """The candle of quotes, one a second; the first is the one before it."""
     traded = rows["volume"][1:] > rows["volume"][:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
     prices = rows["ltp_paise"][1:][traded]
     if not len(prices):

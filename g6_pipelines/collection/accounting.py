@@ -38,8 +38,8 @@ Contract = tuple[date, float, str, str | None]
 class Scope:
     """What is expected of one index on one day.
 
-    `grid` is where the cycles of the collection stand and `minutes` are theirs; `closes_ms` is the end of trading by
-    expiry. `universe` gives the contracts around a strike in paise; None when no dump tells them.
+    `grid` is where the cycles of the collection stand and `minutes` are theirs. `universe` gives the contracts around
+    a strike in paise; None when no dump tells them.
     """
 
     index: str
@@ -48,7 +48,6 @@ class Scope:
     step_paise: int
     grid: Grid
     minutes: Sequence[int]
-    closes_ms: Mapping[date, int]
     universe: Callable[[int], Sequence[Contract]] | None
 
 
@@ -65,7 +64,8 @@ class Gap:
 @dataclass(frozen=True, slots=True)
 class DayAccount:
     """Contract-minutes by how they ended. `first_open` names the first that is open; `silent_minutes` are those in
-    which not one expected contract has a quote or a candle."""
+    which not one expected contract has a quote or a candle. `denied` counts open ones for which the broker has no
+    candle though the volume grew by more than its candles hold."""
 
     index: str
     day: date
@@ -75,6 +75,7 @@ class DayAccount:
     open: int
     first_open: str | None
     silent_minutes: tuple[int, ...]
+    denied: int = 0
 
     @property
     def expected(self) -> int:
@@ -92,7 +93,12 @@ class DayAccount:
         if not self.expected:
             return f"{where}: INCOMPLETE: nothing was collected; materialise chain_repair for the day"
         if self.open:
-            return f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}"
+            denied = (
+                f"; in {self.denied:,} the volume grew by more than the broker's candles hold" if self.denied else ""
+            )
+            return (
+                f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}{denied}"
+            )
         silent = len(self.silent_minutes)
         return (
             f"{where}: complete, {self.expected:,} contract-minutes: {self.live:,} live, {self.repaired:,} repaired, "
@@ -102,21 +108,23 @@ class DayAccount:
 
 
 def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl.DataFrame) -> pl.DataFrame:
-    """One row per expected contract and minute: `KEY`, symbol, account, and the candle (`CANDLE`) where it is repaired.
+    """One row per expected contract and minute: `KEY`, symbol, account, whether a silence is denied, and the candle
+    (`CANDLE`) where it is repaired.
 
-    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`, `closing` the day's volume
-    by symbol; all may be empty.
+    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`, `closing` those of
+    `g6_core.schema.closing.CLOSING_COLUMNS`; all may be empty.
     """
     answers = _believable(answers, scope)
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
-    denied = denied_minutes(lake, answers, scope.grid, closing)
+    denied = denied_minutes(lake, answers, scope.grid, closing).with_columns(is_denied=True)
     asked = asked_minutes(answers).join(denied, on=of_contract, how="anti").with_columns(is_asked=True)
     rest = (
         expected.filter(~pl.col("live"))
         .join(candles_of(answers, CANDLE), on=of_contract, how="left")
         .join(asked, on=of_contract, how="left")
+        .join(denied, on=of_contract, how="left")
         .with_columns(
             pl.when(pl.col("open").is_not_null())
             .then(pl.lit(Account.REPAIRED.value))
@@ -127,7 +135,8 @@ def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl
         )
     )
     live = expected.filter("live").with_columns(account=pl.lit(Account.LIVE.value))
-    return pl.concat([rest, live], how="diagonal").select(*KEY, "symbol", "account", *CANDLE).sort(KEY)
+    found = pl.concat([rest, live], how="diagonal").with_columns(pl.col("is_denied").fill_null(value=False))
+    return found.select(*KEY, "symbol", "account", "is_denied", *CANDLE).sort(KEY)
 
 
 def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
@@ -145,6 +154,7 @@ def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
         open=counts.get(Account.OPEN, 0),
         first_open=None if left.is_empty() else _named(scope, left.row(0, named=True)),
         silent_minutes=tuple(silent.dt.timestamp("ms").sort().to_list()),
+        denied=int(accounted["is_denied"].sum()),
     )
 
 
@@ -259,7 +269,7 @@ def _carried(placed: pl.DataFrame, blind: Sequence[int]) -> pl.DataFrame:
 def _while_open(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     """Without the minutes after an expiry has stopped trading."""
     closes = pl.DataFrame(
-        list(scope.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row"
+        list(scope.grid.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row"
     ).cast({"closes": _MINUTE})
     return frame.join(closes, on="expiry").filter(pl.col("minute") < pl.col("closes")).select(frame.columns)
 

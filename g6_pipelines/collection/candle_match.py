@@ -18,6 +18,7 @@ from g6_core.schema.options import RowStatus
 
 MATCH_COLUMNS = (
     "timestamp",
+    "expiry",
     *(f"{side}_{name}" for side in ("call", "put") for name in ("symbol", "status", "ltp", "volume", "oi")),
 )
 _MINUTE = pl.duration(minutes=1)
@@ -27,11 +28,15 @@ _FIGURES = ("ltp", "volume", "oi")
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the cycles of a day stand: from the open to the close, one an interval (ms since 1970)."""
+    """Where the cycles of a day stand: from the open to the close, one an interval (ms since 1970).
+
+    `closes_ms` is the end of trading by expiry, which may be before the close of the session.
+    """
 
     open_ms: int
     close_ms: int
     interval_ms: int
+    closes_ms: Mapping[date, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ def heard(answers: pl.DataFrame, grid: Grid) -> set[str]:
     return set(counted.filter(pl.col("len") >= (grid.close_ms - grid.open_ms) // MINUTE_MS)["symbol"])
 
 
-def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> CandleMatch:
-    """Compare every live quote of the lake (`MATCH_COLUMNS`) that the archived `answers` reach."""
-    rows = _placed(lake, answers, grid)
+def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> CandleMatch:
+    """Compare every live quote of the lake (`MATCH_COLUMNS`) that the archived `answers` reach, and the volumes of the
+    `closing` state (symbol, expiry, exchange_time, volume)."""
+    rows = _placed(lake, answers, grid, closing)
     ranged = _ranged(rows, answers)
     priced = ranged.filter(_price_is_bound(grid) & pl.col("low").is_not_null() & pl.col("ltp").is_not_null())
     held = ranged.filter(pl.col("oi_low").is_not_null() & pl.col("oi").is_not_null())
@@ -127,37 +133,20 @@ def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> Cand
 
 
 def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
-    """Minutes (symbol, minute) that the broker's history says were silent although the contract traded in them.
+    """Minutes (symbol, minute) that the broker's history says were silent although the contract may have traded then.
 
-    Between two live quotes the volume grew by more than all candles around hold, and the minutes between have none: the
-    history is not whole, so its silence is no answer. After the last quote `closing` (symbol, volume) tells what the
-    volume came to. `lake` needs times, symbols, states and volumes only.
+    The volume grew between two quotes by more than all candles around hold, or over the whole day by more than all its
+    candles: that history is not whole, so its silence is no answer where the volume grew. What came before the first
+    quote is told by the open, what after the last by the `closing` state. `lake` needs times, expiries, symbols, states
+    and volumes only; `closing` is as in `match_candles`.
     """
-    rows = _placed(lake, answers, grid)
-    grown = _growth(rows, grid)
+    rows = _placed(lake, answers, grid, closing)
+    short = _growth_of_day(rows, grid).filter(pl.col("growth") > pl.col("most"))["symbol"]
+    is_short = (pl.col("growth") > pl.col("most")) | pl.col("symbol").is_in(short.implode())
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
-    silent = pl.col("candles_until") == pl.col("candles_then")
-    denied = grown.filter((pl.col("growth") > pl.col("most")) & silent).select("symbol", minutes.alias("minute"))
-    return pl.concat([denied, _denied_at_the_end(rows, answers, grid, closing)]).explode("minute").drop_nulls().unique()
-
-
-def _denied_at_the_end(rows: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
-    """The same for what was asked for to the close and not seen any more: symbol and its list of minutes."""
-    line = _timeline(answers)
-    ends = line.group_by("span").agg(
-        pl.col("minute").last().alias("end"), pl.col("traded", "candles").last().name.prefix("whole_")
-    )
-    last_minute = _time(grid.close_ms) - _MINUTE
-    last = rows.group_by("span", maintain_order=True).last().join(ends.filter(pl.col("end") == last_minute), on="span")
-    closed = last.join(closing.select("symbol", pl.col("volume").alias("final")), on="symbol")
-    denied = closed.filter(
-        (pl.col("final") - pl.col("volume") > pl.col("whole_traded") - pl.col("traded_before"))
-        & (pl.col("whole_candles") == pl.col("candles"))
-    )
-    minutes = pl.datetime_ranges(
-        "last", _time(grid.close_ms), interval="1m", closed="none", time_unit="ms", time_zone="UTC"
-    )
-    return denied.select("symbol", minutes.alias("minute"))
+    unseen = _growth(rows, grid).filter((pl.col("growth") > 0) & is_short).select("symbol", minutes.alias("minute"))
+    named = unseen.explode("minute").drop_nulls().unique()
+    return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
 
 
 def _timeline(answers: pl.DataFrame) -> pl.DataFrame:
@@ -165,50 +154,66 @@ def _timeline(answers: pl.DataFrame) -> pl.DataFrame:
     candles = candles_of(answers, ("close", "volume", "oi"))
     minutes = asked_minutes(answers).join(candles, on=("symbol", "minute"), how="left").sort("symbol", "minute")
     follows = (pl.col("minute").diff() == _MINUTE) & (pl.col("symbol") == pl.col("symbol").shift(1))
-    has_candle = pl.col("close").is_not_null().cast(pl.Int64)
     return (
         minutes.with_columns(span=(~follows.fill_null(value=False)).cum_sum(), volume=pl.col("volume").fill_null(0))
         .with_columns(
             begins=pl.col("minute").first().over("span"),
             traded=pl.col("volume").cum_sum().over("span"),
-            candles=has_candle.cum_sum().over("span"),
             close_before=pl.col("close").forward_fill().shift(1).over("span"),
             oi_before=pl.col("oi").forward_fill().shift(1).over("span"),
         )
-        .with_columns(traded_before=pl.col("traded") - pl.col("volume"), candles_until=pl.col("candles") - has_candle)
+        .with_columns(traded_before=pl.col("traded") - pl.col("volume"))
     )
 
 
 def _live(lake: pl.DataFrame, symbols: pl.Series) -> pl.DataFrame:
-    """One row per live contract and cycle: symbol, timestamp and its figures, as far as the lake's columns go."""
+    """One row per live contract and cycle: symbol, expiry, timestamp and its figures, as far as the lake has them."""
     figures = [name for name in _FIGURES if f"call_{name}" in lake.columns]
     both = []
     for side in ("call", "put"):
         is_wanted = (pl.col(f"{side}_status") == RowStatus.LIVE) & pl.col(f"{side}_symbol").is_in(symbols.implode())
         columns = [pl.col(f"{side}_{name}").alias(name) for name in ("symbol", *figures)]
-        both.append(lake.filter(is_wanted).select("timestamp", *columns))
+        both.append(lake.filter(is_wanted).select("timestamp", "expiry", *columns))
     return pl.concat(both).unique(("symbol", "timestamp"), keep="first").sort("symbol", "timestamp")
 
 
-def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> pl.DataFrame:
-    """Live quotes whose minutes, `first` to `last`, were asked for in one span, with what it says of these."""
+def _closed(closing: pl.DataFrame, symbols: pl.Series, grid: Grid) -> pl.DataFrame:
+    """The closing state as a last quote at the close: symbol, expiry and volume. Who has not been quoted since the open
+    says nothing of the day."""
+    of_today = closing.filter(
+        (pl.col("exchange_time") >= _time(grid.open_ms)) & pl.col("symbol").is_in(symbols.implode())
+    )
+    return of_today.select("symbol", "expiry", pl.col("volume"), is_closing=True)
+
+
+def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
+    """Quotes whose minutes, `first` to `last`, were asked for in one span, with what it says of these."""
     interval, instant = pl.duration(milliseconds=grid.interval_ms), pl.duration(milliseconds=1)
-    rows = _live(lake, answers["symbol"].unique()).with_columns(
-        minute=pl.col("timestamp").dt.truncate("1m"),
-        first=pl.max_horizontal((pl.col("timestamp") - interval).dt.truncate("1m"), _time(grid.open_ms)),
-        last=pl.min_horizontal(
-            (pl.col("timestamp") + interval - instant).dt.truncate("1m"), _time(grid.close_ms) - _MINUTE
-        ),
+    closes = pl.DataFrame(list(grid.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row")
+    symbols = answers["symbol"].unique()
+    quotes = pl.concat([_live(lake, symbols), _closed(closing, symbols, grid)], how="diagonal_relaxed")
+    rows = (
+        quotes.join(closes.cast({"closes": pl.Datetime("ms", "UTC")}), on="expiry", how="left")
+        .with_columns(
+            closes=pl.col("closes").fill_null(_time(grid.close_ms)),
+            is_closing=pl.col("is_closing").fill_null(value=False),
+        )
+        .with_columns(timestamp=pl.col("timestamp").fill_null(pl.col("closes")))
+        .with_columns(
+            minute=pl.col("timestamp").dt.truncate("1m"),
+            first=pl.max_horizontal((pl.col("timestamp") - interval).dt.truncate("1m"), _time(grid.open_ms)),
+            last=pl.min_horizontal(
+                (pl.col("timestamp") + interval - instant).dt.truncate("1m"), pl.col("closes") - _MINUTE
+            ),
+        )
     )
     line = _timeline(answers)
     begin = line.select(
         "symbol", "span", "begins", "close_before", "oi_before", "traded_before", pl.col("minute").alias("first")
     )
-    end = line.select("symbol", "traded", "candles", pl.col("minute").alias("last"), pl.col("span").alias("last_span"))
-    here = line.select("symbol", "minute", "candles_until")
+    end = line.select("symbol", "traded", pl.col("minute").alias("last"), pl.col("span").alias("last_span"))
     joined = rows.join(begin, on=("symbol", "first")).join(end, on=("symbol", "last"))
-    whole = joined.filter(pl.col("span") == pl.col("last_span"))
-    return whole.join(here, on=("symbol", "minute")).sort("symbol", "timestamp")
+    return joined.filter(pl.col("span") == pl.col("last_span")).sort("symbol", "timestamp")
 
 
 def _ranged(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
@@ -248,21 +253,24 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
         return pl.coalesce(pl.col(name).shift(1).over("span"), pl.when(from_open).then(at_open))
 
     nothing = pl.lit(0, pl.Int64)
-    found = rows.with_columns(
+    found = rows.filter(pl.col("volume").is_not_null()).with_columns(
         minute_before=before("minute", _time(grid.open_ms) - _MINUTE),
         last_before=before("last", _time(grid.open_ms) - _MINUTE),
-        candles_then=before("candles", nothing),
         growth=pl.col("volume") - before("volume", nothing),
         most=pl.col("traded") - before("traded_before", nothing),
-        least=(pl.col("traded_before") - before("traded", nothing)).clip(lower_bound=0),
+        # A closing state that was asked for early is short of the last trades.
+        least=pl.when("is_closing").then(0).otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
     )
     return found.filter(pl.col("growth").is_not_null())
 
 
 def _growth_of_day(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
-    """The same from the open to the last quote, where the contract was asked for from the open: small errors add up."""
-    last = rows.filter(pl.col("begins") == _time(grid.open_ms)).group_by("span", maintain_order=True).last()
-    return _growth(last.select(rows.columns), grid)
+    """The same from the open to the last live quote and to the closing state, where the contract was asked for from the
+    open: small errors add up."""
+    whole = rows.filter(pl.col("begins") == _time(grid.open_ms))
+    kinds = [whole.filter(pl.col("is_closing") == kind) for kind in (False, True)]
+    lasts = [kind.group_by("span", maintain_order=True).last().select(rows.columns) for kind in kinds]
+    return pl.concat([_growth(last, grid) for last in lasts])
 
 
 def _time(time_ms: int) -> pl.Expr:

@@ -110,11 +110,18 @@ def scope_of(
         day=day,
         index_symbol=index_row.tradingsymbol if index_row is not None else spec.index_symbol,
         step_paise=step_paise,
-        grid=Grid(session.open_ms, session.close_ms, interval_ms),
+        grid=grid_of(rules, day, underlying, known, interval_ms),
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
-        closes_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in known},
         universe=universe if listing is not None else None,
     )
+
+
+def grid_of(rules: MarketRules, day: date, underlying: str, expiries: Iterable[date], interval_ms: int) -> Grid:
+    """Where the cycles of an index stand, and when each of these expiries stops trading."""
+    exchange = rules.index(underlying).option_exchange
+    session = rules.session(day, exchange)
+    closes_ms = {expiry: rules.session(day, exchange, expiry).close_ms for expiry in expiries}
+    return Grid(session.open_ms, session.close_ms, interval_ms, closes_ms)
 
 
 def _expiries(settings: Settings, rules: MarketRules, day: date, underlying: str, listing: Listing) -> tuple[date, ...]:

@@ -10,8 +10,9 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import SECOND_MS
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import MATCH_COLUMNS, CandleMatch, Difference, Grid, match_candles
-from g6_pipelines.stages.accounting import interval_of
+from g6_pipelines.collection.candle_match import MATCH_COLUMNS, CandleMatch, Difference, match_candles
+from g6_pipelines.stages.accounting import grid_of, interval_of
+from g6_pipelines.stages.closing import read_closing
 
 EXAMPLES_MAX = 5
 # A contract that differs from its candles in more of its minutes than this, and in so many, is not that contract.
@@ -58,10 +59,10 @@ def priced_by_candles(paths: DataPaths, settings: Settings, rules: MarketRules, 
 
 
 def _match(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> CandleMatch:
-    session = rules.session(day, rules.index(underlying).option_exchange)
     lake, answers = read_lake(paths.lake(day, underlying), MATCH_COLUMNS), read_answers(paths.answers(day, underlying))
     interval_ms = interval_of(lake) or settings.collection.interval_s * SECOND_MS
-    return match_candles(lake, answers, Grid(session.open_ms, session.close_ms, interval_ms))
+    grid = grid_of(rules, day, underlying, lake["expiry"].drop_nulls().unique(), interval_ms)
+    return match_candles(lake, answers, grid, read_closing(paths, day, underlying))
 
 
 def _check(name: str, compared: int, differences: tuple[Difference, ...], *, is_judged: bool = True) -> Check:

@@ -166,21 +166,13 @@ def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
 
 
 def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
-    """One gap a contract, by symbol. With the minutes around it, so that its candles can be held against the quotes
-    before and after; and the whole session of a witness."""
+    """What has a gap, and the witnesses that are not heard yet, by symbol: each for its whole session, because only a
+    whole day of candles can be held against the volumes of the day."""
     grid = accounted.scope.grid
-    first_ms, last_ms = grid.open_ms, grid.close_ms - MINUTE_MS
-    around_ms = 2 * max(grid.interval_ms, MINUTE_MS)
-    asked = {
-        gap.symbol: Gap(
-            gap.symbol, max(gap.from_ms - around_ms, first_ms), min(gap.to_ms + around_ms, last_ms), gap.minutes
-        )
-        for gap in gaps(accounted.minutes)
-    }
-    unheard = witnesses(accounted.lake, settings.collection.witnesses, today) - heard(accounted.answers, grid)
-    for symbol in unheard:
-        asked[symbol] = Gap(symbol, first_ms, last_ms, asked[symbol].minutes if symbol in asked else 0)
-    return [asked[symbol] for symbol in sorted(asked)]
+    minutes = {gap.symbol: gap.minutes for gap in gaps(accounted.minutes)}
+    for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard(accounted.answers, grid):
+        minutes.setdefault(symbol, 0)
+    return [Gap(symbol, grid.open_ms, grid.close_ms - MINUTE_MS, minutes[symbol]) for symbol in sorted(minutes)]
 
 
 def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:

@@ -9,6 +9,7 @@ import pytest
 from g6_core.adapters.lake import lake_schema
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.accounting import ANSWER_COLUMNS, Account
+from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.collection.accounting import (
     LAKE_COLUMNS,
@@ -47,9 +48,8 @@ def scope(minutes: int = 3, *, dump: bool = True, expiry: date = EXPIRY, closes:
         day=DAY,
         index_symbol="NIFTY 50",
         step_paise=STEP,
-        grid=Grid(OPEN, OPEN + closes * MINUTE_MS, MINUTE_MS),
+        grid=Grid(OPEN, OPEN + closes * MINUTE_MS, MINUTE_MS, {expiry: OPEN + closes * MINUTE_MS}),
         minutes=[OPEN + number * MINUTE_MS for number in range(minutes)],
-        closes_ms={expiry: OPEN + closes * MINUTE_MS},
         universe=(lambda atm: around(atm, expiry)) if dump else None,
     )
 
@@ -67,7 +67,7 @@ def lake(*cells: Cells, strike: int | None = None) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-NO_CLOSING = pl.DataFrame(schema={"symbol": pl.String, "volume": pl.Int64})
+NO_CLOSING = pl.DataFrame(schema=lake_schema(CLOSING_COLUMNS))
 
 
 def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
@@ -194,7 +194,7 @@ def test_a_day_of_which_nothing_is_known_is_not_complete(dump: bool) -> None:
 def test_an_expiry_that_is_gone_stays_open_and_cannot_be_asked_for() -> None:
     unlisted = scope(1, expiry=GONE)
     gone = Scope(
-        unlisted.index, DAY, "NIFTY 50", STEP, unlisted.grid, unlisted.minutes, unlisted.closes_ms,
+        unlisted.index, DAY, "NIFTY 50", STEP, unlisted.grid, unlisted.minutes,
         lambda atm: [(expiry, strike, side, None) for expiry, strike, side, _ in around(atm, GONE)],
     )  # fmt: skip
     found = account(lake(), answers(("NIFTY 50", 0, 0, [0]), level=24_500.0), gone)

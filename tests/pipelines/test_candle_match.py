@@ -9,6 +9,7 @@ import pytest
 from g6_core.adapters.lake import lake_schema
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at
 from g6_core.schema.accounting import ANSWER_COLUMNS
+from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.collection.candle_match import (
     MATCH_COLUMNS,
@@ -22,7 +23,10 @@ from g6_pipelines.collection.candle_match import (
 DAY, EXPIRY = date(2025, 8, 29), date(2025, 9, 2)
 OPEN = at(DAY, time(9, 15))
 NAME = "N24500CE"
-GRID = Grid(OPEN, OPEN + 10 * MINUTE_MS, MINUTE_MS)
+CLOSE = OPEN + 10 * MINUTE_MS
+GRID = Grid(OPEN, CLOSE, MINUTE_MS, {EXPIRY: CLOSE})
+
+UNCLOSED = pl.DataFrame(schema=lake_schema(CLOSING_COLUMNS))
 
 Quote = tuple[float, float, int, int]
 """(minutes since the open, last price, volume of the day, open interest)"""
@@ -36,9 +40,9 @@ def moment(minutes: float) -> datetime:
 
 def lake(quotes: Sequence[Quote], symbol: str = NAME) -> pl.DataFrame:
     """Live quotes of a call; its put is never seen."""
-    schema = lake_schema({name: OPTION_COLUMNS[name] for name in (*MATCH_COLUMNS, "expiry")})
+    schema = lake_schema({name: OPTION_COLUMNS[name] for name in MATCH_COLUMNS})
     unseen = (None, "missing", None, None, None)
-    rows = [(moment(when), symbol, "live", ltp, volume, oi, *unseen, EXPIRY) for when, ltp, volume, oi in quotes]
+    rows = [(moment(when), EXPIRY, symbol, "live", ltp, volume, oi, *unseen) for when, ltp, volume, oi in quotes]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -62,7 +66,7 @@ def without(*minutes: int) -> list[Candle]:
 
 
 def test_the_same_market_seen_twice_agrees_everywhere() -> None:
-    found = match_candles(lake(QUOTES), answer(CANDLES), GRID)
+    found = match_candles(lake(QUOTES), answer(CANDLES), GRID, UNCLOSED)
     assert (found.contracts, found.prices, found.open_interests) == (1, {NAME: 9}, 9)
     assert found.volumes == 9 + 1, "each since the one before, and the day as a whole"
     assert not (found.price_differences + found.volume_differences + found.oi_differences)
@@ -98,13 +102,13 @@ def test_the_same_market_seen_twice_agrees_everywhere() -> None:
     ids=["above", "below", "another contract", "lots", "standing still"],
 )
 def test_each_difference_is_named_by_contract_and_minute(quotes, prices, volumes) -> None:
-    found = match_candles(lake(quotes), answer(CANDLES), GRID)
+    found = match_candles(lake(quotes), answer(CANDLES), GRID, UNCLOSED)
     assert [str(one) for one in found.price_differences] == prices
     assert [str(one) for one in found.volume_differences] == volumes
 
 
 def test_open_interest_is_told() -> None:
-    found = match_candles(lake(changed(5, lambda q: (*q[:3], 4_000))), answer(CANDLES), GRID)
+    found = match_candles(lake(changed(5, lambda q: (*q[:3], 4_000))), answer(CANDLES), GRID, UNCLOSED)
     assert [str(one) for one in found.oi_differences] == [f"{NAME} 09:20: open interest 4,000, candles 5,003 to 5,005"]
 
 
@@ -122,14 +126,14 @@ def test_open_interest_is_told() -> None:
 )
 def test_what_cannot_be_known_is_not_compared(quotes, candles, first, prices, volumes) -> None:
     answers = pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS)) if candles is None else answer(candles, first)
-    found = match_candles(lake(quotes), answers, GRID)
+    found = match_candles(lake(quotes), answers, GRID, UNCLOSED)
     assert (found.prices.get(NAME, 0), found.volumes) == (prices, volumes)
     assert not (found.price_differences + found.volume_differences)
 
 
 def test_an_old_last_price_is_the_close_of_the_last_candle() -> None:
     quotes = [(when, 13.0, 300, 5_002) if when > 3 else (when, ltp, volume, oi) for when, ltp, volume, oi in QUOTES]
-    found = match_candles(lake(quotes), answer(CANDLES[:3]), GRID)
+    found = match_candles(lake(quotes), answer(CANDLES[:3]), GRID, UNCLOSED)
     assert (found.prices, found.price_differences, found.volume_differences) == ({NAME: 9}, (), ())
 
 
@@ -137,53 +141,107 @@ def test_an_old_last_price_is_the_close_of_the_last_candle() -> None:
 def test_other_intervals_agree_as_well(interval_s: int, times: list[float]) -> None:
     # Between two minutes the price is on its way and a part of the volume has traded.
     quotes = [(when, 10.0 + when, round(100 * when), 5_000) for when in times]
-    grid = Grid(OPEN, OPEN + 10 * MINUTE_MS, interval_s * SECOND_MS)
-    found = match_candles(lake(quotes), answer(CANDLES), grid)
+    grid = Grid(OPEN, CLOSE, interval_s * SECOND_MS, {EXPIRY: CLOSE})
+    found = match_candles(lake(quotes), answer(CANDLES), grid, UNCLOSED)
     assert found.prices[NAME] >= len(times) - 1 and found.volumes == len(times) + 1
     assert not (found.price_differences + found.volume_differences)
 
 
-UNCLOSED = pl.DataFrame(schema={"symbol": pl.String, "volume": pl.Int64})
 HOLE = [one for one in QUOTES if one[0] not in (4, 5, 6)]
+# As `HOLE`, with nothing traded from 09:18 to 09:21.
+QUIET: list[Quote] = [(n, 10.0 + n, 100 * n if n < 4 else 100 * n - 400, 0) for n in (1, 2, 3, 7, 8, 9)]
+
+
+def denied(
+    quotes: list[Quote], answers: pl.DataFrame, closing: pl.DataFrame = UNCLOSED, grid: Grid = GRID
+) -> list[int]:
+    found = denied_minutes(lake(quotes), answers, grid, closing)
+    assert set(found["symbol"]) <= {NAME}
+    return sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS)
 
 
 @pytest.mark.parametrize(
-    ("quotes", "candles", "denied"),
+    ("quotes", "candles", "minutes"),
     [
         # Nothing was seen at 09:19 to 09:21, and the broker has no candle there though 300 were traded.
         (HOLE, without(3, 4, 5, 6), [4, 5, 6]),
-        # It has all of them, or one of the three: then it was there.
         (HOLE, CANDLES, []),
-        (HOLE, without(3, 4, 6), []),
-        # Really nothing was traded.
-        ([(when, 13.0, 300, 0) for when in (1, 2, 3, 7, 8, 9)], without(3, 4, 5, 6, 7, 8, 9), []),
+        # A stray candle in it, or one that is too small, does not make the rest of it true.
+        (HOLE, without(3, 4, 6), [4, 6]),
+        (HOLE, [*without(3, 4, 5, 6), (4, 14.0, 15.0, 14.0, 15.0, 10, 0)], [5, 6]),
+        (QUIET, without(3, 4, 5, 6), []),
+        # Traded elsewhere without a candle: where the volume stood still nothing was traded, whatever else is lacking.
+        (QUIET, without(1, 3, 4, 5, 6), []),
         # From the open to the first quote.
         ([(5, 15.0, 500, 0), (6, 16.0, 600, 0)], without(0, 1, 2, 3, 4), [0, 1, 2, 3, 4]),
         # Every minute was seen: then there is nothing to deny, the comparison names it.
         (QUOTES, without(3, 4, 5, 6), []),
     ],
-    ids=["silent", "whole", "partly", "no trade", "from the open", "all seen"],
+    ids=["silent", "whole", "stray", "too small", "no trade", "elsewhere", "from the open", "all seen"],
 )
-def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, denied) -> None:
-    found = denied_minutes(lake(quotes), answer(candles), GRID, UNCLOSED)
-    assert sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS) == denied
-    assert set(found["symbol"]) <= {NAME}
+def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, minutes) -> None:
+    assert denied(quotes, answer(candles)) == minutes
+
+
+def closed(volume: int | None, *, expiry: date = EXPIRY, stamp_minute: float = 11, symbol: str = NAME) -> pl.DataFrame:
+    """A closing state of one contract, and of another that nobody asks about."""
+    cells = {"exchange_time": moment(stamp_minute), "expiry": expiry, "symbol": symbol, "volume": volume}
+    rows = [cells, cells | {"symbol": "OTHER", "volume": 9_999}]
+    return pl.DataFrame(rows, schema=lake_schema({name: CLOSING_COLUMNS[name] for name in cells}))
 
 
 @pytest.mark.parametrize(
-    ("final", "candles", "denied"),
-    [(1_000, without(6, 7, 8, 9), [6, 7, 8, 9]), (500, without(6, 7, 8, 9), []), (1_000, CANDLES, [])],
-    ids=["traded on", "no trade any more", "whole"],
+    ("final", "candles", "minutes"),
+    [
+        (1_000, without(6, 7, 8, 9), [6, 7, 8, 9]),
+        (500, without(6, 7, 8, 9), []),
+        (1_000, CANDLES, []),
+        (1_000, without(6, 8, 9), [6, 8, 9]),
+        (None, without(6, 7, 8, 9), []),
+    ],
+    ids=["traded on", "no trade any more", "whole", "stray", "unknown"],
 )
-def test_after_the_last_quote_the_closing_state_tells_whether_the_silence_is_true(final, candles, denied) -> None:
-    closing = pl.DataFrame({"symbol": [NAME, "OTHER"], "volume": [final, 9_999]})
-    found = denied_minutes(lake(QUOTES[:5]), answer(candles), GRID, closing)
-    assert sorted((found["minute"].dt.timestamp("ms") - OPEN) // MINUTE_MS) == denied
+def test_after_the_last_quote_the_closing_state_tells_whether_the_silence_is_true(final, candles, minutes) -> None:
+    assert denied(QUOTES[:5], answer(candles), closed(final)) == minutes
+
+
+def test_what_is_less_than_the_minutes_around_hold_is_lacking_from_the_day() -> None:
+    assert denied(HOLE, answer(without(5)), closed(1_000)) == [5]
+    assert denied(HOLE, answer(CANDLES), closed(1_000)) == []
+    # Asked for from 09:17 only, it could be anywhere before.
+    assert denied(HOLE, answer(without(0, 1, 5), first=2), closed(1_000)) == []
+
+
+def test_a_closing_state_of_another_day_says_nothing() -> None:
+    assert denied(QUOTES[:5], answer(without(6, 7, 8, 9)), closed(1_000, stamp_minute=-60)) == []
+
+
+def test_what_was_never_seen_live_is_held_against_its_closing_state() -> None:
+    assert denied([], answer([CANDLES[2]]), closed(1_000)) == [0, 1, *range(3, 10)]
+    assert denied([], answer([CANDLES[2]]), closed(100)) == []
+
+
+def test_a_contract_that_stops_trading_before_the_others_is_judged_to_its_own_close() -> None:
+    early = Grid(OPEN, OPEN + 15 * MINUTE_MS, MINUTE_MS, {EXPIRY: CLOSE})
+    for asked_to in (9, 11, 14):
+        answers = answer(without(6, 7, 8, 9), last=asked_to)
+        assert denied(QUOTES[:5], answers, closed(1_000), early) == [6, 7, 8, 9]
+    differences = match_candles(lake(QUOTES), answer(CANDLES, last=14), early, closed(1_000)).volume_differences
+    assert differences == ()
+
+
+def test_the_volume_after_the_last_quote_is_compared_as_well() -> None:
+    found = match_candles(lake(QUOTES[:5]), answer(without(6, 7, 8, 9)), GRID, closed(1_000))
+    assert [str(one) for one in found.volume_differences] == [
+        f"{NAME} 09:25: volume grew by 500 since 09:20, candles hold 0 to 200",
+        f"{NAME} 09:25: volume grew by 1,000 since the open, candles hold 0 to 600",
+    ]
+    assert not match_candles(lake(QUOTES[:5]), answer(CANDLES), GRID, closed(1_000)).volume_differences
 
 
 def test_a_second_answer_that_is_whole_ends_the_denial() -> None:
     twice = pl.concat([answer(without(3, 4, 5, 6)), answer(CANDLES[2:8], 2, 7)])
-    assert denied_minutes(lake(HOLE), twice, GRID, UNCLOSED).is_empty()
+    assert denied(HOLE, twice) == []
 
 
 def test_witnesses_are_what_was_traded_most_and_is_still_listed() -> None:

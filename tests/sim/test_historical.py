@@ -8,6 +8,7 @@ import pytest
 
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
+from g6_core.sim.historical import Window, candles
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
 from g6_core.sim.scripted import ScriptedSource
@@ -43,3 +44,20 @@ def test_a_series_says_what_the_quotes_say_at_each_moment(source: MarketSource) 
             assert np.array_equal(series, asked), (token, moments)
             traded |= bool(series["volume"].any())
     assert traded
+
+
+def test_what_a_record_shows_after_the_close_is_in_the_last_candle(shared_data: Path, rules: MarketRules) -> None:
+    """Recorders pause over the close: the day's candles add up to its volume once the record shows it, not before."""
+    path = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
+    source = RecordedSource(path, rules, date(2026, 1, 8), "NIFTY")
+    options = [row for row in source.instruments if row.is_option]
+    tokens = np.array([row.token for row in options], np.int64)
+    final = source.quotes(tokens, source.final_ms)["volume"]
+    window = Window("minute", source.session.open_ms, source.session.close_ms, with_oi=True)
+
+    def added_up(now_ms: int) -> list[int]:
+        return [sum(int(one[5]) for one in candles(source, row, window, now_ms)) for row in options]
+
+    assert added_up(source.final_ms) == final.tolist()
+    early = np.array(added_up(source.final_ms - SECOND_MS))
+    assert (early <= final).all() and early.sum() < final.sum()
