@@ -73,7 +73,7 @@ def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
         for name in names:
             with one_line():
                 kept = captured(g6.paths, g6.rules, day, name)
-                asked = _capture(g6, day, name) if kept is not None and kept.missing else None
+                asked = _capture(g6, day, name) if kept is not None and (kept.missing or kept.short) else None
                 if kept is not None and asked is None:
                     remake(g6.paths, g6.rules, day, name)
                 kept = captured(g6.paths, g6.rules, day, name)
@@ -85,6 +85,8 @@ def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 "contracts": kept.contracts,
                 "missing": len(kept.missing),
                 "missing_contracts": ", ".join(kept.missing[:MISSING_SHOWN]) or "none",
+                "short": len(kept.short),
+                "short_contracts": ", ".join(kept.short[:MISSING_SHOWN]) or "none",
                 "contracts_with_trades": kept.traded,
                 "candles": kept.candles,
                 "folder": str(g6.paths.expired(name, day)),

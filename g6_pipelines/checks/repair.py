@@ -82,8 +82,26 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
     return judged(context, judge)
 
 
+@dg.asset_check(asset=expiry_capture)
+def captured_candles_add_up(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+    """The captured candles of a day hold no less than the volume that was seen of their contract; else the answer was
+    cut off, and the capture asks again. It stops nothing: what was answered is kept all the same."""
+    from g6_pipelines.stages.capture import captured
+
+    def judge(day: date, name: str) -> Sequence[Check]:
+        found = captured(g6.paths, g6.rules, day, name)
+        if found is None:
+            return (Check("added_up", True, "no contract of the index expires on this day", {"contracts": 0}),)
+        said = _named(found.short, f"of {found.contracts} contracts have candles of less than was traded")
+        return (
+            Check("added_up", not found.short, said, {"contracts": found.contracts, "short": len(found.short)}),
+        )  # fmt: skip
+
+    return judged(context, judge)
+
+
 def _named(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {what}{': ' if names else ''}{', '.join(names[:EXAMPLES_MAX])}"
 
 
-CHECKS = (every_minute_is_accounted, repairs_are_sound, every_strike_is_captured)
+CHECKS = (every_minute_is_accounted, repairs_are_sound, every_strike_is_captured, captured_candles_add_up)

@@ -17,29 +17,40 @@ from g6_core.adapters.candle_archive import CandleArchive, Question, read_answer
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
 from g6_core.adapters.kite_market import Turns
+from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
+from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
+from g6_core.schema.options import OPTION_COLUMNS, RowStatus
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.accounting import listing_of
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
+from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.repair import require_over
 
 # Half a year: longer-dated contracts were hardly traded before that, and every further window doubles the evening.
 CAPTURE_DAYS_MAX = 180
+_SIDES = [f"{side}_{name}" for side in ("call", "put") for name in ("symbol", "status", "volume")]
+VOLUME_COLUMNS = ("timestamp", *_SIDES)
 # A holiday that was announced later has moved a listed contract by this much at most.
 MOVED_MAX = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What is kept of an expiry: its listed contracts, those of which the broker has not answered, and the candles."""
+    """What is kept of an expiry: its listed contracts, those of which the broker has not answered, and the candles.
+
+    No candle of a day on which a contract was seen to trade is no answer (`missing`). `short` are those whose candles
+    of a day hold less than the volume that was seen.
+    """
 
     expiry: date
     contracts: int
     missing: tuple[str, ...]
+    short: tuple[str, ...]
     traded: int
     candles: int
 
@@ -62,11 +73,67 @@ def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -
         if not _expires_by_rule(rules, underlying, day):
             return None
         why = "lists none of them" if listing is not None and listing.own else "was not kept"
-        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), 0, 0)
+        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), (), 0, 0)
     answers = read_answers(answers_of(paths, underlying, day))
-    missing = tuple(dict.fromkeys(one.symbol for one in questions(contracts, rules, day, answers)))
-    told = answers.filter(pl.col("timestamp").is_not_null())
-    return Captured(day, len(contracts), missing, told["symbol"].n_unique(), len(told))
+    lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying))
+    unheard, short = (set(part["symbol"]) for part in (lacking.filter(held=0), lacking.filter(pl.col("held") > 0)))
+    missing = unheard | {one.symbol for one in questions(contracts, rules, day, answers, lacking.clear())}
+    names = [row.tradingsymbol for row in contracts]
+    told = answers.filter(pl.col("timestamp").is_not_null()).unique(("symbol", "timestamp"))
+    return Captured(
+        expiry=day,
+        contracts=len(contracts),
+        missing=tuple(name for name in names if name in missing),
+        short=tuple(name for name in names if name in short),
+        traded=told["symbol"].n_unique(),
+        candles=len(told),
+    )
+
+
+def seen_volumes(paths: DataPaths, rules: MarketRules, expiry: date, underlying: str) -> pl.DataFrame:
+    """Volumes of the days since the listing by symbol and day: the closing state's, else the last live quote's.
+
+    Other days of a simulated market are left out: its broker tells of one day.
+    """
+    simulated = simulated_days(paths)
+    first = first_listed(rules, underlying, expiry)
+    days = [first + timedelta(days=number) for number in range((expiry - first).days + 1)]
+    told = [
+        _seen_on(paths, day, underlying)
+        for day in days
+        if day == expiry or not {day, expiry} & simulated.keys()
+    ]  # fmt: skip
+    return pl.concat(told)
+
+
+def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
+    """The same of one day; no rows where nothing was collected."""
+    lake = paths.lake(day, underlying)
+    rows = (
+        read_lake(lake, VOLUME_COLUMNS)
+        if lake_exists(lake)
+        else pl.DataFrame(schema=lake_schema({name: OPTION_COLUMNS[name] for name in VOLUME_COLUMNS}))
+    )
+    live = [
+        rows.filter(pl.col(f"{side}_status") == RowStatus.LIVE).select(
+            "timestamp", pl.col(f"{side}_symbol").alias("symbol"), pl.col(f"{side}_volume").alias("volume")
+        )
+        for side in ("call", "put")
+    ]
+    of_today = pl.col("exchange_time").dt.timestamp("ms") >= at(day, time())
+    closing = read_closing(paths, day, underlying).filter(of_today).select("timestamp", "symbol", "volume")
+    last = pl.concat([*live, closing]).filter(pl.col("volume").is_not_null()).sort("timestamp")
+    return last.group_by("symbol").agg(pl.col("volume").last()).with_columns(day=pl.lit(day))
+
+
+def lacking_of(answers: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
+    """Symbol, day, volume and what the candles of it have (`held`), where that is less."""
+    candles = answers.filter(pl.col("timestamp").is_not_null()).unique(("symbol", "timestamp"), keep="first")
+    day = pl.col("timestamp").dt.convert_time_zone("Asia/Kolkata").dt.date().alias("day")
+    held = candles.group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
+    answered = volumes.join(answers.select("symbol").unique(), on="symbol", how="semi")
+    both = answered.join(held, on=("symbol", "day"), how="left").with_columns(pl.col("held").fill_null(0))
+    return both.filter(pl.col("held") < pl.col("volume")).sort("symbol", "day")
 
 
 def _expires_by_rule(rules: MarketRules, underlying: str, day: date) -> bool:
@@ -81,12 +148,16 @@ def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
     return paths.expired(underlying, expiry) / "answers.arrows"
 
 
-def questions(contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame) -> list[Question]:
-    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract.
+def questions(
+    contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame, lacking: pl.DataFrame
+) -> list[Question]:
+    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract, or that
+    have a day of which the candles are `lacking`.
 
     Answers without a candle of any contract are none: the broker has no history just now.
     """
     answers = answers if answers["timestamp"].count() else answers.clear()
+    doubted = set(lacking.select("symbol", "day").iter_rows())
     known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
     found = []
     for row in contracts:
@@ -96,7 +167,9 @@ def questions(contracts: Sequence[Instrument], rules: MarketRules, day: date, an
             end = min(start + timedelta(days=WINDOW_DAYS_MAX - 1), day)
             to_ms = min(at(end + timedelta(days=1), time()), close_ms) - MINUTE_MS
             one = Question(row.tradingsymbol, row.token, at(start, time()), to_ms)
-            if (one.symbol, one.from_ms, one.to_ms) not in known:
+            days = (start + timedelta(days=number) for number in range((end - start).days + 1))
+            is_doubted = any((one.symbol, one_day) in doubted for one_day in days)
+            if is_doubted or (one.symbol, one.from_ms, one.to_ms) not in known:
                 found.append(one)
             start = end + timedelta(days=1)
     return found
@@ -129,12 +202,15 @@ def capture(
 ) -> Generator[int, None, Asked]:
     """Archive what expires today; yields the next time (ms) at which to be resumed.
 
-    Run again it asks only for what is not answered yet. Raises DataError while the index trades.
+    Run again it asks only for what is not answered yet, or answered with less than was seen. Raises DataError while the
+    index trades.
     """
     require_over(rules, clock, day, underlying)
     path = answers_of(paths, underlying, day)
     with CandleArchive.open(path) as archive:
-        open_questions = questions(expiring(listed, underlying, day), rules, day, read_answers(path))
+        answers = read_answers(path)
+        lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying))
+        open_questions = questions(expiring(listed, underlying, day), rules, day, answers, lacking)
         parts = [(one, (Part(archive, one),)) for one in open_questions]
         asked = yield from ask(kite, clock, turns or own_turns(clock), parts, origin)
     publish(paths, day, underlying, expiring(listed, underlying, day))

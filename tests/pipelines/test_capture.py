@@ -1,18 +1,25 @@
 """Capture before expiry: every strike that expires is kept with its whole history, or named as missing."""
 
-from datetime import date, timedelta
+import json
+from datetime import date, time, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import requests
 
 from g6_core.adapters.candle_archive import read_answers
+from g6_core.adapters.lake import Lake, lake_schema
+from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, ist_date
+from g6_core.domain.ist import MINUTE_MS, at, ist_date
+from g6_core.schema.closing import CLOSING_COLUMNS
+from g6_core.schema.options import OPTION_COLUMNS
+from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.stages.capture import (
     CAPTURE_DAYS_MAX,
@@ -24,6 +31,7 @@ from g6_pipelines.stages.capture import (
     first_listed,
     questions,
     remake,
+    seen_volumes,
 )
 from g6_pipelines.stages.prepare import store_dump
 from tests.pipelines.collecting import refusal
@@ -32,6 +40,7 @@ from tests.pipelines.evening import Evening, evening, too_many
 NAME = "NIFTY"
 EXPIRY = date(2026, 11, 23)
 STRIKES = 3
+NOTHING_LACKS = pl.DataFrame(schema={"symbol": pl.String, "day": pl.Date})
 # A monthly is listed for three months: two windows a contract.
 CALLS = 2 * 2 * STRIKES
 
@@ -130,6 +139,100 @@ def test_a_history_without_one_candle_is_no_answer(last_evening: Evening) -> Non
     assert kept is not None and (kept.missing, kept.traded) == ((), 2 * STRIKES)
 
 
+def closing(paths: DataPaths, day: date, volumes: dict[str, int], stamp: time = time(15, 41)) -> None:
+    """Write the closing state of a day."""
+    stamp_ms = at(day, stamp)
+    path = paths.closing(day, NAME)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"timestamp": stamp_ms, "exchange_time": stamp_ms, "index": NAME, "symbol": symbol, "volume": volume}
+        for symbol, volume in volumes.items()
+    ]
+    pl.DataFrame(rows, schema=lake_schema(CLOSING_COLUMNS)).write_parquet(path)
+
+
+def lake(paths: DataPaths, volumes: dict[str, int]) -> None:
+    """Write two cycles of a lake in which these contracts were seen."""
+    nothing = dict.fromkeys(OPTION_COLUMNS)
+    rows = [
+        {**nothing, "timestamp": at(EXPIRY, when), "index": NAME, "call_symbol": symbol, "call_status": "live",
+         "call_volume": volume // part}
+        for when, part in ((time(10), 2), (time(11), 1)) for symbol, volume in volumes.items()
+    ]  # fmt: skip
+    with Lake.open(paths.lake(EXPIRY, NAME), OPTION_COLUMNS) as opened:
+        opened.append([tuple(row.values()) for row in rows])
+
+
+def traded(found: Evening) -> dict[str, int]:
+    """What was traded of each contract that expires."""
+    contracts = expiring(listed(found), NAME, EXPIRY)
+    tokens = np.array([row.token for row in contracts], np.int64)
+    volumes = found.source.quotes(tokens, found.source.session.close_ms)["volume"]
+    return {row.tradingsymbol: int(volume) for row, volume in zip(contracts, volumes, strict=True)}
+
+
+@pytest.mark.parametrize("evidence", ["closing", "lake"])
+@pytest.mark.parametrize("kept", [0, 100], ids=["empty", "cut"])
+def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(
+    last_evening: Evening, evidence: str, kept: int
+) -> None:
+    wire, paths, rules = last_evening.wire, last_evening.paths, last_evening.rules
+    volumes = traded(last_evening)
+    victim = sorted(volumes)[2]
+    assert min(volumes.values()) > 0
+    if evidence == "closing":
+        closing(paths, EXPIRY, volumes)
+    else:
+        lake(paths, volumes)
+    token = next(row.token for row in listed(last_evening) if row.tradingsymbol == victim)
+
+    def cut(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        if f"/{token}/" not in str(request.url):
+            return None
+        answer = wire.inner.send(request)
+        body = answer.json()
+        body["data"]["candles"] = body["data"]["candles"][:kept]
+        answer._content = json.dumps(body).encode()
+        return answer
+
+    wire.fault = cut
+    run(last_evening)
+    found = captured(paths, rules, EXPIRY, NAME)
+    assert found is not None
+    assert (found.missing, found.short) == (((), (victim,)) if kept else ((victim,), ()))
+    run(last_evening)
+    assert captured(paths, rules, EXPIRY, NAME) == found and len(wire.times_ms) == CALLS + 1
+    wire.fault = lambda request, number: None
+    run(last_evening)
+    found = captured(paths, rules, EXPIRY, NAME)
+    assert found is not None and (found.missing, found.short, found.traded) == ((), (), 2 * STRIKES)
+    run(last_evening)
+    assert len(wire.times_ms) == CALLS + 2
+
+
+def test_every_day_of_a_real_market_bears_witness_and_of_a_simulated_one_its_own(
+    last_evening: Evening,
+) -> None:
+    paths, rules, before = last_evening.paths, last_evening.rules, date(2026, 11, 20)
+    closing(paths, EXPIRY, {"A": 200})
+    closing(paths, before, {"A": 100, "B": 5})
+    # Asked on the 20th, and not quoted since the day before.
+    closing(paths, date(2026, 11, 19), {"A": 50})
+    closing(paths, date(2026, 11, 18), {"A": 40}, stamp=time())
+    path = paths.closing(date(2026, 11, 18), NAME)
+    pl.read_parquet(path).with_columns(pl.col("exchange_time") - pl.duration(minutes=1)).write_parquet(path)
+
+    def seen(expiry: date = EXPIRY) -> list[tuple[str, int, date]]:
+        return sorted(seen_volumes(paths, rules, expiry, NAME).rows())
+
+    both = [("A", 50, date(2026, 11, 19)), ("A", 100, before), ("A", 200, EXPIRY), ("B", 5, before)]
+    assert seen() == both
+    mark_simulated(paths, before, Simulated("modelled", 7))
+    assert seen() == [both[0], both[2]]
+    mark_simulated(paths, EXPIRY, Simulated("modelled", 7))
+    assert seen() == [both[2]]
+
+
 @pytest.mark.parametrize("dump", ["gone", "without the expiry"])
 def test_an_expiry_of_the_rules_without_its_strikes_in_a_dump_of_the_day_is_missing(
     last_evening: Evening, dump: str
@@ -184,7 +287,7 @@ def test_the_history_begins_where_the_rules_list_the_expiry(rules: MarketRules, 
 
 def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: MarketRules, tmp_path: Path) -> None:
     contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
-    found = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"))
+    found = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"), NOTHING_LACKS)
     assert ist_date(found[0].from_ms) == first_listed(rules, NAME, EXPIRY)
     assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
     assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS

@@ -9,6 +9,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from g6_core.adapters.candle_archive import CandleArchive, Question
+from g6_core.adapters.kite_history import Candle
 from g6_core.adapters.lake import Lake, read_lake, remove_lake
 from g6_core.adapters.lake_parquet import parquet_bytes, parquet_of
 from g6_core.domain.checks import Check
@@ -225,6 +227,17 @@ def today_expires(paths: DataPaths) -> None:
     edit_dump(paths, lambda dump: dump.with_columns(expiry=expires))
 
 
+def an_answer_was_cut(paths: DataPaths) -> None:
+    today_expires(paths)
+    rows = read_lake(paths.lake(DAY, NAME), ["call_symbol", "call_volume"]).sort("call_volume", nulls_last=True)
+    symbol = rows.drop_nulls()["call_symbol"][-1]
+    path = paths.expired(NAME, DAY) / "answers.arrows"
+    opens_ms = at(DAY, time(9, 15))
+    with CandleArchive.open(path) as archive:
+        only = Candle(opens_ms, 10.0, 10.0, 10.0, 10.0, 1, 0)
+        archive.add(Question(symbol, 1, opens_ms, at(DAY, time(15, 29))), [only], opens_ms, "sim")
+
+
 DAMAGES = [
     ("instruments", "dump_agrees_with_rules", wrong_lot, "has 50, the rule says 35"),
     ("expiries", "expiry_codes_resolved", only_one_expiry, "next_month"),
@@ -244,6 +257,7 @@ DAMAGES = [
     ("chain_repair", "every_minute_is_accounted", the_last_hour_is_gone, "unaccounted"),
     ("chain_repair", "repairs_are_sound", repairs_are_edited, "does not follow"),
     ("expiry_capture", "every_strike_is_captured", today_expires, "contracts missing"),
+    ("expiry_capture", "captured_candles_add_up", an_answer_was_cut, "have candles of less than was traded"),
     ("index_overview", "overview_has_every_cycle", overview_ends_early, "74 of 75"),
     ("data_reconciliation", "lake_equals_csv", kept_check_fails(NAME, "csv_row_count"), "one paisa off"),
     (
