@@ -200,11 +200,12 @@ def coverage(
 ) -> None:
     """Is a day complete? One line an index: every minute of every contract live, repaired, without trade, or open.
 
-    Ends with 5 when a minute is unaccounted for. Configured indices of which nothing was ever collected are named, and
-    accounted for only when they are asked for.
+    Ends with 5 when a minute is unaccounted for, or nothing was collected of a configured index. Of a simulated day
+    only the indices that were ever collected count, and the others are named: a record may have one index.
     """
     from g6_core.adapters.clock import RealClock
     from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.adapters.world import simulated_days
     from g6_core.config import load_settings
     from g6_core.schema.paths import DataPaths
     from g6_pipelines.stages.accounting import account_day
@@ -215,16 +216,19 @@ def coverage(
     names = (index,) if index else tuple(settings.indices)
     for name in names:
         settings.index(name)
-    kinds = ("options", "answers", "repaired")
-    kept = [name for name in names if any((paths.root / "lake" / kind / name).is_dir() for kind in kinds)]
-    accounts = [account_day(paths, settings, rules, wanted, name).day for name in (names if index else kept or names)]
+    never: set[str] = set()
+    if not index and wanted in simulated_days(paths):
+        kinds = ("options", "answers", "repaired")
+        kept = {name for name in names if any((paths.root / "lake" / kind / name).is_dir() for kind in kinds)}
+        never = set(names) - kept if kept else never
+    accounts = [account_day(paths, settings, rules, wanted, name).day for name in names if name not in never]
     if as_json:
         typer.echo(json.dumps([_accounted(one) for one in accounts], sort_keys=True))
     else:
         for one in accounts:
             typer.echo(one.line())
-    if never := [name for name in names if kept and not index and name not in kept]:
-        typer.echo(f"never collected here: {', '.join(never)}", err=True)
+    if never:
+        typer.echo(f"never collected here: {', '.join(name for name in names if name in never)}", err=True)
     if not all(one.complete for one in accounts):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 

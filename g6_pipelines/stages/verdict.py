@@ -39,7 +39,8 @@ def day_before(
 def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compared: bool) -> Iterator[str]:
     """A line for each part of a day whose comparison failed; and, where it must be, for each that was not made.
 
-    Whoever plays with simulated days may leave one unfinished; of a real one unknown is not good.
+    Whoever plays with simulated days may leave one unfinished; of a real one unknown is not good, and a configured
+    index of which nothing was collected is named.
     """
     collected = [name for name in settings.indices if lake_exists(paths.lake(day, name))]
     parts = [part for name in collected for part in (name, chain_part(name))]
@@ -54,6 +55,9 @@ def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compare
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             yield f"{part}: {bad[0].name}: {bad[0].detail}"[:SAID_MAX] + more
+    for name in settings.indices if must_be_compared else ():
+        if name not in collected:
+            yield f"{name}: nothing was collected; find out why, or take the index out of {settings.path.name}"
 
 
 def packed_problems(paths: DataPaths, settings: Settings, day: date) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, at
@@ -23,7 +24,10 @@ def asked(root: Path, *more: str) -> Ended:
 
 @pytest.fixture
 def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
-    return make_day(tmp_path, rules, settings)
+    """Of a simulated market with one index."""
+    found = make_day(tmp_path, rules, settings)
+    mark_simulated(found.paths, DAY, Simulated("scripted", 0))
+    return found
 
 
 def test_a_whole_day_is_one_line_and_code_0(made: MadeDay) -> None:
@@ -47,6 +51,18 @@ def test_a_hole_is_named_and_code_5(made: MadeDay) -> None:
     assert "INCOMPLETE: 4 of 16,500 unaccounted, first NIFTY2590224500CE 10:31" in done.stdout
     (found,) = json.loads(asked(made.paths.root, "--date", str(DAY), "--json").stdout)
     assert (found["complete"], found["open"], found["live"], found["index"]) == (False, 4, 16_496, "NIFTY")
+
+
+def test_of_a_real_day_every_configured_index_is_accounted_for(made: MadeDay) -> None:
+    made.collect(spot=lambda minute: 24_512.35)
+    simulated = asked(made.paths.root, "--date", str(DAY))
+    assert simulated.returncode == 0 and len(simulated.stdout.splitlines()) == 1
+    assert simulated.stderr == "never collected here: BANKNIFTY, FINNIFTY, MIDCPNIFTY, SENSEX\n"
+    made.paths.simulated.unlink()
+    real = asked(made.paths.root, "--date", str(DAY), "--json")
+    found = {one["index"]: one["complete"] for one in json.loads(real.stdout)}
+    assert found == {"NIFTY": True, "BANKNIFTY": False, "FINNIFTY": False, "MIDCPNIFTY": False, "SENSEX": False}
+    assert (real.returncode, real.stderr) == (5, "")
 
 
 def test_a_day_of_which_nothing_is_there_is_not_complete(made: MadeDay) -> None:
