@@ -43,14 +43,15 @@ def day_dump(
 ) -> DayDump:
     """The stored dump while it is valid, else a new one. Raises BrokerError or DataError when there is none to have.
 
-    One that is doubted is good for ten minutes, and for as long as the broker gives no other; its doubt stays with it.
+    One that is doubted is good for ten minutes, and for as long as the broker gives no other that can be read; its
+    doubt stays with it.
     """
     stored = _stored(rules, paths, day, underlyings, now_ms)
     if stored is not None and _is_fresh(read_note(paths, day), now_ms):
         return stored
     try:
         return fetched_dump(kite, rules, paths, day, underlyings, now_ms)
-    except BrokerError:
+    except (BrokerError, DataError):
         if stored is None:
             raise
         return stored

@@ -56,15 +56,22 @@ def test_a_dump_that_has_not_changed_since_the_day_before_is_doubted_by_everybod
     ]  # fmt: skip
 
 
-def test_a_doubted_dump_is_kept_with_its_doubt_while_the_broker_gives_no_other(world) -> None:
+@pytest.mark.parametrize("answer", ["refusal", "an impossible cell"])
+def test_a_doubted_dump_is_kept_with_its_doubt_while_the_broker_gives_no_other(world, answer: str) -> None:
     yesterday = date(2025, 8, 28)
     asked(world, at(yesterday, time(8, 45)), yesterday)
     asked(world, EIGHT)
+    send = world.kite.reqsession.request
 
-    def refuse(method: str, url: str, **more) -> requests.Response:
-        return refusal(requests.Request(method, url).prepare(), 403, "PermissionException", "no")
+    def spoil(method: str, url: str, **more) -> requests.Response:
+        if answer == "refusal":
+            return refusal(requests.Request(method, url).prepare(), 403, "PermissionException", "no")
+        found = send(method, url, **more)
+        assert b",0.05," in found.content
+        found._content = found.content.replace(b",0.05,", b",nan,")
+        return found
 
-    world.kite.reqsession.request = refuse
+    world.kite.reqsession.request = spoil
     found = asked(world, EIGHT + TEN_MINUTES)
     assert (found.hit, found.doubt) == (True, SAME)
 

@@ -33,7 +33,7 @@ def test_all_phases_succeed_and_every_check_passes(made) -> None:
     results = made.results
     assert [job for job in PHASES if not results[job].success] == []
     found = {name: passed for result in results.values() for name, passed in checks_of(result).items()}
-    assert len(found) == 24
+    assert len(found) == 25
     assert [name for name, passed in found.items() if not passed] == []
 
 
