@@ -69,11 +69,15 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """The day and time (ms) of the market that the environment names; a simulated exchange has one day only."""
+    """The day and time (ms) of the market that the environment names; a simulated exchange has one day only.
+
+    `final_ms` as in `Place`.
+    """
 
     day: date
     time_ms: int
     has_tomorrow: bool
+    final_ms: int = 0
 
 
 def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: date, *, past: bool = False) -> Place:
@@ -116,7 +120,9 @@ def market_now() -> Now | None:
         now_ms = RealClock().now_ms()
         return Now(ist_date(now_ms), now_ms, True)
     status = _status_of(broker)
-    return None if status is None else Now(date.fromisoformat(status["date"]), int(status["now_ms"]), False)
+    if status is None:
+        return None
+    return Now(date.fromisoformat(status["date"]), int(status["now_ms"]), False, int(status["final_ms"]))
 
 
 @contextmanager

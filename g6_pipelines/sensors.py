@@ -50,7 +50,8 @@ def session_supervisor(context: dg.SensorEvaluationContext, g6: G6Resource) -> d
     if leased and beat is not None and beat.day == now.day and not whole:
         return dg.SkipReason(f"only {', '.join(beat.indices)} is being collected: end that run and all will be")
     finished = beat is not None and whole and beat.phase is Phase.FINISHED
-    verdict = judge(now.day, now.time_ms, hours, finished, leased, _runs(context.instance, now.day), _machine_ms())
+    runs = _runs(context.instance, now.day)
+    verdict = judge(now.day, now.time_ms, hours, finished, leased, runs, _machine_ms(), now.final_ms)
     for run_id in verdict.stale:
         run = context.instance.get_run_by_id(run_id)
         if run is not None:

@@ -11,7 +11,7 @@ from g6_core.domain.ist import SECOND_MS, ist_clock
 from g6_pipelines.places import Market, Now, Where, find_place, market_now
 from g6_pipelines.session.known import session_hours
 from g6_pipelines.session.run import Installation, run_session, session_lease
-from g6_pipelines.session.supervise import AFTER_CLOSE_MS, BEFORE_OPEN_MS
+from g6_pipelines.session.supervise import BEFORE_OPEN_MS, over_ms
 from g6_pipelines.stages.collect import CycleReport
 
 
@@ -80,7 +80,7 @@ class Solo:
         if hours is None:
             return f"{now.day} is {self.installation.rules.days.reason_closed(now.day)}"
         # A day that was cut off at the close still has its last cycles to account for.
-        end_ms = hours.close_ms if self.once else hours.close_ms + AFTER_CLOSE_MS
+        end_ms = hours.close_ms if self.once else over_ms(hours, now.final_ms)
         if now.time_ms >= end_ms:
             return f"the session of {now.day} ended at {ist_clock(hours.close_ms)[:5]}"
         if self.once and now.time_ms < hours.open_ms:

@@ -9,7 +9,7 @@ from g6_core.domain.calendar import Session
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_clock
 
 BEFORE_OPEN_MS = 5 * MINUTE_MS
-# A session that was cut off at the close still has its last cycles to account for.
+# A session that was cut off at the close still has its last cycles to account for, and its closing state to ask.
 AFTER_CLOSE_MS = 15 * MINUTE_MS
 # A run that has just been started has not reached its lease yet.
 GRACE_MS = 15 * SECOND_MS
@@ -51,6 +51,12 @@ class Verdict:
     stale: tuple[str, ...] = ()
 
 
+def over_ms(hours: Session, final_ms: int) -> int:
+    """When nobody takes up a session any more; `final_ms` is from when on the market shows what the day came to, where
+    that is late (0: at once)."""
+    return max(hours.close_ms, final_ms) + AFTER_CLOSE_MS
+
+
 def judge(
     day: date,
     market_ms: int,
@@ -59,11 +65,13 @@ def judge(
     leased: bool,
     runs: Sequence[RunFact],
     machine_ms: int,
+    final_ms: int = 0,
 ) -> Verdict:
-    """Decide. `market_ms` is the market's time, `hours` from the first open to the last close (None: a holiday)."""
+    """Decide. `market_ms` is the market's time, `hours` from the first open to the last close (None: a holiday),
+    `final_ms` as in `over_ms`."""
     if hours is None:
         return Verdict(False, f"{day} is no trading day")
-    if not hours.open_ms - BEFORE_OPEN_MS <= market_ms < hours.close_ms + AFTER_CLOSE_MS:
+    if not hours.open_ms - BEFORE_OPEN_MS <= market_ms < over_ms(hours, final_ms):
         return Verdict(False, f"the session of {day} is from {ist_clock(hours.open_ms)[:5]}")
     if finished:
         return Verdict(False, f"the session of {day} is complete")

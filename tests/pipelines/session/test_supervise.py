@@ -71,3 +71,10 @@ def test_the_lease_and_the_market_decide(market_ms, hours, finished, leased, run
     verdict = judge(DAY, market_ms, hours, finished, leased, runs, NOW)
     assert (verdict.start, verdict.stale) == (start, stale)
     assert why in verdict.why
+
+
+@pytest.mark.parametrize(("late_ms", "start"), [(0, False), (22 * MINUTE_MS, True), (MINUTE_MS, False)])
+def test_a_record_that_shows_the_end_of_the_day_late_is_waited_for(late_ms: int, start: bool) -> None:
+    final_ms = CLOSE + late_ms if late_ms else 0
+    assert judge(DAY, CLOSE + 16 * MINUTE_MS, HOURS, False, False, [], NOW, final_ms).start is start
+    assert not judge(DAY, CLOSE + 37 * MINUTE_MS, HOURS, False, False, [], NOW, final_ms).start
