@@ -27,17 +27,25 @@ class Question:
 class CandleArchive:
     """Appends answers to one file; a torn tail is cut off when it is opened. One writer; use as a context manager."""
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, known: set[str]) -> None:
+        self._lake, self._known = lake, known
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create. DataError when the file is foreign, cannot be written, or has a writer already."""
-        return cls(Lake.open(path, ANSWER_COLUMNS, CANDLES_VERSION))
+        lake = Lake.open(path, ANSWER_COLUMNS, CANDLES_VERSION)
+        try:
+            return cls(lake, set(read_lake(path, ["answer_sha256"])["answer_sha256"]))
+        except BaseException:
+            lake.close()
+            raise
 
     def add(self, question: Question, candles: Sequence[Candle], asked_ms: int, origin: str) -> None:
-        """Keep one answer. Its hash covers question and candles, not the time: the same answer has the same hash."""
+        """Keep one answer. Its hash covers question and candles, not the time: the same answer is kept once."""
         digest = _digest(question, candles)
+        if digest in self._known:
+            return
+        self._known.add(digest)
         head = (asked_ms, origin, question.symbol, question.token, question.from_ms, question.to_ms, digest)
         empty = (None,) * (len(ANSWER_COLUMNS) - len(head))
         self._lake.append(

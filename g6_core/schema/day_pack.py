@@ -56,7 +56,7 @@ class IndexPack:
 
 @dataclass(frozen=True, slots=True)
 class DayBefore:
-    """The trading day before, of which something was collected or traded, and what its evening found wrong.
+    """The trading day before, of which something was or should have been collected, and what its evening found wrong.
 
     While there are problems nothing is armed, until a person has accepted that day.
     """

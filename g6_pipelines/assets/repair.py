@@ -20,6 +20,7 @@ from g6_pipelines.resources import G6Resource, one_line
 if TYPE_CHECKING:
     from g6_core.domain.instruments import InstrumentBook
     from g6_pipelines.stages.accounting import Accounted
+    from g6_pipelines.stages.capture import Captured
 
 GROUP = "evening"
 MISSING_SHOWN = 20
@@ -66,17 +67,16 @@ def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 @ranged_asset(GROUP, deps=[instruments], kinds={"kite", "parquet"})
 def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """On expiry day: the whole minute history of every strike that expires, and the dump, before the broker forgets."""
-    from g6_pipelines.stages.candles import said
-    from g6_pipelines.stages.capture import captured, remake
-
+    failures: list[str] = []
     for day, names in selected(context).items():
         for name in names:
-            with one_line():
-                kept = captured(g6.paths, g6.rules, day, name)
-                asked = _capture(g6, day, name) if kept is not None and (kept.missing or kept.short) else None
-                if kept is not None and asked is None:
-                    remake(g6.paths, g6.rules, day, name)
-                kept = captured(g6.paths, g6.rules, day, name)
+            try:
+                kept, calls, troubles = _captured(g6, day, name)
+            except (UserError, BrokerError) as error:
+                # What one index lacks must not keep the others from being asked: tomorrow it is too late.
+                failures.append(f"{name} {day}: {error}")
+                context.log.error(failures[-1])
+                continue
             if kept is None:
                 publish(context, day, name, {"contracts": 0, "expiry": "no contract of the index expires on this day"})
                 continue
@@ -90,10 +90,12 @@ def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 "contracts_with_trades": kept.traded,
                 "candles": kept.candles,
                 "folder": str(g6.paths.expired(name, day)),
-                "calls": asked.calls if asked is not None else 0,
-                "troubles": (said(asked.reasons) if asked is not None else "") or "none",
+                "calls": calls,
+                "troubles": troubles or "none",
             }
             publish(context, day, name, figures)
+    if failures:
+        raise dg.Failure("; ".join(failures), allow_retries=False)
 
 
 def _works(g6: G6Resource, wanted: dict[date, tuple[str, ...]]) -> Iterator[tuple[list[Place], str]]:
@@ -142,6 +144,27 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> tuple[int, di
     return asked.calls, dict.fromkeys(over, said(asked.reasons)) | early if asked.reasons else early
 
 
+def _captured(g6: G6Resource, day: date, name: str) -> "tuple[Captured | None, int, str]":
+    """Capture what expires, if anything can be asked: what is kept then, the calls made, what was in the way."""
+    from g6_pipelines.stages.candles import said
+    from g6_pipelines.stages.capture import captured, remake
+
+    kept = captured(g6.paths, g6.rules, day, name)
+    calls, troubles = 0, ""
+    if kept is not None and (kept.missing or kept.short):
+        try:
+            asked = _capture(g6, day, name)
+            calls, troubles = asked.calls, said(asked.reasons)
+        except (UserError, BrokerError) as error:
+            if kept.missing:
+                raise
+            # All of it was answered, if with less than was seen; on a later day it cannot be asked again.
+            troubles = str(error)
+    if kept is not None:
+        remake(g6.paths, g6.rules, day, name)
+    return captured(g6.paths, g6.rules, day, name), calls, troubles
+
+
 def _capture(g6: G6Resource, day: date, name: str) -> Any:
     from g6_core.adapters.clock import drive
     from g6_core.adapters.world import claim_answers
@@ -162,7 +185,7 @@ def _capture(g6: G6Resource, day: date, name: str) -> Any:
 
 @contextmanager
 def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
-    """The market of a day; a close that is near is waited for.
+    """The market of a day; a close that is near is waited for, and the record that shows what the day came to.
 
     One that is modelled in this process begins before its open, and one in lockstep stands still after the last cycle.
     """
@@ -170,6 +193,8 @@ def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
     with g6.market(place) as market:
         if place.where is Where.IN_PROCESS or 0 < close_ms - market.clock.now_ms() <= WAIT_MAX_MS:
             market.clock.sleep_until(close_ms)
+        if 0 < place.final_ms - market.clock.now_ms() <= WAIT_MAX_MS:
+            market.clock.sleep_until(place.final_ms)
         yield market
 
 

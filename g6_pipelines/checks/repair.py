@@ -93,9 +93,11 @@ def captured_candles_add_up(context: dg.AssetCheckExecutionContext, g6: G6Resour
         if found is None:
             return (Check("added_up", True, "no contract of the index expires on this day", {"contracts": 0}),)
         said = _named(found.short, f"of {found.contracts} contracts have candles of less than was traded")
+        unread = "; ".join(found.unread[:EXAMPLES_MAX]) or "every day of the contracts could be looked at"
         return (
             Check("added_up", not found.short, said, {"contracts": found.contracts, "short": len(found.short)}),
-        )  # fmt: skip
+            Check("days_read", not found.unread, unread, {"unread": len(found.unread)}),
+        )
 
     return judged(context, judge)
 

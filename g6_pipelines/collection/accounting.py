@@ -18,7 +18,7 @@ from g6_core.domain.chain import atm_on_step
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
-from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes
+from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes, unreached_minutes
 
 LAKE_COLUMNS = (
     *("timestamp", "expiry", "strike", "spot"),
@@ -64,8 +64,8 @@ class Gap:
 @dataclass(frozen=True, slots=True)
 class DayAccount:
     """Contract-minutes by how they ended. `first_open` names the first that is open; `silent_minutes` are those in
-    which not one expected contract has a quote or a candle. `denied` counts open ones for which the broker has no
-    candle though the volume grew by more than its candles hold."""
+    which not one expected contract has a quote or a candle. `denied` counts open ones for which the broker was asked
+    and has no candle, which is not believed."""
 
     index: str
     day: date
@@ -93,9 +93,7 @@ class DayAccount:
         if not self.expected:
             return f"{where}: INCOMPLETE: nothing was collected; materialise chain_repair for the day"
         if self.open:
-            denied = (
-                f"; in {self.denied:,} the volume grew by more than the broker's candles hold" if self.denied else ""
-            )
+            denied = f"; in {self.denied:,} the broker's silence is not believed" if self.denied else ""
             return (
                 f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}{denied}"
             )
@@ -117,18 +115,21 @@ def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl
     answers = _believable(answers, scope)
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
+    asked, candles = asked_minutes(answers), candles_of(answers, CANDLE)
+    options = answers.filter(pl.col("symbol") != scope.index_symbol)
+    unreached = unreached_minutes(lake, options, scope.grid, closing)
+    denied = pl.concat([denied_minutes(lake, answers, scope.grid, closing), unreached]).unique()
+    denied, asked = denied.with_columns(is_denied=True), asked.with_columns(is_asked=True)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
-    denied = denied_minutes(lake, answers, scope.grid, closing).with_columns(is_denied=True)
-    asked = asked_minutes(answers).join(denied, on=of_contract, how="anti").with_columns(is_asked=True)
     rest = (
         expected.filter(~pl.col("live"))
-        .join(candles_of(answers, CANDLE), on=of_contract, how="left")
+        .join(candles, on=of_contract, how="left")
         .join(asked, on=of_contract, how="left")
         .join(denied, on=of_contract, how="left")
         .with_columns(
             pl.when(pl.col("open").is_not_null())
             .then(pl.lit(Account.REPAIRED.value))
-            .when(pl.col("is_asked").fill_null(value=False))
+            .when(pl.col("is_asked").fill_null(value=False) & pl.col("is_denied").is_null())
             .then(pl.lit(Account.NO_TRADE.value))
             .otherwise(pl.lit(Account.OPEN.value))
             .alias("account")

@@ -23,6 +23,12 @@ MATCH_COLUMNS = (
 )
 _MINUTE = pl.duration(minutes=1)
 _EPSILON = 1e-6
+# Candles may hold so much less than was traded, or the broker's habits would deny every silence.
+LACKING_MAX = 0.01
+# So long before the close the options of an index may be quiet, all of them.
+QUIET_MAX_MS = 5 * MINUTE_MS
+# A quote comes up to six seconds after its minute's start, and what was traded until then is not known.
+_LATE_SHARE = 0.1
 _FIGURES = ("ltp", "volume", "oi")
 
 
@@ -75,10 +81,16 @@ def asked_minutes(answers: pl.DataFrame) -> pl.DataFrame:
     return windows.select("symbol", minutes).explode("minute").unique()
 
 
+def told_candles(answers: pl.DataFrame) -> pl.DataFrame:
+    """The rows of archived answers that are a candle, one a symbol and minute: of several the one with most volume, for
+    what was traded cannot be taken back, and of equal ones the newest."""
+    told = answers.filter(pl.col("open").is_not_null()).sort("volume", maintain_order=True)
+    return told.unique(("symbol", "timestamp"), keep="last", maintain_order=True)
+
+
 def candles_of(answers: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """Archived candles by symbol and minute; of two answers about the same minute the first counts."""
-    told = answers.filter(pl.col("open").is_not_null()).with_columns(minute=pl.col("timestamp"))
-    return told.unique(("symbol", "minute"), keep="first", maintain_order=True).select("symbol", "minute", *columns)
+    """Archived candles by symbol and minute."""
+    return told_candles(answers).select("symbol", pl.col("timestamp").alias("minute"), *columns)
 
 
 def witnesses(lake: pl.DataFrame, count: int, today: date) -> set[str]:
@@ -123,7 +135,8 @@ def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing
             lambda row: f"last price {row['ltp']:.2f}, candles {row['low']:.2f} to {row['high']:.2f}",
         ),
         volume_differences=_told(
-            grown.filter(~pl.col("growth").is_between("least", "most")), lambda row: _grew(row, grid)
+            grown.filter((pl.col("growth") < pl.col("least")) | (pl.col("growth") > pl.col("most") + pl.col("spare"))),
+            lambda row: _grew(row, grid),
         ),
         oi_differences=_told(
             held.filter(~pl.col("oi").is_between("oi_low", "oi_high")),
@@ -135,18 +148,38 @@ def match_candles(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing
 def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
     """Minutes (symbol, minute) that the broker's history says were silent although the contract may have traded then.
 
-    The volume grew between two quotes by more than all candles around hold, or over the whole day by more than all its
-    candles: that history is not whole, so its silence is no answer where the volume grew. What came before the first
-    quote is told by the open, what after the last by the `closing` state. `lake` needs times, expiries, symbols, states
-    and volumes only; `closing` is as in `match_candles`.
+    The volume grew between two quotes by more than the candles between them hold: that history is not whole, so its
+    silence there is no answer. What came before the first quote is told by the open, what after the last by the
+    `closing` state. A day of candles that adds up to its closing state is whole, whatever single quotes said. `lake`
+    needs times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
     rows = _placed(lake, answers, grid, closing)
-    short = _growth_of_day(rows, grid).filter(pl.col("growth") > pl.col("most"))["symbol"]
-    is_short = (pl.col("growth") > pl.col("most")) | pl.col("symbol").is_in(short.implode())
+    adds_up = pl.col("is_closing") & (pl.col("begins") == _time(grid.open_ms)) & (pl.col("volume") == pl.col("traded"))
+    whole = rows.filter(adds_up)["symbol"]
+    lacks = pl.col("lacking") > pl.col("allowed")
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
-    unseen = _growth(rows, grid).filter((pl.col("growth") > 0) & is_short).select("symbol", minutes.alias("minute"))
-    named = unseen.explode("minute").drop_nulls().unique()
+    doubted = _growth(rows, grid).filter(lacks & ~pl.col("symbol").is_in(whole.implode()))
+    named = doubted.select("symbol", minutes.alias("minute")).explode("minute").drop_nulls().unique()
     return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
+
+
+def unreached_minutes(lake: pl.DataFrame, options: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
+    """Minutes (symbol, minute) of which nothing shows that the broker's history reaches them.
+
+    They are later than every candle of these answers about `options` and than the last quote of their contract, of
+    which there is no `closing` state either: where a history ends cannot be told from where trading did. That no
+    option at all is traded in the last minutes happens.
+    """
+    symbols, asked = options["symbol"].unique(), asked_minutes(options)
+    last = _live(lake, symbols).group_by("symbol").agg(pl.col("timestamp").max().alias("last"))
+    reach = options.filter(pl.col("open").is_not_null())["timestamp"].max()
+    assert reach is None or isinstance(reach, datetime)
+    if reach is not None and grid.close_ms - _ms(reach) <= QUIET_MAX_MS:
+        asked = asked.clear()
+    late = asked if reach is None else asked.filter(pl.col("minute") > reach)
+    late = late.join(_closed(closing, symbols, grid), on="symbol", how="anti")
+    unseen = late.join(last, on="symbol", how="left").filter((pl.col("minute") > pl.col("last")).fill_null(value=True))
+    return unseen.select("symbol", "minute")
 
 
 def _timeline(answers: pl.DataFrame) -> pl.DataFrame:
@@ -212,8 +245,16 @@ def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
         "symbol", "span", "begins", "close_before", "oi_before", "traded_before", pl.col("minute").alias("first")
     )
     end = line.select("symbol", "traded", pl.col("minute").alias("last"), pl.col("span").alias("last_span"))
+    here = line.select("symbol", "minute", pl.col("traded_before").alias("until_minute"), pl.col("volume").alias("own"))
     joined = rows.join(begin, on=("symbol", "first")).join(end, on=("symbol", "last"))
-    return joined.filter(pl.col("span") == pl.col("last_span")).sort("symbol", "timestamp")
+    whole = joined.filter(pl.col("span") == pl.col("last_span")).join(here, on=("symbol", "minute"), how="left")
+    # Of its own minute a quote has seen about the share that had passed.
+    share = (pl.col("timestamp") - pl.col("minute")).dt.total_milliseconds() / MINUTE_MS
+    unknown = pl.col("own") * (_LATE_SHARE + pl.min_horizontal(share, 1 - share))
+    return whole.with_columns(
+        until=pl.when("is_closing").then("traded").otherwise(pl.col("until_minute") + share * pl.col("own")),
+        unknown=pl.when("is_closing").then(0.0).otherwise(unknown),
+    ).sort("symbol", "timestamp")
 
 
 def _ranged(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
@@ -258,10 +299,17 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
         last_before=before("last", _time(grid.open_ms) - _MINUTE),
         growth=pl.col("volume") - before("volume", nothing),
         most=pl.col("traded") - before("traded_before", nothing),
+        held=pl.col("until") - before("until", pl.lit(0.0)),
+        unknown_here=pl.col("unknown") + before("unknown", pl.lit(0.0)),
         # A closing state that was asked for early is short of the last trades.
         least=pl.when("is_closing").then(0).otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
     )
-    return found.filter(pl.col("growth").is_not_null())
+    may_lack = LACKING_MAX * pl.col("growth")
+    return found.filter(pl.col("growth").is_not_null()).with_columns(
+        lacking=pl.col("growth") - pl.col("held"),
+        allowed=may_lack + pl.col("unknown_here"),
+        spare=pl.when("is_closing").then(may_lack).otherwise(0.0),
+    )
 
 
 def _growth_of_day(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:

@@ -20,12 +20,13 @@ from g6_core.adapters.kite_market import Turns
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import CalendarError
+from g6_core.domain.errors import CalendarError, DataError
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
 from g6_core.schema.options import OPTION_COLUMNS, RowStatus
 from g6_core.schema.paths import DataPaths
+from g6_pipelines.collection.candle_match import told_candles
 from g6_pipelines.stages.accounting import listing_of
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 from g6_pipelines.stages.closing import read_closing
@@ -33,6 +34,8 @@ from g6_pipelines.stages.repair import require_over
 
 # Half a year: longer-dated contracts were hardly traded before that, and every further window doubles the evening.
 CAPTURE_DAYS_MAX = 180
+# Candles may hold so much less than was traded before they count as cut: a minute of the day is more.
+LACKING_MAX = 0.001
 _SIDES = [f"{side}_{name}" for side in ("call", "put") for name in ("symbol", "status", "volume")]
 VOLUME_COLUMNS = ("timestamp", *_SIDES)
 # A holiday that was announced later has moved a listed contract by this much at most.
@@ -44,13 +47,14 @@ class Captured:
     """What is kept of an expiry: its listed contracts, those of which the broker has not answered, and the candles.
 
     No candle of a day on which a contract was seen to trade is no answer (`missing`). `short` are those whose candles
-    of a day hold less than the volume that was seen.
+    of a day hold less than the volume that was seen; `unread` says which days could not be looked at, and why.
     """
 
     expiry: date
     contracts: int
     missing: tuple[str, ...]
     short: tuple[str, ...]
+    unread: tuple[str, ...]
     traded: int
     candles: int
 
@@ -73,37 +77,52 @@ def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -
         if not _expires_by_rule(rules, underlying, day):
             return None
         why = "lists none of them" if listing is not None and listing.own else "was not kept"
-        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), (), 0, 0)
+        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), (), (), 0, 0)
     answers = read_answers(answers_of(paths, underlying, day))
-    lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying))
+    seen = seen_volumes(paths, rules, day, underlying)
+    lacking = lacking_of(answers, seen.volumes)
     unheard, short = (set(part["symbol"]) for part in (lacking.filter(held=0), lacking.filter(pl.col("held") > 0)))
     missing = unheard | {one.symbol for one in questions(contracts, rules, day, answers, lacking.clear())}
     names = [row.tradingsymbol for row in contracts]
-    told = answers.filter(pl.col("timestamp").is_not_null()).unique(("symbol", "timestamp"))
+    told = told_candles(answers)
     return Captured(
         expiry=day,
         contracts=len(contracts),
         missing=tuple(name for name in names if name in missing),
         short=tuple(name for name in names if name in short),
+        unread=seen.unread,
         traded=told["symbol"].n_unique(),
         candles=len(told),
     )
 
 
-def seen_volumes(paths: DataPaths, rules: MarketRules, expiry: date, underlying: str) -> pl.DataFrame:
-    """Volumes of the days since the listing by symbol and day: the closing state's, else the last live quote's.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Volumes by symbol and day, and the days whose files cannot be read."""
 
-    Other days of a simulated market are left out: its broker tells of one day.
+    volumes: pl.DataFrame
+    unread: tuple[str, ...]
+
+
+def seen_volumes(paths: DataPaths, rules: MarketRules, expiry: date, underlying: str) -> Seen:
+    """Volumes of the days since the listing: the closing state's, else the last live quote's.
+
+    Other days of a simulated market are left out: its broker tells of one day. A damaged file bears no witness, and
+    keeps nobody from asking before the broker forgets.
     """
     simulated = simulated_days(paths)
     first = first_listed(rules, underlying, expiry)
     days = [first + timedelta(days=number) for number in range((expiry - first).days + 1)]
-    told = [
-        _seen_on(paths, day, underlying)
-        for day in days
-        if day == expiry or not {day, expiry} & simulated.keys()
-    ]  # fmt: skip
-    return pl.concat(told)
+    found: list[pl.DataFrame] = []
+    unread: list[str] = []
+    for day in days:
+        if day == expiry or not {day, expiry} & simulated.keys():
+            try:
+                found.append(_seen_on(paths, day, underlying))
+            except DataError as error:
+                unread.append(str(error))
+    nothing = pl.DataFrame(schema={"symbol": pl.String, "volume": pl.Int64, "day": pl.Date})
+    return Seen(pl.concat([nothing, *found]), tuple(unread))
 
 
 def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
@@ -128,12 +147,11 @@ def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
 
 def lacking_of(answers: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
     """Symbol, day, volume and what the candles of it have (`held`), where that is less."""
-    candles = answers.filter(pl.col("timestamp").is_not_null()).unique(("symbol", "timestamp"), keep="first")
     day = pl.col("timestamp").dt.convert_time_zone("Asia/Kolkata").dt.date().alias("day")
-    held = candles.group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
+    held = told_candles(answers).group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
     answered = volumes.join(answers.select("symbol").unique(), on="symbol", how="semi")
     both = answered.join(held, on=("symbol", "day"), how="left").with_columns(pl.col("held").fill_null(0))
-    return both.filter(pl.col("held") < pl.col("volume")).sort("symbol", "day")
+    return both.filter(pl.col("held") < (1 - LACKING_MAX) * pl.col("volume")).sort("symbol", "day")
 
 
 def _expires_by_rule(rules: MarketRules, underlying: str, day: date) -> bool:
@@ -151,13 +169,15 @@ def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
 def questions(
     contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame, lacking: pl.DataFrame
 ) -> list[Question]:
-    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract, or that
-    have a day of which the candles are `lacking`.
+    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract, and of
+    those that are the days of which candles are `lacking`.
 
     Answers without a candle of any contract are none: the broker has no history just now.
     """
     answers = answers if answers["timestamp"].count() else answers.clear()
-    doubted = set(lacking.select("symbol", "day").iter_rows())
+    doubted: dict[str, list[date]] = {}
+    for symbol, lacking_day in lacking.select("symbol", "day").iter_rows():
+        doubted.setdefault(symbol, []).append(lacking_day)
     known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
     found = []
     for row in contracts:
@@ -165,14 +185,20 @@ def questions(
         start = first_listed(rules, row.underlying, day)
         while start <= day:
             end = min(start + timedelta(days=WINDOW_DAYS_MAX - 1), day)
-            to_ms = min(at(end + timedelta(days=1), time()), close_ms) - MINUTE_MS
-            one = Question(row.tradingsymbol, row.token, at(start, time()), to_ms)
-            days = (start + timedelta(days=number) for number in range((end - start).days + 1))
-            is_doubted = any((one.symbol, one_day) in doubted for one_day in days)
-            if is_doubted or (one.symbol, one.from_ms, one.to_ms) not in known:
+            one = _question(row, start, end, close_ms)
+            again = [one_day for one_day in doubted.get(one.symbol, ()) if start <= one_day <= end]
+            if (one.symbol, one.from_ms, one.to_ms) not in known:
                 found.append(one)
+            elif again:
+                found.append(_question(row, min(again), max(again), close_ms))
             start = end + timedelta(days=1)
     return found
+
+
+def _question(row: Instrument, first: date, last: date, close_ms: int) -> Question:
+    """From the first day's midnight to the last minute of the last day, at most to the close of the contract."""
+    to_ms = min(at(last + timedelta(days=1), time()), close_ms) - MINUTE_MS
+    return Question(row.tradingsymbol, row.token, at(first, time()), to_ms)
 
 
 def first_listed(rules: MarketRules, underlying: str, expiry: date) -> date:
@@ -209,7 +235,7 @@ def capture(
     path = answers_of(paths, underlying, day)
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
-        lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying))
+        lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying).volumes)
         open_questions = questions(expiring(listed, underlying, day), rules, day, answers, lacking)
         parts = [(one, (Part(archive, one),)) for one in open_questions]
         asked = yield from ask(kite, clock, turns or own_turns(clock), parts, origin)
@@ -256,8 +282,7 @@ def candles_told(answers: pl.DataFrame, contracts: Sequence[Instrument]) -> pl.D
         orient="row",
     )
     return (
-        answers.filter(pl.col("timestamp").is_not_null())
-        .unique(("symbol", "timestamp"), keep="first", maintain_order=True)
+        told_candles(answers)
         .join(names, on="symbol")
         .select(
             *("timestamp", "expiry", "strike", "side", "symbol", "open", "high", "low", "close", "volume", "oi"),

@@ -19,7 +19,7 @@ from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, MarketQuote, Turns, fet
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
-from g6_core.domain.errors import BrokerError, TryLater
+from g6_core.domain.errors import BrokerError, DataError, TryLater
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_date
 from g6_core.ports import Clock
 from g6_core.schema.closing import CLOSING_COLUMNS, CLOSING_VERSION
@@ -119,9 +119,15 @@ def contracts_of_day(paths: DataPaths, day: date, underlying: str, rules: Market
 
 
 def read_closing(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
-    """The closing state (`CLOSING_COLUMNS`); no rows where none was kept."""
-    path = paths.closing(day, underlying)
-    return pl.read_parquet(path) if path.exists() else pl.DataFrame(schema=lake_schema(CLOSING_COLUMNS))
+    """The closing state (`CLOSING_COLUMNS`); no rows where none was kept. DataError when the file is damaged."""
+    path, schema = paths.closing(day, underlying), lake_schema(CLOSING_COLUMNS)
+    if not path.exists():
+        return pl.DataFrame(schema=schema)
+    try:
+        return pl.read_parquet(path).select(pl.col(name).cast(kind) for name, kind in schema.items())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        said = str(error).splitlines()[0]
+        raise DataError(f"{path}: not a closing state ({said}); put it back from the archive or remove it") from error
 
 
 def _answer(

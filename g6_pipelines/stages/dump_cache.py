@@ -1,7 +1,7 @@
 """The dump of the day, fetched once: it is valid for one day, and Kite publishes the new one at about 08:00 IST."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time
 
 import msgspec
@@ -51,10 +51,14 @@ def day_dump(
         return stored
     try:
         return fetched_dump(kite, rules, paths, day, underlyings, now_ms)
-    except (BrokerError, DataError):
+    except BrokerError:
         if stored is None:
             raise
         return stored
+    except DataError as error:
+        if stored is None:
+            raise
+        return replace(stored, doubt=f"{stored.doubt}; the broker's new one cannot be used: {error}")
 
 
 def _stored(rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int) -> DayDump | None:

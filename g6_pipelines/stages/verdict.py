@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.day_pack_store import load_day_pack, packed_under
 from g6_core.adapters.lake import lake_exists
 from g6_core.adapters.world import simulated_days
 from g6_core.config import Settings
@@ -15,12 +15,14 @@ from g6_core.schema.paths import DataPaths
 from g6_pipelines.stages.reconcile import ORDERS, chain_part, kept_checks
 
 SAID_MAX = 200
+# Who collected something so many trading days ago meant to collect yesterday as well.
+MEANT_DAYS = 5
 
 
 def day_before(
     paths: DataPaths, settings: Settings, rules: MarketRules, day: date, *, simulated: bool
 ) -> DayBefore | None:
-    """The trading day before `day` as far as something of it lies there; None when nothing does.
+    """The trading day before `day` as far as something of it lies there, or, of a real market, should; else None.
 
     Days of a real and of a simulated market say nothing about each other. DataError when a document is damaged.
     """
@@ -30,10 +32,34 @@ def day_before(
         return None
     if (before in simulated_days(paths)) is not simulated:
         return None
-    traded = paths.journal(before).exists()
-    if not traded and not any(lake_exists(paths.lake(before, name)) for name in settings.indices):
+    if not _left_something(paths, settings, before) and (simulated or not _was_meant(paths, settings, rules, before)):
         return None
     return DayBefore(before, tuple(problems(paths, settings, before, must_be_compared=not simulated)))
+
+
+def _left_something(paths: DataPaths, settings: Settings, day: date) -> bool:
+    return paths.journal(day).exists() or any(lake_exists(paths.lake(day, name)) for name in settings.indices)
+
+
+def _was_meant(paths: DataPaths, settings: Settings, rules: MarketRules, day: date) -> bool:
+    """Whether something of a real market was collected or traded on one of the last trading days before `day`."""
+    simulated = simulated_days(paths)
+    for _ in range(MEANT_DAYS):
+        try:
+            day = rules.previous_trading_day(day)
+        except CalendarError:
+            return False
+        if day not in simulated and _left_something(paths, settings, day):
+            return True
+    return False
+
+
+def expected_indices(paths: DataPaths, settings: Settings, day: date) -> tuple[str, ...]:
+    """The configured indices, without those that were not configured on `day`, as far as its day pack tells."""
+    packed = packed_under(paths.day_pack(day))
+    if packed is None or packed[0] == settings.config_sha256:
+        return tuple(settings.indices)
+    return tuple(name for name in settings.indices if name in packed[1] or lake_exists(paths.lake(day, name)))
 
 
 def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compared: bool) -> Iterator[str]:
@@ -55,7 +81,7 @@ def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compare
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             yield f"{part}: {bad[0].name}: {bad[0].detail}"[:SAID_MAX] + more
-    for name in settings.indices if must_be_compared else ():
+    for name in expected_indices(paths, settings, day) if must_be_compared else ():
         if name not in collected:
             yield f"{name}: nothing was collected; find out why, or take the index out of {settings.path.name}"
 

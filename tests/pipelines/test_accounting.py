@@ -179,8 +179,30 @@ def test_a_history_that_knows_the_index_and_not_one_option_leaves_all_open() -> 
     index = ("NIFTY 50", 0, 2, [0, 1, 2])
     silent = account(lake(), pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, []))]), scope())
     assert set(ended(silent).values()) == {Account.OPEN}
-    told = account(lake(), pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, [1]))]), scope())
+    partly = pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, [1]))])
+    told = account(lake(), partly, scope(closes=3))
     assert [ended(told)[number, CALL] for number in range(3)] == [Account.NO_TRADE, Account.REPAIRED, Account.NO_TRADE]
+
+
+def test_where_a_history_ends_long_before_the_close_and_nothing_was_seen_since_its_silence_is_no_answer() -> None:
+    """The machine died after the first minute, nobody was there for a closing state, and the broker knows no more."""
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE))
+    told = answers((CALL, 0, 29, [0, 3]), (PUT, 0, 29, [2]))
+
+    def states(closing: pl.DataFrame = NO_CLOSING, closes: int = 30) -> dict[int, str]:
+        found = account_of(rows, told, scope(8, closes=closes), closing)
+        return {number: state for (number, symbol), state in ended(found).items() if symbol == CALL}
+
+    open_from_4 = dict(enumerate([Account.LIVE, *[Account.NO_TRADE] * 2, Account.REPAIRED, *[Account.OPEN] * 4]))
+    assert states() == open_from_4
+    assert states(closes=8) == {number: open_from_4[number] for number in range(4)} | dict.fromkeys(
+        range(4, 8), Account.NO_TRADE
+    )
+    known = {"exchange_time": minute(31), "expiry": EXPIRY, "symbol": CALL, "volume": 0}
+    closed = pl.DataFrame([known], schema=NO_CLOSING.schema)
+    assert states(closed) == states(closes=8)
+    day = summary(account(rows, told, scope(8, closes=30)), scope(8, closes=30))
+    assert day.denied == 8 and day.line().endswith("; in 8 the broker's silence is not believed")
 
 
 @pytest.mark.parametrize("dump", [True, False])
@@ -218,8 +240,10 @@ def test_minutes_in_which_nobody_saw_anything_are_named() -> None:
     assert summary(account(rows, told, scope()), scope()).silent_minutes == (OPEN + MINUTE_MS,)
 
 
-def test_of_two_answers_about_a_minute_the_first_stands() -> None:
-    told = pl.concat([answers((CALL, 1, 1, [1])), answers((CALL, 0, 2, [1]), level=99.0)])
+@pytest.mark.parametrize(("volumes", "level"), [((75, 75), 99.0), ((75, 74), 10.0), ((75, 150), 99.0)])
+def test_of_two_answers_about_a_minute_the_one_with_more_volume_counts(volumes: tuple[int, int], level: float) -> None:
+    both = (answers((CALL, 1, 1, [1])), answers((CALL, 0, 2, [1]), level=99.0))
+    told = pl.concat([one.with_columns(volume=pl.lit(volume)) for one, volume in zip(both, volumes, strict=True)])
     rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2])
-    repaired = account(rows, told, scope()).filter(pl.col("account") == Account.REPAIRED)
-    assert repaired["open"].to_list() == [10.0]
+    repaired = account(rows, told.cast(both[0].schema), scope()).filter(pl.col("account") == Account.REPAIRED)
+    assert repaired["open"].to_list() == [level]

@@ -168,6 +168,8 @@ def denied(
         (HOLE, CANDLES, []),
         # A stray candle in it, or one that is too small, does not make the rest of it true.
         (HOLE, without(3, 4, 6), [4, 6]),
+        # One silent minute is less than the minutes around hold.
+        (HOLE, without(5), [5]),
         (HOLE, [*without(3, 4, 5, 6), (4, 14.0, 15.0, 14.0, 15.0, 10, 0)], [5, 6]),
         (QUIET, without(3, 4, 5, 6), []),
         # Traded elsewhere without a candle: where the volume stood still nothing was traded, whatever else is lacking.
@@ -177,7 +179,7 @@ def denied(
         # Every minute was seen: then there is nothing to deny, the comparison names it.
         (QUOTES, without(3, 4, 5, 6), []),
     ],
-    ids=["silent", "whole", "stray", "too small", "no trade", "elsewhere", "from the open", "all seen"],
+    ids=["silent", "whole", "stray", "one minute", "too small", "no trade", "elsewhere", "from the open", "all seen"],
 )
 def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, minutes) -> None:
     assert denied(quotes, answer(candles)) == minutes
@@ -205,11 +207,29 @@ def test_after_the_last_quote_the_closing_state_tells_whether_the_silence_is_tru
     assert denied(QUOTES[:5], answer(candles), closed(final)) == minutes
 
 
-def test_what_is_less_than_the_minutes_around_hold_is_lacking_from_the_day() -> None:
-    assert denied(HOLE, answer(without(5)), closed(1_000)) == [5]
-    assert denied(HOLE, answer(CANDLES), closed(1_000)) == []
-    # Asked for from 09:17 only, it could be anywhere before.
-    assert denied(HOLE, answer(without(0, 1, 5), first=2), closed(1_000)) == []
+def test_a_day_of_candles_that_adds_up_to_the_closing_state_is_whole() -> None:
+    # Quotes that strayed: the growth is more than the candles of these minutes, and of the day it is not.
+    strayed = [(when, ltp, volume + 600 if when == 7 else volume, oi) for when, ltp, volume, oi in QUIET]
+    assert denied(strayed, answer(without(3, 4, 5, 6))) == [4, 5, 6]
+    assert denied(strayed, answer(without(3, 4, 5, 6)), closed(600)) == []
+    # One that was asked for from 09:17 on only says nothing of the day, nor does one of less than was traded.
+    assert denied(strayed, answer(without(0, 1, 3, 4, 5, 6), first=2), closed(400)) == [4, 5, 6]
+    assert denied(strayed, answer(without(3, 4, 5, 6)), closed(590)) == [4, 5, 6]
+
+
+def test_candles_that_always_hold_a_little_less_do_not_deny_a_silence() -> None:
+    """Should the broker's candles lack half a percent by habit, one silent minute is still seen."""
+    hundredfold = [(when, ltp, 100 * volume, oi) for when, ltp, volume, oi in HOLE]
+    candles = [(*one[:5], 100 * one[5] - 50, one[6]) for one in CANDLES]
+    assert denied(hundredfold, answer(candles), closed(100_000)) == []
+    assert denied(hundredfold, answer([one for one in candles if one[0] != 5]), closed(100_000)) == [5]
+
+
+def test_a_quote_in_the_middle_of_a_minute_has_seen_a_part_of_it() -> None:
+    grid = Grid(OPEN, CLOSE, 15 * SECOND_MS, {EXPIRY: CLOSE})
+    quotes: list[Quote] = [(when, 10.0, round(100 * when), 0) for when in (2.25, 2.5, 2.75, 6.25, 6.5)]
+    assert denied(quotes, answer(CANDLES), grid=grid) == []
+    assert denied(quotes, answer(without(4)), grid=grid) == [4]
 
 
 def test_a_closing_state_of_another_day_says_nothing() -> None:

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 import requests
 
-from g6_core.adapters.candle_archive import read_answers
+from g6_core.adapters.candle_archive import CandleArchive, read_answers
+from g6_core.adapters.kite_history import Candle
 from g6_core.adapters.lake import Lake, lake_schema
 from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
@@ -39,6 +40,7 @@ from tests.pipelines.evening import Evening, evening, too_many
 
 NAME = "NIFTY"
 EXPIRY = date(2026, 11, 23)
+EXPIRY_MS = at(EXPIRY, time(16))
 STRIKES = 3
 NOTHING_LACKS = pl.DataFrame(schema={"symbol": pl.String, "day": pl.Date})
 # A monthly is listed for three months: two windows a contract.
@@ -172,9 +174,9 @@ def traded(found: Evening) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("evidence", ["closing", "lake"])
-@pytest.mark.parametrize("kept", [0, 100], ids=["empty", "cut"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "one minute is less"])
 def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(
-    last_evening: Evening, evidence: str, kept: int
+    last_evening: Evening, evidence: str, damage: str
 ) -> None:
     wire, paths, rules = last_evening.wire, last_evening.paths, last_evening.rules
     volumes = traded(last_evening)
@@ -191,7 +193,12 @@ def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(
             return None
         answer = wire.inner.send(request)
         body = answer.json()
-        body["data"]["candles"] = body["data"]["candles"][:kept]
+        candles = body["data"]["candles"]
+        if damage == "one minute is less" and candles:
+            biggest = max(candles, key=lambda one: one[5])
+            biggest[5] //= 2
+        else:
+            del candles[0 if damage == "empty" else 100 :]
         answer._content = json.dumps(body).encode()
         return answer
 
@@ -199,15 +206,49 @@ def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(
     run(last_evening)
     found = captured(paths, rules, EXPIRY, NAME)
     assert found is not None
-    assert (found.missing, found.short) == (((), (victim,)) if kept else ((victim,), ()))
+    assert (found.missing, found.short) == (((victim,), ()) if damage == "empty" else ((), (victim,)))
     run(last_evening)
+    # The day is asked for alone now, and the second time of the same answer nothing more is kept.
     assert captured(paths, rules, EXPIRY, NAME) == found and len(wire.times_ms) == CALLS + 1
+    kept = answers_of(paths, NAME, EXPIRY).read_bytes()
+    run(last_evening)
+    assert len(wire.times_ms) == CALLS + 2 and answers_of(paths, NAME, EXPIRY).read_bytes() == kept
     wire.fault = lambda request, number: None
     run(last_evening)
     found = captured(paths, rules, EXPIRY, NAME)
     assert found is not None and (found.missing, found.short, found.traded) == ((), (), 2 * STRIKES)
     run(last_evening)
-    assert len(wire.times_ms) == CALLS + 2
+    assert len(wire.times_ms) == CALLS + 3
+
+
+def test_a_damaged_file_of_another_day_bears_no_witness_and_keeps_nothing_from_being_asked(
+    last_evening: Evening,
+) -> None:
+    paths, rules = last_evening.paths, last_evening.rules
+    for path in (paths.lake(date(2026, 11, 19), NAME), paths.closing(date(2026, 11, 20), NAME)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"torn")
+    closing(paths, EXPIRY, traded(last_evening))
+    run(last_evening)
+    found = captured(paths, rules, EXPIRY, NAME)
+    assert found is not None
+    assert (found.missing, found.short, found.traded) == ((), (), 2 * STRIKES)
+    assert ["2026-11-19" in found.unread[0], "2026-11-20" in found.unread[1]] == [True, True]
+
+
+def test_what_lacks_a_day_is_asked_for_that_day(market, rules: MarketRules, tmp_path: Path) -> None:
+    contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
+    whole = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"), NOTHING_LACKS)
+    candle = Candle(whole[0].from_ms, 10.0, 10.0, 10.0, 10.0, 75, 0)
+    with CandleArchive.open(tmp_path / "answers.arrows") as archive:
+        for one in whole:
+            archive.add(one, [candle], EXPIRY_MS, "sim")
+    answers = read_answers(tmp_path / "answers.arrows")
+    assert questions(contracts, rules, EXPIRY, answers, NOTHING_LACKS) == []
+    days = [date(2026, 11, 18), date(2026, 11, 20)]
+    lacking = pl.DataFrame({"symbol": [contracts[0].tradingsymbol] * 2, "day": days})
+    (again,) = questions(contracts, rules, EXPIRY, answers, lacking)
+    assert (again.from_ms, again.to_ms) == (at(days[0], time()), at(days[1], time(23, 59)))
 
 
 def test_every_day_of_a_real_market_bears_witness_and_of_a_simulated_one_its_own(
@@ -222,8 +263,8 @@ def test_every_day_of_a_real_market_bears_witness_and_of_a_simulated_one_its_own
     path = paths.closing(date(2026, 11, 18), NAME)
     pl.read_parquet(path).with_columns(pl.col("exchange_time") - pl.duration(minutes=1)).write_parquet(path)
 
-    def seen(expiry: date = EXPIRY) -> list[tuple[str, int, date]]:
-        return sorted(seen_volumes(paths, rules, expiry, NAME).rows())
+    def seen() -> list[tuple[str, int, date]]:
+        return sorted(seen_volumes(paths, rules, EXPIRY, NAME).volumes.rows())
 
     both = [("A", 50, date(2026, 11, 19)), ("A", 100, before), ("A", 200, EXPIRY), ("B", 5, before)]
     assert seen() == both

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import dagster as dg
@@ -12,15 +12,17 @@ import polars as pl
 import pytest
 
 from g6_core.adapters.history import HistoryPoint, record_history
-from g6_core.adapters.lake import Lake, read_lake, remove_lake
+from g6_core.adapters.lake import Lake, lake_schema, read_lake, remove_lake
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import ist_date
+from g6_core.domain.ist import at, ist_date
+from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import _works
 from g6_pipelines.definitions import defs
 from g6_pipelines.places import Where
 from g6_pipelines.resources import G6Resource
+from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
 from tests.conftest import PROJECT
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, metadata_of
 
@@ -103,36 +105,48 @@ def test_volatility_rank_and_percentile_are_shown_once_there_is_a_history(
     assert shown["iv_percentile"] == pytest.approx(sum(1.0 + day < iv for day in range(1, 13)) / 12)
 
 
-def test_what_expires_today_is_captured_and_the_day_is_asked_once(
-    installation: Installation, instance: dg.DagsterInstance
-) -> None:
-    day = date(2025, 9, 2)
-    partition = f"{day}|NIFTY"
-    assert installation.phase("pre_open", partition).success
-    path = installation.paths.instruments(day)
+EXPIRY = date(2025, 9, 2)
+EXPIRES = f"{EXPIRY}|NIFTY"
+
+
+@pytest.fixture
+def last_evening(installation: Installation) -> Installation:
+    """Of what expires only the strikes in the middle are listed."""
+    assert installation.phase("pre_open", EXPIRES).success
+    path = installation.paths.instruments(EXPIRY)
     dump = pl.read_parquet(path)
-    expiring = (pl.col("expiry") == day) & (pl.col("name") == "NIFTY")
+    expiring = (pl.col("expiry") == EXPIRY) & (pl.col("name") == "NIFTY")
     strikes = dump.filter(expiring)["strike"].unique().sort()
     middle = strikes[len(strikes) // 2]
     dump.filter(~expiring.fill_null(value=False) | (pl.col("strike") == middle)).write_parquet(path)
+    return installation
 
+
+def capture(installation: Installation, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Materialise the capture of both indices in one run."""
+    return dg.materialize(
+        [*defs.assets, *defs.asset_checks],
+        selection=dg.AssetSelection.assets("expiry_capture"),
+        tags={RANGE_START_TAG: EXPIRES, RANGE_END_TAG: f"{EXPIRY}|BANKNIFTY"},
+        instance=instance,
+        resources={"g6": installation.g6},
+        raise_on_error=False,
+    )
+
+
+def test_what_expires_today_is_captured_and_the_day_is_asked_once(
+    last_evening: Installation, instance: dg.DagsterInstance
+) -> None:
     def captured() -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [*defs.assets, *defs.asset_checks],
-            selection=dg.AssetSelection.assets("expiry_capture"),
-            partition_key=partition,
-            instance=instance,
-            resources={"g6": installation.g6},
-            raise_on_error=False,
-        )
+        return capture(last_evening, instance)
 
     result = captured()
-    shown = metadata_of(result, "expiry_capture", partition)
+    shown = metadata_of(result, "expiry_capture", EXPIRES)
     assert checks_of(result) == {"every_strike_is_captured": True, "captured_candles_add_up": True}, shown
     assert (shown["contracts"], shown["missing"], shown["calls"]) == (2, 0, 2)
-    folder = installation.paths.expired("NIFTY", day)
+    folder = last_evening.paths.expired("NIFTY", EXPIRY)
     assert {path.name for path in folder.iterdir()} >= {"answers.arrows", "candles.parquet", "dump.parquet"}
-    assert metadata_of(captured(), "expiry_capture", partition)["calls"] == 0
+    assert metadata_of(captured(), "expiry_capture", EXPIRES)["calls"] == 0
     answers = read_lake(folder / "answers.arrows")
     spoiled = answers.with_columns(high=pl.when(pl.col("open").is_not_null()).then(pl.col("low") - 1).otherwise("high"))
     spoiled.write_ipc_stream(folder / "answers.arrows", compat_level=pl.CompatLevel.oldest())
@@ -143,6 +157,29 @@ def test_what_expires_today_is_captured_and_the_day_is_asked_once(
         name for name in ("answers_match_hash", "candles_possible") for row in told if name in row and "NO" in row
     }
     assert failing == {"answers_match_hash", "candles_possible"}
+
+
+def test_on_a_later_day_what_is_short_is_said_and_what_is_missing_fails_and_the_other_index_is_captured(
+    last_evening: Installation, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert capture(last_evening, instance).success
+    symbol = read_lake(last_evening.paths.expired("NIFTY", EXPIRY) / "answers.arrows")["symbol"][0]
+    stamp_ms = at(EXPIRY, time(15, 31))
+    seen = {"timestamp": stamp_ms, "exchange_time": stamp_ms, "symbol": symbol, "volume": 10**12}
+    path = last_evening.paths.closing(EXPIRY, "NIFTY")
+    path.parent.mkdir(parents=True)
+    pl.DataFrame([seen], schema=lake_schema(CLOSING_COLUMNS)).write_parquet(path)
+    monkeypatch.setenv("G6_BROKER", "kite")
+    monkeypatch.setenv("KITE_API_KEY", "key")
+    monkeypatch.setenv("KITE_ACCESS_TOKEN", "token")
+    late = capture(last_evening, instance)
+    shown = metadata_of(late, "expiry_capture", EXPIRES)
+    assert late.success and checks_of(late) == {"every_strike_is_captured": True, "captured_candles_add_up": False}
+    assert (shown["short_contracts"], shown["calls"]) == (symbol, 0) and "Kite gives" in str(shown["troubles"])
+    (last_evening.paths.expired("NIFTY", EXPIRY) / "answers.arrows").unlink()
+    lost = capture(last_evening, instance)
+    made = {one.partition for one in lost.asset_materializations_for_node("expiry_capture")}
+    assert not lost.success and made == {f"{EXPIRY}|BANKNIFTY"}
 
 
 def test_a_range_of_days_is_backfilled_in_one_run_from_the_command_line(narrow: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_history_with_a_hole_where_volume_grew_is_no_answer_and_asked_again(af
     assert report is not None and report.asked.answered > 0
     found = after.account()
     assert not found.complete and found.repaired <= stray * report.asked.answered
-    assert found.denied == found.open and "the volume grew by more than the broker's candles hold" in found.line()
+    assert found.denied == found.open and "the broker's silence is not believed" in found.line()
     volumes = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[2]
     assert not volumes.passed and "volume grew by" in volumes.detail
     after.wire.fault = lambda request, number: None
