@@ -150,13 +150,16 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
 
     The volume grew between two quotes by more than the candles between them hold: that history is not whole, so its
     silence there is no answer. What came before the first quote is told by the open, what after the last by the
-    `closing` state. A day of candles that adds up to its closing state is whole, whatever single quotes said. `lake`
-    needs times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
+    `closing` state. A day of candles that adds up to its closing state is whole, whatever single quotes said; of one
+    that holds less it is known that something is lacking, and less is enough to say where. `lake` needs times,
+    expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
     rows = _placed(lake, answers, grid, closing)
-    adds_up = pl.col("is_closing") & (pl.col("begins") == _time(grid.open_ms)) & (pl.col("volume") == pl.col("traded"))
-    whole = rows.filter(adds_up)["symbol"]
-    lacks = pl.col("lacking") > pl.col("allowed")
+    of_day = rows.filter(pl.col("is_closing") & (pl.col("begins") == _time(grid.open_ms)))
+    whole = of_day.filter(pl.col("volume") == pl.col("traded"))["symbol"]
+    short = of_day.filter(pl.col("volume") > pl.col("traded"))["symbol"]
+    unknown = pl.when(pl.col("symbol").is_in(short.implode())).then("edges_likely").otherwise("edges_most")
+    lacks = pl.col("lacking") > LACKING_MAX * pl.col("growth") + unknown
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
     doubted = _growth(rows, grid).filter(lacks & ~pl.col("symbol").is_in(whole.implode()))
     named = doubted.select("symbol", minutes.alias("minute")).explode("minute").drop_nulls().unique()
@@ -250,10 +253,11 @@ def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
     whole = joined.filter(pl.col("span") == pl.col("last_span")).join(here, on=("symbol", "minute"), how="left")
     # Of its own minute a quote has seen about the share that had passed.
     share = (pl.col("timestamp") - pl.col("minute")).dt.total_milliseconds() / MINUTE_MS
-    unknown = pl.col("own") * (_LATE_SHARE + pl.min_horizontal(share, 1 - share))
+    likely = pl.col("own") * (_LATE_SHARE + pl.min_horizontal(share, 1 - share))
     return whole.with_columns(
         until=pl.when("is_closing").then("traded").otherwise(pl.col("until_minute") + share * pl.col("own")),
-        unknown=pl.when("is_closing").then(0.0).otherwise(unknown),
+        edge_likely=pl.when("is_closing").then(0.0).otherwise(likely),
+        edge_most=pl.when("is_closing").then(0.0).otherwise(pl.col("own").cast(pl.Float64)),
     ).sort("symbol", "timestamp")
 
 
@@ -300,15 +304,14 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
         growth=pl.col("volume") - before("volume", nothing),
         most=pl.col("traded") - before("traded_before", nothing),
         held=pl.col("until") - before("until", pl.lit(0.0)),
-        unknown_here=pl.col("unknown") + before("unknown", pl.lit(0.0)),
+        edges_likely=pl.col("edge_likely") + before("edge_likely", pl.lit(0.0)),
+        edges_most=pl.col("edge_most") + before("edge_most", pl.lit(0.0)),
         # A closing state that was asked for early is short of the last trades.
         least=pl.when("is_closing").then(0).otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
     )
-    may_lack = LACKING_MAX * pl.col("growth")
     return found.filter(pl.col("growth").is_not_null()).with_columns(
         lacking=pl.col("growth") - pl.col("held"),
-        allowed=may_lack + pl.col("unknown_here"),
-        spare=pl.when("is_closing").then(may_lack).otherwise(0.0),
+        spare=pl.when("is_closing").then(LACKING_MAX * pl.col("growth")).otherwise(0.0),
     )
 
 

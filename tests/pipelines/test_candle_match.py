@@ -168,8 +168,6 @@ def denied(
         (HOLE, CANDLES, []),
         # A stray candle in it, or one that is too small, does not make the rest of it true.
         (HOLE, without(3, 4, 6), [4, 6]),
-        # One silent minute is less than the minutes around hold.
-        (HOLE, without(5), [5]),
         (HOLE, [*without(3, 4, 5, 6), (4, 14.0, 15.0, 14.0, 15.0, 10, 0)], [5, 6]),
         (QUIET, without(3, 4, 5, 6), []),
         # Traded elsewhere without a candle: where the volume stood still nothing was traded, whatever else is lacking.
@@ -179,7 +177,7 @@ def denied(
         # Every minute was seen: then there is nothing to deny, the comparison names it.
         (QUOTES, without(3, 4, 5, 6), []),
     ],
-    ids=["silent", "whole", "stray", "one minute", "too small", "no trade", "elsewhere", "from the open", "all seen"],
+    ids=["silent", "whole", "stray", "too small", "no trade", "elsewhere", "from the open", "all seen"],
 )
 def test_a_silence_in_which_the_volume_grew_is_no_answer(quotes, candles, minutes) -> None:
     assert denied(quotes, answer(candles)) == minutes
@@ -217,6 +215,14 @@ def test_a_day_of_candles_that_adds_up_to_the_closing_state_is_whole() -> None:
     assert denied(strayed, answer(without(3, 4, 5, 6)), closed(590)) == [4, 5, 6]
 
 
+def test_of_a_day_that_is_known_to_lack_something_one_silent_minute_is_enough() -> None:
+    assert denied(HOLE, answer(without(5)), closed(1_000)) == [5]
+    # It may have traded in the seconds before the quotes.
+    assert denied(HOLE, answer(without(5))) == []
+    late = [(when, ltp, volume + 90 if when == 7 else volume, oi) for when, ltp, volume, oi in QUIET]
+    assert denied(late, answer(without(3, 4, 5, 6))) == []
+
+
 def test_candles_that_always_hold_a_little_less_do_not_deny_a_silence() -> None:
     """Should the broker's candles lack half a percent by habit, one silent minute is still seen."""
     hundredfold = [(when, ltp, 100 * volume, oi) for when, ltp, volume, oi in HOLE]
@@ -228,8 +234,8 @@ def test_candles_that_always_hold_a_little_less_do_not_deny_a_silence() -> None:
 def test_a_quote_in_the_middle_of_a_minute_has_seen_a_part_of_it() -> None:
     grid = Grid(OPEN, CLOSE, 15 * SECOND_MS, {EXPIRY: CLOSE})
     quotes: list[Quote] = [(when, 10.0, round(100 * when), 0) for when in (2.25, 2.5, 2.75, 6.25, 6.5)]
-    assert denied(quotes, answer(CANDLES), grid=grid) == []
-    assert denied(quotes, answer(without(4)), grid=grid) == [4]
+    assert denied(quotes, answer(CANDLES), closed(1_001), grid) == []
+    assert denied(quotes, answer(without(4)), closed(1_000), grid) == [4]
 
 
 def test_a_closing_state_of_another_day_says_nothing() -> None:
