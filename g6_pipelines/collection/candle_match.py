@@ -154,14 +154,16 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
     that holds less it is known that something is lacking, and less is enough to say where. `lake` needs times,
     expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
-    rows = _placed(lake, answers, grid, closing)
-    of_day = rows.filter(pl.col("is_closing") & (pl.col("begins") == _time(grid.open_ms)))
+    grown = _growth(_placed(lake, answers, grid, closing), grid)
+    # A closing state of less than the last quote says nothing.
+    is_end = pl.col("is_closing") & (pl.col("growth") >= 0)
+    of_day = grown.filter(is_end & (pl.col("begins") == _time(grid.open_ms)))
     whole = of_day.filter(pl.col("volume") == pl.col("traded"))["symbol"]
     short = of_day.filter(pl.col("volume") > pl.col("traded"))["symbol"]
     unknown = pl.when(pl.col("symbol").is_in(short.implode())).then("edges_likely").otherwise("edges_most")
     lacks = pl.col("lacking") > LACKING_MAX * pl.col("growth") + unknown
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
-    doubted = _growth(rows, grid).filter(lacks & ~pl.col("symbol").is_in(whole.implode()))
+    doubted = grown.filter(lacks & ~pl.col("symbol").is_in(whole.implode()))
     named = doubted.select("symbol", minutes.alias("minute")).explode("minute").drop_nulls().unique()
     return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
 
@@ -217,7 +219,8 @@ def _closed(closing: pl.DataFrame, symbols: pl.Series, grid: Grid) -> pl.DataFra
     """The closing state as a last quote at the close: symbol, expiry and volume. Who has not been quoted since the open
     says nothing of the day."""
     of_today = closing.filter(
-        (pl.col("exchange_time") >= _time(grid.open_ms)) & pl.col("symbol").is_in(symbols.implode())
+        (pl.col("exchange_time") >= _time(grid.open_ms)) & pl.col("symbol").is_in(symbols.implode()),
+        pl.col("volume").is_not_null(),
     )
     return of_today.select("symbol", "expiry", pl.col("volume"), is_closing=True)
 

@@ -210,6 +210,7 @@ def test_a_day_of_candles_that_adds_up_to_the_closing_state_is_whole() -> None:
     strayed = [(when, ltp, volume + 600 if when == 7 else volume, oi) for when, ltp, volume, oi in QUIET]
     assert denied(strayed, answer(without(3, 4, 5, 6))) == [4, 5, 6]
     assert denied(strayed, answer(without(3, 4, 5, 6)), closed(600)) == []
+    assert denied(HOLE, answer([]), closed(0)) == [0, 4, 5, 6], "a closing state that forgot the day"
     # One that was asked for from 09:17 on only says nothing of the day, nor does one of less than was traded.
     assert denied(strayed, answer(without(0, 1, 3, 4, 5, 6), first=2), closed(400)) == [4, 5, 6]
     assert denied(strayed, answer(without(3, 4, 5, 6)), closed(590)) == [4, 5, 6]
