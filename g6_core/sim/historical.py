@@ -80,27 +80,32 @@ def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms
             (start_ms, start_ms, min(start_ms + length_ms, end_ms))
             for start_ms in range(session.open_ms, end_ms, length_ms)
         ]
+    wanted = [one for one in spans if window.from_ms <= one[0] <= window.to_ms and one[1] < one[2]]
+    if not wanted:
+        return []
+    first_ms, last_ms = wanted[0][1] - SECOND_MS, wanted[-1][2]
+    rows = source.series(instrument.token, range(first_ms, last_ms, SECOND_MS))
     final_ms: int = getattr(source, "final_ms", 0)
-    is_final = instrument.is_option and 0 < final_ms <= now_ms
     found: list[Candle] = []
-    for label_ms, start_ms, stop_ms in spans:
-        if window.from_ms <= label_ms <= window.to_ms and start_ms < stop_ms:
-            rows = source.series(instrument.token, range(start_ms - SECOND_MS, stop_ms, SECOND_MS))
-            if is_final and stop_ms == session.close_ms:
-                final = source.series(instrument.token, range(final_ms, final_ms + 1))
-                rows = np.concatenate([rows, final]) if final["volume"][0] > rows["volume"][-1] else rows
-            candle = _candle(instrument, label_ms, rows, with_oi=window.with_oi)
-            found += [candle] if candle else []
+    for label_ms, start_ms, stop_ms in wanted:
+        place = (start_ms - first_ms) // SECOND_MS - 1
+        own = rows[place : place + (stop_ms - start_ms) // SECOND_MS + 1]
+        if instrument.is_option and stop_ms == session.close_ms and 0 < final_ms <= now_ms:
+            final = source.series(instrument.token, range(final_ms, final_ms + 1))
+            own = np.concatenate([own, final]) if final["volume"][0] > own["volume"][-1] else own
+        candle = _candle(instrument, label_ms, own, with_oi=window.with_oi)
+        found += [candle] if candle else []
     return found
 
 
 def _candle(instrument: Instrument, label_ms: int, rows: NDArray[np.void], *, with_oi: bool) -> Candle | None:
     """The candle of quotes, one a second; the first is the one before it."""
-    traded = rows["volume"][1:] > rows["volume"][:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
+    volumes = rows["volume"]
+    traded = volumes[1:] > volumes[:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
     prices = rows["ltp_paise"][1:][traded]
     if not len(prices):
         return None
-    volume = max(0, int(rows["volume"][-1] - rows["volume"][0]))
+    volume = max(0, int(volumes[-1] - volumes[0]))
     levels = [int(level) / 100 for level in (prices[0], prices.max(), prices.min(), prices[-1])]
     candle: Candle = [_stamp(label_ms), *levels, volume]
     return [*candle, int(rows["oi"][-1])] if with_oi else candle
