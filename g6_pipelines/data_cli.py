@@ -209,12 +209,11 @@ def coverage(
     from g6_core.config import load_settings
     from g6_core.schema.paths import DataPaths
     from g6_pipelines.stages.accounting import account_day
-    from g6_pipelines.stages.verdict import expected_indices
 
     rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
     wanted = day.date() if day else last_day_over(rules, settings, RealClock().now_ms())
     rules.require_trading_day(wanted)
-    names = (index,) if index else expected_indices(paths, settings, wanted)
+    names = (index,) if index else tuple(settings.indices)
     for name in names:
         settings.index(name)
     never: set[str] = set()

@@ -50,20 +50,6 @@ def load_day_pack(path: Path, *, day: date, config_sha256: str) -> DayPack:
     return pack
 
 
-def packed_under(path: Path) -> tuple[str, tuple[str, ...]] | None:
-    """The hash of the configuration of a pack and its underlyings, unchecked; None where it cannot be read."""
-
-    class Head(msgspec.Struct):
-        config_sha256: str
-        underlyings: tuple[str, ...]
-
-    try:
-        head = msgspec.json.decode(path.read_bytes(), type=Head)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return head.config_sha256, head.underlyings
-
-
 def save_expiries(path: Path, expiries: Expiries) -> None:
     """Write `data/state/expiries.json`."""
     write_atomic(path, canonical_json(expiries) + b"\n")

@@ -185,7 +185,7 @@ def _capture(g6: G6Resource, day: date, name: str) -> Any:
 
 @contextmanager
 def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
-    """The market of a day; a close that is near is waited for, and the record that shows what the day came to.
+    """The market of a day; a close that is near is waited for, and after it a record that shows later what it came to.
 
     One that is modelled in this process begins before its open, and one in lockstep stands still after the last cycle.
     """
@@ -193,7 +193,7 @@ def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
     with g6.market(place) as market:
         if place.where is Where.IN_PROCESS or 0 < close_ms - market.clock.now_ms() <= WAIT_MAX_MS:
             market.clock.sleep_until(close_ms)
-        if 0 < place.final_ms - market.clock.now_ms() <= WAIT_MAX_MS:
+        if close_ms <= market.clock.now_ms() < place.final_ms:
             market.clock.sleep_until(place.final_ms)
         yield market
 

@@ -83,7 +83,7 @@ def asked_minutes(answers: pl.DataFrame) -> pl.DataFrame:
 
 def told_candles(answers: pl.DataFrame) -> pl.DataFrame:
     """The rows of archived answers that are a candle, one a symbol and minute: of several the one with most volume, for
-    what was traded cannot be taken back, and of equal ones the newest."""
+    what was traded cannot be taken back, and of equal ones the last in the archive."""
     told = answers.filter(pl.col("open").is_not_null()).sort("volume", maintain_order=True)
     return told.unique(("symbol", "timestamp"), keep="last", maintain_order=True)
 
@@ -151,8 +151,9 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
     The volume grew between two quotes by more than the candles between them hold: that history is not whole, so its
     silence there is no answer. What came before the first quote is told by the open, what after the last by the
     `closing` state. A day of candles that adds up to its closing state is whole, whatever single quotes said; of one
-    that holds less it is known that something is lacking, and less is enough to say where. `lake` needs times,
-    expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
+    that holds less it is known that something is lacking, and less is enough to say where. What a quote saw before its
+    minute's candle counts it is in that candle at the next quote, so it has to be lacking there as well. `lake` needs
+    times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
     grown = _growth(_placed(lake, answers, grid, closing), grid)
     # A closing state of less than the last quote says nothing.
@@ -160,10 +161,16 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
     of_day = grown.filter(is_end & (pl.col("begins") == _time(grid.open_ms)))
     whole = of_day.filter(pl.col("volume") == pl.col("traded"))["symbol"]
     short = of_day.filter(pl.col("volume") > pl.col("traded"))["symbol"]
-    unknown = pl.when(pl.col("symbol").is_in(short.implode())).then("edges_likely").otherwise("edges_most")
-    lacks = pl.col("lacking") > LACKING_MAX * pl.col("growth") + unknown
+    is_short = pl.col("symbol").is_in(short.implode())
+
+    def lacks(step: str) -> pl.Expr:
+        """Over the step to a quote, or to the one after it where there is one."""
+        edges = pl.when(is_short).then(f"edges_likely{step}").otherwise(f"edges_most{step}")
+        return pl.col(f"lacking{step}") > LACKING_MAX * pl.col("growth") + edges
+
+    is_lacking = lacks("") & lacks("_two").fill_null(value=True)
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
-    doubted = grown.filter(lacks & ~pl.col("symbol").is_in(whole.implode()))
+    doubted = grown.filter(is_lacking & ~pl.col("symbol").is_in(whole.implode()))
     named = doubted.select("symbol", minutes.alias("minute")).explode("minute").drop_nulls().unique()
     return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
 
@@ -172,17 +179,23 @@ def unreached_minutes(lake: pl.DataFrame, options: pl.DataFrame, grid: Grid, clo
     """Minutes (symbol, minute) of which nothing shows that the broker's history reaches them.
 
     They are later than every candle of these answers about `options` and than the last quote of their contract, of
-    which there is no `closing` state either: where a history ends cannot be told from where trading did. That no
-    option at all is traded in the last minutes happens.
+    which there is no `closing` state either, or one of less than that quote: where a history ends cannot be told from
+    where trading did. That no option at all is traded in the last minutes happens.
     """
     symbols, asked = options["symbol"].unique(), asked_minutes(options)
-    last = _live(lake, symbols).group_by("symbol").agg(pl.col("timestamp").max().alias("last"))
+    last = (
+        _live(lake, symbols)
+        .group_by("symbol")
+        .agg(pl.col("timestamp").last().alias("last"), pl.col("volume").last().alias("last_volume"))
+    )
     reach = options.filter(pl.col("open").is_not_null())["timestamp"].max()
     assert reach is None or isinstance(reach, datetime)
     if reach is not None and grid.close_ms - _ms(reach) <= QUIET_MAX_MS:
         asked = asked.clear()
     late = asked if reach is None else asked.filter(pl.col("minute") > reach)
-    late = late.join(_closed(closing, symbols, grid), on="symbol", how="anti")
+    closed = _closed(closing, symbols, grid).join(last, on="symbol", how="left")
+    known = closed.filter((pl.col("volume") >= pl.col("last_volume")).fill_null(value=True))
+    late = late.join(known, on="symbol", how="anti")
     unseen = late.join(last, on="symbol", how="left").filter((pl.col("minute") > pl.col("last")).fill_null(value=True))
     return unseen.select("symbol", "minute")
 
@@ -301,6 +314,10 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
         return pl.coalesce(pl.col(name).shift(1).over("span"), pl.when(from_open).then(at_open))
 
     nothing = pl.lit(0, pl.Int64)
+
+    def after(name: str) -> pl.Expr:
+        return pl.col(name).shift(-1).over("span")
+
     found = rows.filter(pl.col("volume").is_not_null()).with_columns(
         minute_before=before("minute", _time(grid.open_ms) - _MINUTE),
         last_before=before("last", _time(grid.open_ms) - _MINUTE),
@@ -309,12 +326,18 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
         held=pl.col("until") - before("until", pl.lit(0.0)),
         edges_likely=pl.col("edge_likely") + before("edge_likely", pl.lit(0.0)),
         edges_most=pl.col("edge_most") + before("edge_most", pl.lit(0.0)),
+        lacking_two=after("volume") - before("volume", nothing) - after("until") + before("until", pl.lit(0.0)),
+        edges_likely_two=after("edge_likely") + before("edge_likely", pl.lit(0.0)),
+        edges_most_two=after("edge_most") + before("edge_most", pl.lit(0.0)),
         # A closing state that was asked for early is short of the last trades.
         least=pl.when("is_closing").then(0).otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
     )
     return found.filter(pl.col("growth").is_not_null()).with_columns(
         lacking=pl.col("growth") - pl.col("held"),
-        spare=pl.when("is_closing").then(LACKING_MAX * pl.col("growth")).otherwise(0.0),
+        # From the open on it adds up.
+        spare=pl.when(pl.col("is_closing") | (pl.col("minute_before") < _time(grid.open_ms)))
+        .then(LACKING_MAX * pl.col("growth"))
+        .otherwise(0.0),
     )
 
 

@@ -125,8 +125,8 @@ def read_closing(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     try:
         return pl.read_parquet(path).select(pl.col(name).cast(kind) for name, kind in schema.items())
-    except (OSError, pl.exceptions.PolarsError) as error:
-        said = str(error).splitlines()[0]
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        said = str(error).partition("\n")[0]
         raise DataError(f"{path}: not a closing state ({said}); put it back from the archive or remove it") from error
 
 

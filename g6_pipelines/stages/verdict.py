@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from g6_core.adapters.day_pack_store import load_day_pack, packed_under
+from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.lake import lake_exists
 from g6_core.adapters.world import simulated_days
 from g6_core.config import Settings
@@ -54,14 +54,6 @@ def _was_meant(paths: DataPaths, settings: Settings, rules: MarketRules, day: da
     return False
 
 
-def expected_indices(paths: DataPaths, settings: Settings, day: date) -> tuple[str, ...]:
-    """The configured indices, without those that were not configured on `day`, as far as its day pack tells."""
-    packed = packed_under(paths.day_pack(day))
-    if packed is None or packed[0] == settings.config_sha256:
-        return tuple(settings.indices)
-    return tuple(name for name in settings.indices if name in packed[1] or lake_exists(paths.lake(day, name)))
-
-
 def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compared: bool) -> Iterator[str]:
     """A line for each part of a day whose comparison failed; and, where it must be, for each that was not made.
 
@@ -81,7 +73,7 @@ def problems(paths: DataPaths, settings: Settings, day: date, *, must_be_compare
         if bad:
             more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
             yield f"{part}: {bad[0].name}: {bad[0].detail}"[:SAID_MAX] + more
-    for name in expected_indices(paths, settings, day) if must_be_compared else ():
+    for name in settings.indices if must_be_compared else ():
         if name not in collected:
             yield f"{name}: nothing was collected; find out why, or take the index out of {settings.path.name}"
 

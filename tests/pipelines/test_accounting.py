@@ -201,6 +201,10 @@ def test_where_a_history_ends_long_before_the_close_and_nothing_was_seen_since_i
     known = {"exchange_time": minute(31), "expiry": EXPIRY, "symbol": CALL, "volume": 0}
     closed = pl.DataFrame([known], schema=NO_CLOSING.schema)
     assert states(closed) == states(closes=8)
+    # One of less than the last quote, which is of the minute before all this, is none.
+    seen = rows.with_columns(call_volume=pl.lit(75, pl.Int64))
+    less = account_of(seen, told, scope(8, closes=30), closed)
+    assert {number: state for (number, symbol), state in ended(less).items() if symbol == CALL} == open_from_4
     day = summary(account(rows, told, scope(8, closes=30)), scope(8, closes=30))
     assert day.denied == 8 and day.line().endswith("; in 8 the broker's silence is not believed")
 

@@ -207,7 +207,7 @@ def test_after_the_last_quote_the_closing_state_tells_whether_the_silence_is_tru
 
 def test_a_day_of_candles_that_adds_up_to_the_closing_state_is_whole() -> None:
     # Quotes that strayed: the growth is more than the candles of these minutes, and of the day it is not.
-    strayed = [(when, ltp, volume + 600 if when == 7 else volume, oi) for when, ltp, volume, oi in QUIET]
+    strayed = [(when, ltp, volume + 600 if when in (7, 8) else volume, oi) for when, ltp, volume, oi in QUIET]
     assert denied(strayed, answer(without(3, 4, 5, 6))) == [4, 5, 6]
     assert denied(strayed, answer(without(3, 4, 5, 6)), closed(600)) == []
     assert denied(HOLE, answer([]), closed(0)) == [0, 4, 5, 6], "a closing state that forgot the day"
@@ -222,6 +222,15 @@ def test_of_a_day_that_is_known_to_lack_something_one_silent_minute_is_enough() 
     assert denied(HOLE, answer(without(5))) == []
     late = [(when, ltp, volume + 90 if when == 7 else volume, oi) for when, ltp, volume, oi in QUIET]
     assert denied(late, answer(without(3, 4, 5, 6))) == []
+    # Known to lack something elsewhere: what came just before a quote is in the candle by the next one.
+    assert denied(late, answer(without(3, 4, 5, 6)), closed(675)) == []
+    lacks_elsewhere = [*without(1, 3, 4, 5, 6), (1, 11.0, 12.0, 11.0, 12.0, 25, 0)]
+    assert denied(late, answer(lacks_elsewhere), closed(600)) == []
+    # Another gap after it, of a hundred times its trades, hides nothing.
+    busy = [(1, 11.0, 100, 0), (4, 14.0, 400, 0), (8, 18.0, 40_400, 0), (9, 19.0, 40_500, 0)]
+    candles = [(*one[:5], 13_300 if 5 <= one[0] <= 7 else 100, 0) for one in CANDLES]
+    assert denied(busy, answer([one for one in candles if one[0] != 2]), closed(40_600)) == [2]
+    assert denied(busy, answer(candles), closed(40_600)) == []
 
 
 def test_candles_that_always_hold_a_little_less_do_not_deny_a_silence() -> None:

@@ -1,6 +1,5 @@
 """What an evening found wrong holds the next day back, until a person has accepted it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -108,22 +107,6 @@ def test_a_day_that_was_lost_altogether_is_named_where_the_days_before_it_were_c
     paths.lake(date(2025, 8, 20), "NIFTY").rename(paths.lake(collected, "NIFTY"))
     mark_simulated(paths, collected, Simulated("recorded", 0))
     assert found(paths, settings, rules) is None
-
-
-def test_an_index_that_was_added_since_is_not_missed_on_the_days_before(paths, settings, rules) -> None:
-    keep(paths, NIFTY=GOOD, NIFTY_chain=GOOD)
-
-    def pack(config_sha256: str) -> None:
-        document = {"config_sha256": config_sha256, "underlyings": ["NIFTY"], "trade_date": str(DAY)}
-        paths.day_pack(DAY).write_text(json.dumps(document))
-
-    paths.day_pack(DAY).parent.mkdir(parents=True)
-    pack("of another configuration")
-    assert found(paths, settings, rules, indices=("NIFTY", "SENSEX")) == DayBefore(DAY, ())
-    # With the configuration of today the pack lacks it because it could not be prepared.
-    pack(settings.config_sha256)
-    before = found(paths, settings, rules, indices=("NIFTY", "SENSEX"))
-    assert before is not None and before.problems[0].startswith("SENSEX: nothing was collected")
 
 
 def test_without_anything_of_the_day_before_there_is_no_verdict(tmp_path: Path, settings, rules) -> None:
