@@ -25,6 +25,8 @@ _MINUTE = pl.duration(minutes=1)
 _EPSILON = 1e-6
 # Candles may hold so much less than was traded, or the broker's habits would deny every silence.
 LACKING_MAX = 0.01
+# A day of all contracts side by side would take tens of MB.
+CONTRACTS_AT_ONCE = 50
 # So long before the close the options of an index may be quiet, all of them.
 QUIET_MAX_MS = 5 * MINUTE_MS
 # A quote comes up to six seconds after its minute's start, and what was traded until then is not known.
@@ -90,7 +92,8 @@ def told_candles(answers: pl.DataFrame) -> pl.DataFrame:
 
 def candles_of(answers: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """Archived candles by symbol and minute."""
-    return told_candles(answers).select("symbol", pl.col("timestamp").alias("minute"), *columns)
+    needed = dict.fromkeys(("symbol", "timestamp", "open", "volume", *columns))
+    return told_candles(answers.select(*needed)).select("symbol", pl.col("timestamp").alias("minute"), *columns)
 
 
 def witnesses(lake: pl.DataFrame, count: int, today: date) -> set[str]:
@@ -155,6 +158,14 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
     minute's candle counts it is in that candle at the next quote, so it has to be lacking there as well. `lake` needs
     times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
+    symbols = answers["symbol"].unique().sort()
+    some = [symbols.slice(start, CONTRACTS_AT_ONCE).implode() for start in range(0, len(symbols), CONTRACTS_AT_ONCE)]
+    found = [_denied(lake, answers.filter(pl.col("symbol").is_in(part)), grid, closing) for part in some]
+    return pl.concat([answers.clear().select("symbol", pl.col("timestamp").alias("minute")), *found])
+
+
+def _denied(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
+    """The same of some contracts."""
     grown = _growth(_placed(lake, answers, grid, closing), grid)
     # A closing state of less than the last quote says nothing.
     is_end = pl.col("is_closing") & (pl.col("growth") >= 0)
@@ -300,6 +311,12 @@ def _ranged(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+_GROWN = (
+    *("symbol", "timestamp", "minute", "last", "begins", "span", "is_closing"),
+    *("volume", "traded", "traded_before", "until", "edge_likely", "edge_most"),
+)
+
+
 def _price_is_bound(grid: Grid) -> pl.Expr:
     """Whether a last price cannot be older than what was asked for: a candle is before it, or all trades are known."""
     from_open = (pl.col("begins") == _time(grid.open_ms)) & (pl.col("volume") > 0)
@@ -318,19 +335,25 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     def after(name: str) -> pl.Expr:
         return pl.col(name).shift(-1).over("span")
 
-    found = rows.filter(pl.col("volume").is_not_null()).with_columns(
-        minute_before=before("minute", _time(grid.open_ms) - _MINUTE),
-        last_before=before("last", _time(grid.open_ms) - _MINUTE),
-        growth=pl.col("volume") - before("volume", nothing),
-        most=pl.col("traded") - before("traded_before", nothing),
-        held=pl.col("until") - before("until", pl.lit(0.0)),
-        edges_likely=pl.col("edge_likely") + before("edge_likely", pl.lit(0.0)),
-        edges_most=pl.col("edge_most") + before("edge_most", pl.lit(0.0)),
-        lacking_two=after("volume") - before("volume", nothing) - after("until") + before("until", pl.lit(0.0)),
-        edges_likely_two=after("edge_likely") + before("edge_likely", pl.lit(0.0)),
-        edges_most_two=after("edge_most") + before("edge_most", pl.lit(0.0)),
-        # A closing state that was asked for early is short of the last trades.
-        least=pl.when("is_closing").then(0).otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
+    found = (
+        rows.select(*_GROWN)
+        .filter(pl.col("volume").is_not_null())
+        .with_columns(
+            minute_before=before("minute", _time(grid.open_ms) - _MINUTE),
+            last_before=before("last", _time(grid.open_ms) - _MINUTE),
+            growth=pl.col("volume") - before("volume", nothing),
+            most=pl.col("traded") - before("traded_before", nothing),
+            held=pl.col("until") - before("until", pl.lit(0.0)),
+            edges_likely=pl.col("edge_likely") + before("edge_likely", pl.lit(0.0)),
+            edges_most=pl.col("edge_most") + before("edge_most", pl.lit(0.0)),
+            lacking_two=after("volume") - before("volume", nothing) - after("until") + before("until", pl.lit(0.0)),
+            edges_likely_two=after("edge_likely") + before("edge_likely", pl.lit(0.0)),
+            edges_most_two=after("edge_most") + before("edge_most", pl.lit(0.0)),
+            # A closing state that was asked for early is short of the last trades.
+            least=pl.when("is_closing")
+            .then(0)
+            .otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
+        )
     )
     return found.filter(pl.col("growth").is_not_null()).with_columns(
         lacking=pl.col("growth") - pl.col("held"),
