@@ -26,7 +26,7 @@ from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
 from g6_core.schema.options import OPTION_COLUMNS, RowStatus
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import told_candles
+from g6_pipelines.collection.candle_match import candles_of, told_candles
 from g6_pipelines.stages.accounting import listing_of
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 from g6_pipelines.stages.closing import read_closing
@@ -84,7 +84,7 @@ def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -
     unheard, short = (set(part["symbol"]) for part in (lacking.filter(held=0), lacking.filter(pl.col("held") > 0)))
     missing = unheard | {one.symbol for one in questions(contracts, rules, day, answers, lacking.clear())}
     names = [row.tradingsymbol for row in contracts]
-    told = told_candles(answers)
+    told = candles_of(answers, ())
     return Captured(
         expiry=day,
         contracts=len(contracts),
@@ -147,8 +147,8 @@ def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
 
 def lacking_of(answers: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
     """Symbol, day, volume and what the candles of it have (`held`), where that is less."""
-    day = pl.col("timestamp").dt.convert_time_zone("Asia/Kolkata").dt.date().alias("day")
-    held = told_candles(answers).group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
+    day = pl.col("minute").dt.convert_time_zone("Asia/Kolkata").dt.date().alias("day")
+    held = candles_of(answers, ("volume",)).group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
     answered = volumes.join(answers.select("symbol").unique(), on="symbol", how="semi")
     both = answered.join(held, on=("symbol", "day"), how="left").with_columns(pl.col("held").fill_null(0))
     return both.filter(pl.col("held") < (1 - LACKING_MAX) * pl.col("volume")).sort("symbol", "day")
