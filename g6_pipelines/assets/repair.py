@@ -160,9 +160,11 @@ def _captured(g6: G6Resource, day: date, name: str) -> "tuple[Captured | None, i
                 raise
             # All of it was answered, if with less than was seen; on a later day it cannot be asked again.
             troubles = str(error)
+        else:
+            return captured(g6.paths, g6.rules, day, name), calls, troubles
     if kept is not None:
         remake(g6.paths, g6.rules, day, name)
-    return captured(g6.paths, g6.rules, day, name), calls, troubles
+    return kept, calls, troubles
 
 
 def _capture(g6: G6Resource, day: date, name: str) -> Any:

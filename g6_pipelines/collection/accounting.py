@@ -53,7 +53,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The open minutes of one listed contract, from the first to the last."""
+    """What is asked for of one symbol: the minutes from the first to the last, of which so many are open."""
 
     symbol: str
     from_ms: int
@@ -75,7 +75,7 @@ class DayAccount:
     open: int
     first_open: str | None
     silent_minutes: tuple[int, ...]
-    denied: int = 0
+    denied: int
 
     @property
     def expected(self) -> int:
@@ -159,12 +159,10 @@ def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
     )
 
 
-def gaps(accounted: pl.DataFrame) -> list[Gap]:
-    """What has to be asked: one gap a listed contract, by symbol. Contracts without a symbol cannot be asked for."""
+def open_minutes(accounted: pl.DataFrame) -> dict[str, int]:
+    """How many minutes of each contract have to be asked for. One without a symbol cannot be."""
     left = accounted.filter((pl.col("account") == Account.OPEN) & pl.col("symbol").is_not_null())
-    minute = pl.col("minute").dt.timestamp("ms")
-    spans = left.group_by("symbol").agg(minute.min().alias("first"), minute.max().alias("last"), pl.len().alias("n"))
-    return [Gap(*row) for row in spans.sort("symbol").iter_rows()]
+    return dict(left.group_by("symbol").len().sort("symbol").iter_rows())
 
 
 def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tuple[int, ...]:

@@ -31,6 +31,10 @@ CONTRACTS_AT_ONCE = 50
 QUIET_MAX_MS = 5 * MINUTE_MS
 # A quote comes up to six seconds after its minute's start, and what was traded until then is not known.
 _LATE_SHARE = 0.1
+_GROWN = (
+    *("symbol", "timestamp", "minute", "last", "begins", "span", "is_closing"),
+    *("volume", "traded", "traded_before", "until", "edge_likely", "edge_most"),
+)
 _FIGURES = ("ltp", "volume", "oi")
 
 
@@ -103,7 +107,7 @@ def witnesses(lake: pl.DataFrame, count: int, today: date) -> set[str]:
     def symbols(rows: pl.DataFrame) -> pl.Series:
         return pl.concat([rows["call_symbol"], rows["put_symbol"]]).drop_nulls().unique()
 
-    seen = _live(lake, symbols(lake))
+    seen = live_quotes(lake)
     most = seen.group_by("symbol").agg(pl.col("volume").max()).sort("volume", "symbol", descending=[True, False])
     return set(most.head(count)["symbol"]) - set(symbols(lake.filter(pl.col("expiry") < today)))
 
@@ -195,7 +199,7 @@ def unreached_minutes(lake: pl.DataFrame, options: pl.DataFrame, grid: Grid, clo
     """
     symbols, asked = options["symbol"].unique(), asked_minutes(options)
     last = (
-        _live(lake, symbols)
+        live_quotes(lake, symbols)
         .group_by("symbol")
         .agg(pl.col("timestamp").last().alias("last"), pl.col("volume").last().alias("last_volume"))
     )
@@ -228,12 +232,15 @@ def _timeline(answers: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _live(lake: pl.DataFrame, symbols: pl.Series) -> pl.DataFrame:
-    """One row per live contract and cycle: symbol, expiry, timestamp and its figures, as far as the lake has them."""
+def live_quotes(lake: pl.DataFrame, symbols: pl.Series | None = None) -> pl.DataFrame:
+    """One row per live contract and cycle, of some `symbols` or all: symbol, expiry, timestamp and its figures, as far
+    as the lake has them."""
     figures = [name for name in _FIGURES if f"call_{name}" in lake.columns]
     both = []
     for side in ("call", "put"):
-        is_wanted = (pl.col(f"{side}_status") == RowStatus.LIVE) & pl.col(f"{side}_symbol").is_in(symbols.implode())
+        is_wanted = pl.col(f"{side}_status") == RowStatus.LIVE
+        if symbols is not None:
+            is_wanted &= pl.col(f"{side}_symbol").is_in(symbols.implode())
         columns = [pl.col(f"{side}_{name}").alias(name) for name in ("symbol", *figures)]
         both.append(lake.filter(is_wanted).select("timestamp", "expiry", *columns))
     return pl.concat(both).unique(("symbol", "timestamp"), keep="first").sort("symbol", "timestamp")
@@ -246,7 +253,7 @@ def _closed(closing: pl.DataFrame, symbols: pl.Series, grid: Grid) -> pl.DataFra
         (pl.col("exchange_time") >= _time(grid.open_ms)) & pl.col("symbol").is_in(symbols.implode()),
         pl.col("volume").is_not_null(),
     )
-    return of_today.select("symbol", "expiry", pl.col("volume"), is_closing=True)
+    return of_today.select("symbol", "expiry", "volume", is_closing=True)
 
 
 def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
@@ -254,7 +261,7 @@ def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
     interval, instant = pl.duration(milliseconds=grid.interval_ms), pl.duration(milliseconds=1)
     closes = pl.DataFrame(list(grid.closes_ms.items()), schema={"expiry": pl.Date, "closes": pl.Int64}, orient="row")
     symbols = answers["symbol"].unique()
-    quotes = pl.concat([_live(lake, symbols), _closed(closing, symbols, grid)], how="diagonal_relaxed")
+    quotes = pl.concat([live_quotes(lake, symbols), _closed(closing, symbols, grid)], how="diagonal_relaxed")
     rows = (
         quotes.join(closes.cast({"closes": pl.Datetime("ms", "UTC")}), on="expiry", how="left")
         .with_columns(
@@ -309,12 +316,6 @@ def _ranged(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("symbol", "timestamp")
     )
-
-
-_GROWN = (
-    *("symbol", "timestamp", "minute", "last", "begins", "span", "is_closing"),
-    *("volume", "traded", "traded_before", "until", "edge_likely", "edge_most"),
-)
 
 
 def _price_is_bound(grid: Grid) -> pl.Expr:

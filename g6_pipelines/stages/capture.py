@@ -24,9 +24,9 @@ from g6_core.domain.errors import CalendarError, DataError
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
-from g6_core.schema.options import OPTION_COLUMNS, RowStatus
+from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import candles_of, told_candles
+from g6_pipelines.collection.candle_match import candles_of, live_quotes, told_candles
 from g6_pipelines.stages.accounting import listing_of
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 from g6_pipelines.stages.closing import read_closing
@@ -35,9 +35,9 @@ from g6_pipelines.stages.repair import require_over
 # Half a year: longer-dated contracts were hardly traded before that, and every further window doubles the evening.
 CAPTURE_DAYS_MAX = 180
 # Candles may hold so much less than was traded before they count as cut: a minute of the day is more.
-LACKING_MAX = 0.001
+CUT_MIN = 0.001
 _SIDES = [f"{side}_{name}" for side in ("call", "put") for name in ("symbol", "status", "volume")]
-VOLUME_COLUMNS = ("timestamp", *_SIDES)
+VOLUME_COLUMNS = ("timestamp", "expiry", *_SIDES)
 # A holiday that was announced later has moved a listed contract by this much at most.
 MOVED_MAX = timedelta(days=3)
 
@@ -133,15 +133,10 @@ def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
         if lake_exists(lake)
         else pl.DataFrame(schema=lake_schema({name: OPTION_COLUMNS[name] for name in VOLUME_COLUMNS}))
     )
-    live = [
-        rows.filter(pl.col(f"{side}_status") == RowStatus.LIVE).select(
-            "timestamp", pl.col(f"{side}_symbol").alias("symbol"), pl.col(f"{side}_volume").alias("volume")
-        )
-        for side in ("call", "put")
-    ]
     of_today = pl.col("exchange_time").dt.timestamp("ms") >= at(day, time())
     closing = read_closing(paths, day, underlying).filter(of_today).select("timestamp", "symbol", "volume")
-    last = pl.concat([*live, closing]).filter(pl.col("volume").is_not_null()).sort("timestamp")
+    live = live_quotes(rows).select("timestamp", "symbol", "volume")
+    last = pl.concat([live, closing]).filter(pl.col("volume").is_not_null()).sort("timestamp")
     return last.group_by("symbol").agg(pl.col("volume").last()).with_columns(day=pl.lit(day))
 
 
@@ -151,7 +146,7 @@ def lacking_of(answers: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
     held = candles_of(answers, ("volume",)).group_by("symbol", day).agg(pl.col("volume").sum().alias("held"))
     answered = volumes.join(answers.select("symbol").unique(), on="symbol", how="semi")
     both = answered.join(held, on=("symbol", "day"), how="left").with_columns(pl.col("held").fill_null(0))
-    return both.filter(pl.col("held") < (1 - LACKING_MAX) * pl.col("volume")).sort("symbol", "day")
+    return both.filter(pl.col("held") < (1 - CUT_MIN) * pl.col("volume")).sort("symbol", "day")
 
 
 def _expires_by_rule(rules: MarketRules, underlying: str, day: date) -> bool:

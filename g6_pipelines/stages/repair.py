@@ -26,7 +26,7 @@ from g6_core.domain.ist import MINUTE_MS, ist_date, ist_text
 from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, gaps
+from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, open_minutes
 from g6_pipelines.collection.candle_match import heard, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
@@ -169,7 +169,7 @@ def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
     """What has a gap, and the witnesses that are not heard yet, by symbol: each for its whole session, because only a
     whole day of candles can be held against the volumes of the day."""
     grid = accounted.scope.grid
-    minutes = {gap.symbol: gap.minutes for gap in gaps(accounted.minutes)}
+    minutes = open_minutes(accounted.minutes)
     for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard(accounted.answers, grid):
         minutes.setdefault(symbol, 0)
     return [Gap(symbol, grid.open_ms, grid.close_ms - MINUTE_MS, minutes[symbol]) for symbol in sorted(minutes)]

@@ -14,10 +14,9 @@ from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.collection.accounting import (
     LAKE_COLUMNS,
     Contract,
-    Gap,
     Scope,
     dark_minutes,
-    gaps,
+    open_minutes,
     summary,
 )
 from g6_pipelines.collection.accounting import account as account_of
@@ -167,7 +166,7 @@ def test_a_day_of_which_nothing_was_collected_follows_the_candles_of_the_index()
     assert dark_minutes(nothing, answers(), scope()) == tuple(scope().minutes)
     assert dark_minutes(nothing, told, scope()) == ()
     found = account(nothing, told, scope())
-    assert gaps(found) == [Gap(CALL, OPEN, OPEN + 2 * MINUTE_MS, 3), Gap(PUT, OPEN, OPEN + 2 * MINUTE_MS, 3)]
+    assert open_minutes(found) == {CALL: 3, PUT: 3}
 
 
 def test_an_index_that_never_moved_is_no_answer() -> None:
@@ -225,7 +224,7 @@ def test_an_expiry_that_is_gone_stays_open_and_cannot_be_asked_for() -> None:
     )  # fmt: skip
     found = account(lake(), answers(("NIFTY 50", 0, 0, [0]), level=24_500.0), gone)
     day = summary(found, gone)
-    assert (day.open, gaps(found)) == (2, [])
+    assert (day.open, open_minutes(found)) == (2, {})
     assert day.line().endswith("first NIFTY 2025-08-29 24500 CE (not listed any more) 09:15")
 
 

@@ -18,7 +18,7 @@ from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
-from g6_pipelines.collection.accounting import Gap, gaps
+from g6_pipelines.collection.accounting import Gap, open_minutes
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.prepare import store_dump
 from g6_pipelines.stages.repair import windows
@@ -133,9 +133,7 @@ def test_what_the_broker_does_not_answer_stays_open_until_it_does(after: Evening
 
 
 def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(after: Evening) -> None:
-    symbols = sorted(
-        gap.symbol for gap in gaps(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes)
-    )
+    symbols = sorted(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
     by_name = {row.tradingsymbol: row.token for row in after.source.instruments}
     refused = [str(by_name[symbol]) for symbol in symbols[:6]]
 
@@ -147,7 +145,7 @@ def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(af
     after.wire.fault = some
     report = after.repair()
     assert report is not None
-    left = {gap.symbol for gap in gaps(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes)}
+    left = set(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
     assert left <= set(symbols[:6]) and report.asked.answered >= len(symbols) - 6
 
 
