@@ -1,7 +1,7 @@
 """One lockstep exchange for all tests of this folder; each test is the only participant while it runs."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -18,17 +18,24 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@contextmanager
+def participant(server: Server) -> Iterator[SimClock]:
+    """The clock of the only participant of a server without faults, when the rate limits of earlier tests are over."""
+    server.call("DELETE", "/sim/faults")
+    with closing(SimClock(server.url, "tests")) as clock:
+        clock.sleep_until(clock.now_ms() + 2_000)
+        yield clock
+
+
 @pytest.fixture(scope="session")
 def contract(server: Server) -> dict[str, Any]:
     """The contract that the tests trade."""
-    return money_contract(open_kite(server.settings))
+    with participant(server):
+        return money_contract(open_kite(server.settings))
 
 
 @pytest.fixture
 def desk(server: Server, contract: dict[str, Any]) -> Iterator[Desk]:
     """A client with fresh rate limits and no faults."""
-    server.call("DELETE", "/sim/faults")
-    with closing(SimClock(server.url, "tests")) as clock:
-        # The windows of an earlier test are over.
-        clock.sleep_until(clock.now_ms() + 2_000)
+    with participant(server) as clock:
         yield Desk(server, clock, open_kite(server.settings), contract)
