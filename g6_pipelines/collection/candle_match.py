@@ -159,8 +159,8 @@ def denied_minutes(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closin
     silence there is no answer. What came before the first quote is told by the open, what after the last by the
     `closing` state. A day of candles that adds up to its closing state is whole, whatever single quotes said; of one
     that holds less it is known that something is lacking, and less is enough to say where. What a quote saw before its
-    minute's candle counts it is in that candle at the next quote, so it has to be lacking there as well. `lake` needs
-    times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
+    minute's candle counts it is in that candle at the next quote, so it has to be lacking there as well, unless that
+    quote is wrong. `lake` needs times, expiries, symbols, states and volumes only; `closing` is as in `match_candles`.
     """
     symbols = answers["symbol"].unique().sort()
     some = [symbols.slice(start, CONTRACTS_AT_ONCE).implode() for start in range(0, len(symbols), CONTRACTS_AT_ONCE)]
@@ -176,16 +176,15 @@ def _denied(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
     of_day = grown.filter(is_end & (pl.col("begins") == _time(grid.open_ms)))
     whole = of_day.filter(pl.col("volume") == pl.col("traded"))["symbol"]
     short = of_day.filter(pl.col("volume") > pl.col("traded"))["symbol"]
-    is_short = pl.col("symbol").is_in(short.implode())
+    is_short, allowed = pl.col("symbol").is_in(short.implode()), LACKING_MAX * pl.col("growth")
 
-    def lacks(step: str) -> pl.Expr:
-        """Over the step to a quote, or to the one after it where there is one."""
-        edges = pl.when(is_short).then(f"edges_likely{step}").otherwise(f"edges_most{step}")
-        return pl.col(f"lacking{step}") > LACKING_MAX * pl.col("growth") + edges
+    def lacks_next(edges: str) -> pl.Expr:
+        return (pl.col("lacking_two") > allowed + pl.col(edges)).fill_null(value=True) | ~pl.col("next_says")
 
-    is_lacking = lacks("") & lacks("_two").fill_null(value=True)
+    certain = (pl.col("lacking") > allowed + pl.col("edges_most")) & lacks_next("edge_most_before")
+    likely = is_short & (pl.col("lacking") > allowed + pl.col("edges_likely")) & lacks_next("edges_likely_two")
     minutes = pl.datetime_ranges("last_before", "minute", interval="1m", closed="none", time_unit="ms", time_zone="UTC")
-    doubted = grown.filter(is_lacking & ~pl.col("symbol").is_in(whole.implode()))
+    doubted = grown.filter((certain | likely) & ~pl.col("symbol").is_in(whole.implode()))
     named = doubted.select("symbol", minutes.alias("minute")).explode("minute").drop_nulls().unique()
     return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
 
@@ -346,18 +345,24 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
             most=pl.col("traded") - before("traded_before", nothing),
             held=pl.col("until") - before("until", pl.lit(0.0)),
             edges_likely=pl.col("edge_likely") + before("edge_likely", pl.lit(0.0)),
-            edges_most=pl.col("edge_most") + before("edge_most", pl.lit(0.0)),
+            edge_most_before=before("edge_most", pl.lit(0.0)),
             lacking_two=after("volume") - before("volume", nothing) - after("until") + before("until", pl.lit(0.0)),
             edges_likely_two=after("edge_likely") + before("edge_likely", pl.lit(0.0)),
-            edges_most_two=after("edge_most") + before("edge_most", pl.lit(0.0)),
             # A closing state that was asked for early is short of the last trades.
             least=pl.when("is_closing")
             .then(0)
             .otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
         )
     )
+    # What is less than the candles before it hold, or closes below the last quote without being what they add up to.
+    sure = pl.when("is_closing").then("traded").otherwise("traded_before")
+    is_wrong = (from_open & (pl.col("volume") < sure)) | (
+        pl.col("is_closing") & (pl.col("growth") < 0) & (pl.col("volume") != pl.col("traded"))
+    )
     return found.filter(pl.col("growth").is_not_null()).with_columns(
         lacking=pl.col("growth") - pl.col("held"),
+        edges_most=pl.col("edge_most") + pl.col("edge_most_before"),
+        next_says=(~is_wrong).shift(-1).over("span").fill_null(value=True),
         # From the open on it adds up.
         spare=pl.when(pl.col("is_closing") | (pl.col("minute_before") < _time(grid.open_ms)))
         .then(LACKING_MAX * pl.col("growth"))

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -214,7 +214,14 @@ def test_who_has_little_patience_keeps_the_turn_and_goes_the_next_time(tmp_path:
         greedy, hasty = open_line(server.settings, "greedy"), open_line(server.settings, "hasty", quote_patience_ms=100)
         with closing(greedy.clock), closing(hasty.clock), ThreadPoolExecutor(1) as pool:
             greedy.kite.ltp("NSE:NIFTY 50")
-            others = pool.submit(lambda: [greedy.kite.ltp("NSE:NIFTY 50") for _ in range(4)])
+
+            def ask() -> None:
+                for _ in range(4):
+                    # A call that this machine delays by a second comes to the exchange together with the next one.
+                    with suppress(NetworkException):
+                        greedy.kite.ltp("NSE:NIFTY 50")
+
+            others = pool.submit(ask)
             answered = tries = 0
             while not others.done():
                 began_ms = hasty.clock.now_ms()

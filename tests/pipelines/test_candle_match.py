@@ -233,6 +233,29 @@ def test_of_a_day_that_is_known_to_lack_something_one_silent_minute_is_enough() 
     assert denied(busy, answer(candles), closed(40_600)) == []
 
 
+@pytest.mark.parametrize("final", [0, 300, 590, 899, 900, 1_000])
+def test_a_closing_state_of_less_than_the_last_quote_acquits_nobody(final: int) -> None:
+    seen = [one for one in QUOTES if one[0] not in (4, 5, 6, 7, 8)]
+    assert denied(seen, answer(without(4, 5, 6, 7, 8)), closed(final)) == [4, 5, 6, 7, 8]
+    strayed = [(when, ltp, 900 if when == 9 else volume, oi) for when, ltp, volume, oi in QUIET]
+    assert denied(strayed, answer(without(4, 5, 6, 8, 9)), closed(400)) == [], "one that the candles add up to does"
+
+
+@pytest.mark.parametrize("closing", [UNCLOSED, closed(1_000)], ids=["unclosed", "closed"])
+def test_a_next_quote_that_candles_prove_too_low_acquits_nobody(closing: pl.DataFrame) -> None:
+    fallen = [(when, ltp, 100 if when == 8 else volume, oi) for when, ltp, volume, oi in HOLE]
+    assert denied(fallen, answer(without(4, 5, 6)), closing) == [4, 5, 6]
+
+
+@pytest.mark.parametrize("burst", [700, 2_900, 13_300])
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_busy_minute_after_the_gap_hides_nothing_of_it(burst: int, is_closed: bool) -> None:
+    candles = [(*one[:5], burst, 0) if one[0] == 8 else one for one in without(4, 5, 6)]
+    seen = [(when, ltp, 800 + burst if when == 9 else volume, oi) for when, ltp, volume, oi in HOLE]
+    closing = closed(900 + burst) if is_closed else UNCLOSED
+    assert denied(seen, answer(candles), closing) == [4, 5, 6]
+
+
 def test_candles_that_always_hold_a_little_less_do_not_deny_a_silence() -> None:
     """Should the broker's candles lack half a percent by habit, one silent minute is still seen."""
     hundredfold = [(when, ltp, 100 * volume, oi) for when, ltp, volume, oi in HOLE]
