@@ -18,7 +18,7 @@ from g6_core.domain.chain import atm_on_step
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
-from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes, unreached_minutes
+from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes
 
 LAKE_COLUMNS = (
     *("timestamp", "expiry", "strike", "spot"),
@@ -53,12 +53,18 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What is asked for of one symbol: the minutes from the first to the last, of which so many are open."""
+    """What is asked for of one symbol: the minutes from the first to the last, of which so many are open.
+
+    A history with a candle at `reach_ms` or later goes on to the end. `volume` is what was traded in the session, where
+    the closing state knows it.
+    """
 
     symbol: str
     from_ms: int
     to_ms: int
     minutes: int
+    reach_ms: int
+    volume: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +118,11 @@ def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl
     `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`, `closing` those of
     `g6_core.schema.closing.CLOSING_COLUMNS`; all may be empty.
     """
-    answers = _believable(answers, scope)
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
     asked, candles = asked_minutes(answers), candles_of(answers, CANDLE)
-    options = answers.filter(pl.col("symbol") != scope.index_symbol)
-    unreached = unreached_minutes(lake, options, scope.grid, closing)
-    denied = pl.concat([denied_minutes(lake, answers, scope.grid, closing), unreached]).unique()
-    denied, asked = denied.with_columns(is_denied=True), asked.with_columns(is_asked=True)
+    denied = denied_minutes(lake, answers, scope.grid, closing).with_columns(is_denied=True)
+    asked = asked.with_columns(is_asked=True)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
     rest = (
         expected.filter(~pl.col("live"))
@@ -169,20 +172,9 @@ def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tup
     """Expected minutes whose money the lake does not tell and the broker was not asked for; none without a dump."""
     if scope.universe is None:
         return ()
-    answers = _believable(answers, scope)
     asked = asked_minutes(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
     known = {*_known_minutes(lake), *asked}
     return tuple(minute for minute in scope.minutes if minute not in known)
-
-
-def _believable(answers: pl.DataFrame, scope: Scope) -> pl.DataFrame:
-    """Without answers that only say that the broker has no history: an index that never moved, or one that did while
-    not one of its options was ever traded."""
-    is_index, has_candle = pl.col("symbol") == scope.index_symbol, pl.col("open").is_not_null()
-    index, options = answers.filter(is_index & has_candle), answers.filter(~is_index & has_candle)
-    if index.is_empty():
-        return answers.filter(~is_index)
-    return answers.filter(is_index) if options.is_empty() else answers
 
 
 def _sides(lake: pl.DataFrame) -> pl.DataFrame:

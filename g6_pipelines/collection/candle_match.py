@@ -189,29 +189,13 @@ def _denied(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
     return named.join(candles_of(answers, ()), on=("symbol", "minute"), how="anti")
 
 
-def unreached_minutes(lake: pl.DataFrame, options: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
-    """Minutes (symbol, minute) of which nothing shows that the broker's history reaches them.
-
-    They are later than every candle of these answers about `options` and than the last quote of their contract, of
-    which there is no `closing` state either, or one of less than that quote: where a history ends cannot be told from
-    where trading did. That no option at all is traded in the last minutes happens.
-    """
-    symbols, asked = options["symbol"].unique(), asked_minutes(options)
-    last = (
-        live_quotes(lake, symbols)
-        .group_by("symbol")
-        .agg(pl.col("timestamp").last().alias("last"), pl.col("volume").last().alias("last_volume"))
-    )
-    reach = options.filter(pl.col("open").is_not_null())["timestamp"].max()
-    assert reach is None or isinstance(reach, datetime)
-    if reach is not None and grid.close_ms - _ms(reach) <= QUIET_MAX_MS:
-        asked = asked.clear()
-    late = asked if reach is None else asked.filter(pl.col("minute") > reach)
-    closed = _closed(closing, symbols, grid).join(last, on="symbol", how="left")
-    known = closed.filter((pl.col("volume") >= pl.col("last_volume")).fill_null(value=True))
-    late = late.join(known, on="symbol", how="anti")
-    unseen = late.join(last, on="symbol", how="left").filter((pl.col("minute") > pl.col("last")).fill_null(value=True))
-    return unseen.select("symbol", "minute")
+def final_volumes(lake: pl.DataFrame, closing: pl.DataFrame, grid: Grid) -> dict[str, int]:
+    """What was traded of a contract on the whole day, by symbol, as its closing state says. One of less than the last
+    quote says nothing."""
+    closed = _closed(closing, closing["symbol"].unique(), grid)
+    last = live_quotes(lake, closed["symbol"]).group_by("symbol").agg(pl.col("volume").max().alias("seen"))
+    known = closed.join(last, on="symbol", how="left").filter(pl.col("volume") >= pl.col("seen").fill_null(0))
+    return dict(known.select("symbol", "volume").iter_rows())
 
 
 def _timeline(answers: pl.DataFrame) -> pl.DataFrame:

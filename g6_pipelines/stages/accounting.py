@@ -40,6 +40,7 @@ class Accounted:
     scope: Scope
     lake: pl.DataFrame
     answers: pl.DataFrame
+    closing: pl.DataFrame
     minutes: pl.DataFrame
     day: DayAccount
 
@@ -55,8 +56,9 @@ def account_day(paths: DataPaths, settings: Settings, rules: MarketRules, day: d
     answers = read_answers(paths.answers(day, underlying))
     listing = listing_of(paths, rules, day, underlying)
     scope = scope_of(settings, rules, day, underlying, listing, lake["expiry"].drop_nulls(), interval_of(lake))
-    minutes = account(lake, answers, scope, read_closing(paths, day, underlying))
-    return Accounted(scope, lake, answers, minutes, summary(minutes, scope))
+    closing = read_closing(paths, day, underlying)
+    minutes = account(lake, answers, scope, closing)
+    return Accounted(scope, lake, answers, closing, minutes, summary(minutes, scope))
 
 
 def listing_of(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Listing | None:

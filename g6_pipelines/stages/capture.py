@@ -26,7 +26,7 @@ from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.ports import Clock
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import candles_of, live_quotes, told_candles
+from g6_pipelines.collection.candle_match import QUIET_MAX_MS, candles_of, live_quotes, told_candles
 from g6_pipelines.stages.accounting import listing_of
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 from g6_pipelines.stages.closing import read_closing
@@ -105,7 +105,7 @@ class Seen:
 
 
 def seen_volumes(paths: DataPaths, rules: MarketRules, expiry: date, underlying: str) -> Seen:
-    """Volumes of the days since the listing: the closing state's, else the last live quote's.
+    """Volumes of the days since the listing, the most that a live quote or the closing state told: a volume only grows.
 
     Other days of a simulated market are left out: its broker tells of one day. A damaged file bears no witness, and
     keeps nobody from asking before the broker forgets.
@@ -134,10 +134,10 @@ def _seen_on(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
         else pl.DataFrame(schema=lake_schema({name: OPTION_COLUMNS[name] for name in VOLUME_COLUMNS}))
     )
     of_today = pl.col("exchange_time").dt.timestamp("ms") >= at(day, time())
-    closing = read_closing(paths, day, underlying).filter(of_today).select("timestamp", "symbol", "volume")
-    live = live_quotes(rows).select("timestamp", "symbol", "volume")
-    last = pl.concat([live, closing]).filter(pl.col("volume").is_not_null()).sort("timestamp")
-    return last.group_by("symbol").agg(pl.col("volume").last()).with_columns(day=pl.lit(day))
+    closing = read_closing(paths, day, underlying).filter(of_today).select("symbol", "volume")
+    live = live_quotes(rows).select("symbol", "volume")
+    both = pl.concat([live, closing]).filter(pl.col("volume").is_not_null())
+    return both.group_by("symbol").agg(pl.col("volume").max()).with_columns(day=pl.lit(day))
 
 
 def lacking_of(answers: pl.DataFrame, volumes: pl.DataFrame) -> pl.DataFrame:
@@ -165,11 +165,7 @@ def questions(
     contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame, lacking: pl.DataFrame
 ) -> list[Question]:
     """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract, and of
-    those that are the days of which candles are `lacking`.
-
-    Answers without a candle of any contract are none: the broker has no history just now.
-    """
-    answers = answers if answers["timestamp"].count() else answers.clear()
+    those that are the days of which candles are `lacking`."""
     doubted: dict[str, list[date]] = {}
     for symbol, lacking_day in lacking.select("symbol", "day").iter_rows():
         doubted.setdefault(symbol, []).append(lacking_day)
@@ -227,14 +223,27 @@ def capture(
     index trades.
     """
     require_over(rules, clock, day, underlying)
-    path = answers_of(paths, underlying, day)
+    path, contracts, own = (
+        answers_of(paths, underlying, day),
+        expiring(listed, underlying, day),
+        turns or own_turns(clock),
+    )
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
         lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying).volumes)
-        open_questions = questions(expiring(listed, underlying, day), rules, day, answers, lacking)
-        parts = [(one, (Part(archive, one),)) for one in open_questions]
-        asked = yield from ask(kite, clock, turns or own_turns(clock), parts, origin)
-    publish(paths, day, underlying, expiring(listed, underlying, day))
+        unanswered = questions(contracts, rules, day, answers, lacking.clear())
+        again = [one for one in questions(contracts, rules, day, answers, lacking) if one not in unanswered]
+        # Who has a candle at the end of the last day shows that the broker has the history of this expiry.
+        reach_ms = rules.session(day, rules.index(underlying).option_exchange, day).close_ms - QUIET_MAX_MS
+        shows = answers.filter(pl.col("timestamp").dt.timestamp("ms") >= reach_ms)["symbol"].unique()
+        last = questions(contracts, rules, day, answers.clear(), lacking.clear())
+        controls = [Part(archive, one, reach_ms) for one in last if one.symbol in shows and one.to_ms >= reach_ms]
+        # Days that were answered already claim no silence: any candle is news.
+        parts = [Part(archive, one, reach_ms) for one in unanswered] + [
+            Part(archive, one, one.from_ms) for one in again
+        ]
+        asked = yield from ask(kite, clock, own, [(one.question, (one,)) for one in parts], origin, controls[:1])
+    publish(paths, day, underlying, contracts)
     return asked
 
 

@@ -3,7 +3,7 @@
 So are some contracts that were seen all day, the witnesses: their candles tell whether lake and broker agree.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -27,7 +27,7 @@ from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, open_minutes
-from g6_pipelines.collection.candle_match import heard, witnesses
+from g6_pipelines.collection.candle_match import QUIET_MAX_MS, final_volumes, heard, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
@@ -121,11 +121,12 @@ def repair(
         before = work.accounted(lambda one: (one.day, _dark(one, index_row)))
         if index_row is not None:
             dark = {day: spans for day, (_, spans) in before.items()}
-            yield from _ask(kite, clock, work, dark, {index_row.tradingsymbol: index_row}, origin)
+            yield from _ask(kite, clock, work, dark, {}, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
         today = ist_date(clock.now_ms())
-        found = work.accounted(lambda one: _to_ask(one, settings, today))
-        yield from _ask(kite, clock, work, found, by_symbol, origin)
+        both = work.accounted(lambda one: (_to_ask(one, settings, today), _controls(one, today, by_symbol.keys())))
+        found, controls = ({day: pair[number] for day, pair in both.items()} for number in (0, 1))
+        yield from _ask(kite, clock, work, found, controls, by_symbol, origin)
         after = work.accounted(work.written)
     return RepairReport(
         before={day: account for day, (account, _) in before.items()},
@@ -168,17 +169,51 @@ def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
 def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
     """What has a gap, and the witnesses that are not heard yet, by symbol: each for its whole session, because only a
     whole day of candles can be held against the volumes of the day."""
-    grid = accounted.scope.grid
     minutes = open_minutes(accounted.minutes)
-    for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard(accounted.answers, grid):
+    heard_already = heard(accounted.answers, accounted.scope.grid)
+    for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard_already:
         minutes.setdefault(symbol, 0)
-    return [Gap(symbol, grid.open_ms, grid.close_ms - MINUTE_MS, minutes[symbol]) for symbol in sorted(minutes)]
+    return _sessions(accounted, minutes)
+
+
+def _controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:
+    """Who of the `listed` is known to have been traded at the end, one for each close of the day: by archived candles,
+    else who was traded most in the lake."""
+    traded = accounted.answers.group_by("symbol").agg(pl.col("timestamp").max(), pl.col("volume").sum())
+    known = dict(traded.select("symbol", pl.col("timestamp").dt.timestamp("ms")).drop_nulls().iter_rows())
+    some = [one for one in (*known, *witnesses(accounted.lake, 1, today)) if one in listed]
+    most = _sessions(accounted, dict.fromkeys(some, 0))
+    shows = [gap for gap in most if known.get(gap.symbol, gap.reach_ms) >= gap.reach_ms]
+    volumes = dict(traded.select("symbol", "volume").iter_rows())
+    by_reach = {gap.reach_ms: gap for gap in sorted(shows, key=lambda gap: (volumes.get(gap.symbol, 0), gap.symbol))}
+    return [*by_reach.values()]
+
+
+def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
+    """The whole session of each of these symbols that the day expects, with so many open minutes."""
+    grid, volumes = accounted.scope.grid, final_volumes(accounted.lake, accounted.closing, accounted.scope.grid)
+    contracts = accounted.minutes.filter(pl.col("symbol").is_in(list(minutes))).select("symbol", "expiry").unique()
+    return [
+        Gap(
+            symbol,
+            grid.open_ms,
+            grid.close_ms - MINUTE_MS,
+            minutes[symbol],
+            grid.closes_ms.get(expiry, grid.close_ms) - QUIET_MAX_MS,
+            volumes.get(symbol),
+        )
+        for symbol, expiry in contracts.sort("symbol").iter_rows()
+    ]
 
 
 def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:
-    """The minutes of which not even the money is known, as a gap of the index; none without one."""
+    """The minutes of which not even the money is known, as a gap of the index; none without one.
+
+    An index moves all day: any candle of it shows that the broker has its history."""
     dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
-    return [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark))] if dark and index_row is not None else []
+    if not dark or index_row is None:
+        return []
+    return [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark), dark[0], None)]
 
 
 def _ask(
@@ -186,25 +221,27 @@ def _ask(
     clock: Clock,
     work: _Work,
     found: Mapping[date, Sequence[Gap]],
+    controls: Mapping[date, Sequence[Gap]],
     listed: Mapping[str, Instrument],
     origin: str,
 ) -> Generator[int, None, None]:
     """Ask for the gaps of the contracts that are listed; parts of an answer go to the archives of their days."""
+
+    def part(day: date, gap: Gap) -> Part:
+        question = Question(gap.symbol, listed[gap.symbol].token, gap.from_ms, gap.to_ms)
+        return Part(work.archives[day], question, gap.reach_ms, gap.volume)
+
     by_symbol: dict[str, list[tuple[date, Gap]]] = {}
     for day, own in found.items():
         for gap in own:
             by_symbol.setdefault(gap.symbol, []).append((day, gap))
     questions: list[tuple[Question, Sequence[Part]]] = []
     for symbol, spans in sorted(by_symbol.items()):
-        row = listed.get(symbol)
-        for group in windows(spans) if row is not None else ():
-            assert row is not None
-            parts = [
-                Part(work.archives[day], Question(symbol, row.token, gap.from_ms, gap.to_ms)) for day, gap in group
-            ]
-            whole = Question(symbol, row.token, group[0][1].from_ms, group[-1][1].to_ms)
-            questions.append((whole, parts))
-    done = yield from ask(kite, clock, work.turns, questions, origin)
+        for group in windows(spans) if symbol in listed else ():
+            whole = Question(symbol, listed[symbol].token, group[0][1].from_ms, group[-1][1].to_ms)
+            questions.append((whole, [part(day, gap) for day, gap in group]))
+    known = [part(day, gap) for day, own in controls.items() for gap in own]
+    done = yield from ask(kite, clock, work.turns, questions, origin, known)
     work.asked.calls += done.calls
     work.asked.answered += done.answered
     work.asked.reasons.update(done.reasons)

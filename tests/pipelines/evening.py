@@ -39,6 +39,13 @@ def too_many(request: requests.PreparedRequest, number: int) -> requests.Respons
     return refusal(request, 429, "NetworkException", "Too many requests")
 
 
+def no_history(request: requests.PreparedRequest) -> requests.Response:
+    """What a broker answers whose history is away: that nothing was traded."""
+    answer = refusal(request, 200, "", "")
+    answer._content = b'{"status":"success","data":{"candles":[]}}'
+    return answer
+
+
 @dataclass
 class Wire(BaseAdapter):
     """The simulated transport with something in the way of historical calls; notes when each was made."""

@@ -169,45 +169,6 @@ def test_a_day_of_which_nothing_was_collected_follows_the_candles_of_the_index()
     assert open_minutes(found) == {CALL: 3, PUT: 3}
 
 
-def test_an_index_that_never_moved_is_no_answer() -> None:
-    assert len(dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [])), scope())) == 3
-    assert dark_minutes(lake(), answers(("NIFTY 50", 0, 2, [1])), scope()) == ()
-
-
-def test_a_history_that_knows_the_index_and_not_one_option_leaves_all_open() -> None:
-    index = ("NIFTY 50", 0, 2, [0, 1, 2])
-    silent = account(lake(), pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, []))]), scope())
-    assert set(ended(silent).values()) == {Account.OPEN}
-    partly = pl.concat([answers(index, level=24_500.0), answers((CALL, 0, 2, [1]))])
-    told = account(lake(), partly, scope(closes=3))
-    assert [ended(told)[number, CALL] for number in range(3)] == [Account.NO_TRADE, Account.REPAIRED, Account.NO_TRADE]
-
-
-def test_where_a_history_ends_long_before_the_close_and_nothing_was_seen_since_its_silence_is_no_answer() -> None:
-    """The machine died after the first minute, nobody was there for a closing state, and the broker knows no more."""
-    rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE))
-    told = answers((CALL, 0, 29, [0, 3]), (PUT, 0, 29, [2]))
-
-    def states(closing: pl.DataFrame = NO_CLOSING, closes: int = 30) -> dict[int, str]:
-        found = account_of(rows, told, scope(8, closes=closes), closing)
-        return {number: state for (number, symbol), state in ended(found).items() if symbol == CALL}
-
-    open_from_4 = dict(enumerate([Account.LIVE, *[Account.NO_TRADE] * 2, Account.REPAIRED, *[Account.OPEN] * 4]))
-    assert states() == open_from_4
-    assert states(closes=8) == {number: open_from_4[number] for number in range(4)} | dict.fromkeys(
-        range(4, 8), Account.NO_TRADE
-    )
-    known = {"exchange_time": minute(31), "expiry": EXPIRY, "symbol": CALL, "volume": 0}
-    closed = pl.DataFrame([known], schema=NO_CLOSING.schema)
-    assert states(closed) == states(closes=8)
-    # One of less than the last quote, which is of the minute before all this, is none.
-    seen = rows.with_columns(call_volume=pl.lit(75, pl.Int64))
-    less = account_of(seen, told, scope(8, closes=30), closed)
-    assert {number: state for (number, symbol), state in ended(less).items() if symbol == CALL} == open_from_4
-    day = summary(account(rows, told, scope(8, closes=30)), scope(8, closes=30))
-    assert day.denied == 8 and day.line().endswith("; in 8 the broker's silence is not believed")
-
-
 @pytest.mark.parametrize("dump", [True, False])
 def test_a_day_of_which_nothing_is_known_is_not_complete(dump: bool) -> None:
     found = scope(dump=dump)

@@ -231,7 +231,10 @@ def test_a_day_is_completed_from_its_own_market_only(tmp_path: Path, collected_f
 )
 def test_a_call_covers_as_many_days_as_a_window_allows(days: tuple[int, ...], groups: list[int]) -> None:
     day_ms = 24 * 60 * MINUTE_MS
-    spans = [(DAY, Gap("A", number * day_ms, number * day_ms + 5 * MINUTE_MS, 6)) for number in reversed(days)]
+    spans = [
+        (DAY, Gap("A", number * day_ms, number * day_ms + 5 * MINUTE_MS, 6, number * day_ms, None))
+        for number in reversed(days)
+    ]
     assert [len(group) for group in windows(spans)] == groups
 
 

@@ -1,0 +1,129 @@
+"""A broker whose history is away says that nothing was traded: that is believed only where something shows it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+
+from g6_core.config import Settings
+from g6_core.domain.calendar import MarketRules
+from g6_core.sim.modelled import ModelledSource
+from g6_pipelines.collection.accounting import DayAccount
+from g6_pipelines.stages.candles import UNSHOWN
+from g6_pipelines.stages.prepare import store_dump
+from tests.pipelines.collecting import narrowed
+from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, no_history
+
+# The first call is the index's.
+OPTIONS_FROM = 1
+
+
+@pytest.fixture
+def backfilled(market: ModelledSource, rules: MarketRules, small: Settings, tmp_path: Path) -> Evening:
+    """A day of which nothing was collected, so that neither quotes nor a closing state object to anything."""
+    found = evening(market, rules, narrowed(small, interval_s=900), tmp_path)
+    found.clock.sleep_until(market.session.close_ms)
+    store_dump(found.kite, rules, found.paths, DAY, (NAME,))
+    return found
+
+
+@pytest.fixture
+def truth(backfilled: Evening, tmp_path: Path) -> DayAccount:
+    """The day as a broker without faults tells it."""
+    other = replace(backfilled, paths=replace(backfilled.paths, root=tmp_path / "other"))
+    store_dump(other.kite, other.rules, other.paths, DAY, (NAME,))
+    assert other.repair() is not None
+    day = other.account()
+    assert day.complete and day.repaired > 100
+    backfilled.wire.times_ms.clear()
+    return day
+
+
+def nothing(request: requests.PreparedRequest, number: int) -> None:
+    """No fault."""
+
+
+def away(first: int, last: int) -> Fault:
+    """The history is away from one call to another."""
+    return lambda request, number: no_history(request) if first <= number <= last else None
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 10), (3, 8), (5, 5)])
+def test_an_outage_within_a_run_is_asked_again(backfilled: Evening, truth: DayAccount, first: int, last: int) -> None:
+    backfilled.wire.fault = away(first, last)
+    report = backfilled.repair()
+    assert report is not None
+    assert (backfilled.account(), dict(report.asked.reasons)) == (truth, {})
+
+
+def test_an_outage_of_the_whole_run_is_not_believed_when_a_later_run_was_killed_early(
+    backfilled: Evening, truth: DayAccount
+) -> None:
+    backfilled.wire.fault = away(OPTIONS_FROM, 10_000)
+    report = backfilled.repair()
+    assert report is not None and report.asked.reasons[UNSHOWN] > 10
+    assert backfilled.account().no_trade == backfilled.account().repaired == 0
+    backfilled.wire.fault = nothing
+    assert backfilled.repair(dies_after=len(backfilled.wire.times_ms) + 2) is None
+    assert backfilled.account().no_trade < 50
+    assert backfilled.repair() is not None
+    assert backfilled.account() == truth
+
+
+def test_an_index_without_a_candle_is_asked_again(backfilled: Evening, truth: DayAccount) -> None:
+    backfilled.wire.fault = away(0, 0)
+    report = backfilled.repair()
+    assert report is not None and report.asked.reasons[UNSHOWN] == 1
+    assert backfilled.account().expected == 0
+    assert backfilled.repair() is not None
+    assert backfilled.account() == truth
+
+
+@pytest.mark.parametrize("until", [6, 10_000])
+def test_a_history_that_ends_early_says_nothing_of_what_came_after(
+    backfilled: Evening, truth: DayAccount, until: int
+) -> None:
+    def cut(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        if not OPTIONS_FROM <= number <= until:
+            return None
+        answer = backfilled.wire.inner.send(request)
+        body = answer.json()
+        body["data"]["candles"] = [one for one in body["data"]["candles"] if one[0][11:16] < "11:00"]
+        answer._content = json.dumps(body).encode()
+        return answer
+
+    backfilled.wire.fault = cut
+    report = backfilled.repair()
+    assert report is not None
+    if until < 10_000:
+        assert (backfilled.account(), dict(report.asked.reasons)) == (truth, {})
+        return
+    day = backfilled.account()
+    assert 0 < day.repaired < truth.repaired and day.open > day.expected // 2
+    backfilled.wire.fault = nothing
+    assert backfilled.repair() is not None
+    assert backfilled.account() == truth
+
+
+def test_one_contract_alone_is_confirmed_by_another_that_was_traded_to_the_end(
+    backfilled: Evening, truth: DayAccount
+) -> None:
+    symbols = sorted(row.token for row in backfilled.source.instruments if row.is_option)
+    silent: set[int] = set()
+
+    def mute(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        token = int(str(request.url).split("/historical/")[1].split("/")[0])
+        if token in symbols and (not silent or token in silent):
+            silent.add(token)
+            return no_history(request)
+        return None
+
+    backfilled.wire.fault = mute
+    assert backfilled.repair() is not None
+    day = backfilled.account()
+    assert day.complete and day.repaired < truth.repaired, "a contract that nobody traded, said twice"
+    calls = len(backfilled.wire.times_ms)
+    assert backfilled.repair() is not None
+    assert len(backfilled.wire.times_ms) == calls, "what is confirmed is not asked again"
