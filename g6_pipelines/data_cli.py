@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from g6_core.cli.errors import ExitCode
+from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_date, utc_text
 from g6_pipelines.archive_cli import archive, restore, retain
 from g6_pipelines.influx_cli import influx_catch_up
@@ -200,8 +201,9 @@ def coverage(
 ) -> None:
     """Is a day complete? One line an index: every minute of every contract live, repaired, without trade, or open.
 
-    Ends with 5 when a minute is unaccounted for, or nothing was collected of a configured index. Of a simulated day
-    only the indices that were ever collected count, and the others are named: a record may have one index.
+    Ends with 5 when a minute is unaccounted for, or nothing was collected of a configured index; with 4 when a file of
+    one is damaged, after the answers of the others. Of a simulated day only the indices that were ever collected count,
+    and the others are named: a record may have one index.
     """
     from g6_core.adapters.clock import RealClock
     from g6_core.adapters.market_rules import load_market_rules
@@ -221,15 +223,25 @@ def coverage(
         kinds = ("options", "answers", "repaired")
         kept = {name for name in names if any((paths.root / "lake" / kind / name).is_dir() for kind in kinds)}
         never = set(names) - kept if kept else never
-    accounts = [account_day(paths, settings, rules, wanted, name).day for name in names if name not in never]
+    accounts: dict[str, DayAccount | DataError] = {}
+    for name in (one for one in names if one not in never):
+        try:
+            accounts[name] = account_day(paths, settings, rules, wanted, name).day
+        except DataError as error:
+            accounts[name] = error
     if as_json:
-        typer.echo(json.dumps([_accounted(one) for one in accounts], sort_keys=True))
+        typer.echo(json.dumps([_accounted(name, wanted, one) for name, one in accounts.items()], sort_keys=True))
     else:
-        for one in accounts:
-            typer.echo(one.line())
+        for name, one in accounts.items():
+            typer.echo(f"{name} {wanted}: INCOMPLETE: {one}" if isinstance(one, DataError) else one.line())
     if never:
         typer.echo(f"never collected here: {', '.join(name for name in names if name in never)}", err=True)
-    if not all(one.complete for one in accounts):
+    whole = True
+    for one in accounts.values():
+        if isinstance(one, DataError):
+            raise one
+        whole = whole and one.complete
+    if not whole:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
@@ -240,8 +252,10 @@ def last_day_over(rules: "MarketRules", settings: "Settings", now_ms: int) -> da
     return day if now_ms >= max(closes) else rules.previous_trading_day(day)
 
 
-def _accounted(found: "DayAccount") -> dict[str, object]:
-    """The account as JSON has it; minutes as UTC text."""
+def _accounted(name: str, day: date, found: "DayAccount | DataError") -> dict[str, object]:
+    """The account as JSON has it, or why there is none; minutes as UTC text."""
+    if isinstance(found, DataError):
+        return {"index": name, "day": str(day), "complete": False, "error": str(found)}
     return asdict(found) | {
         "day": str(found.day),
         "expected": found.expected,

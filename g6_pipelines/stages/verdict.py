@@ -1,4 +1,8 @@
-"""The verdict on a day: what its evening found wrong, or did not look at, so that the next one is not armed blindly."""
+"""The verdict on a day: what its evening found wrong, or did not look at, so that the next one is not armed blindly.
+
+Open minutes are no part of it: they make history poorer, not wrong. `g6 data coverage` and the check of `chain_repair`
+say whether a day is complete.
+"""
 
 from collections.abc import Iterator
 from datetime import date

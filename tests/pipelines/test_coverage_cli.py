@@ -86,12 +86,19 @@ def test_a_wrong_question_is_answered_in_one_line(tmp_path: Path, more: tuple[st
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_damaged_lake_is_a_line_and_code_4(made: MadeDay) -> None:
-    path = made.paths.lake(DAY, "NIFTY")
+def test_a_damaged_lake_is_a_line_and_code_4_and_the_others_are_answered(made: MadeDay) -> None:
+    made.collect(spot=lambda minute: 24_512.35)
+    path = made.paths.lake(DAY, "FINNIFTY")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"timestamp,spot\n")
     done = asked(made.paths.root, "--date", str(DAY))
     assert done.returncode == 4 and "not a readable lake file" in done.stderr
+    whole, damaged = done.stdout.splitlines()
+    assert whole.startswith("NIFTY 2025-08-29: complete, 16,500")
+    assert damaged.startswith("FINNIFTY 2025-08-29: INCOMPLETE: ") and "not a readable lake file" in damaged
+    found = json.loads(asked(made.paths.root, "--date", str(DAY), "--json").stdout)
+    assert [(one["index"], one["complete"]) for one in found] == [("NIFTY", True), ("FINNIFTY", False)]
+    assert "not a readable lake file" in found[1]["error"]
 
 
 @pytest.mark.parametrize(
