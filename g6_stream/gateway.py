@@ -20,7 +20,6 @@ from kiteconnect import exceptions as kite_errors
 from numpy.typing import NDArray
 from urllib3.exceptions import NewConnectionError
 
-from g6_core.adapters.kite_market import stamp_ms
 from g6_core.domain.events import (
     BrokerSnapshot,
     Cancel,
@@ -100,7 +99,7 @@ def order_view(row: dict[str, Any]) -> OrderView:
 
 
 def fill_of(row: dict[str, Any]) -> Fill:
-    """A row of Kite's trade book, its time as Kite writes it."""
+    """A row of Kite's trade book."""
     return Fill(
         trade_id=str(row["trade_id"]),
         order_id=str(row["order_id"]),
@@ -108,7 +107,7 @@ def fill_of(row: dict[str, Any]) -> Fill:
         side=Side(row["transaction_type"]),
         quantity=int(row["quantity"]),
         price_paise=paise(row["average_price"]),
-        time_ms=stamp_ms(row["fill_timestamp"]),
+        time_ms=to_ms(row["fill_timestamp"]),
     )
 
 
@@ -219,9 +218,8 @@ class KiteGateway:
         read_ms = self._clock.now_ms()
         # Positions first: what we sell while all this is read is then in the orders and, at worst, still held here.
         positions = _tried(self._positions, "positions", on_failure) if with_positions else None
-        # As kiteconnect's orders and trades: its reading of dates costs more than all the rest of these two.
-        orders = tuple(order_view(row) for row in self._kite._get("orders"))
-        fills = tuple(fill_of(row) for row in self._kite._get("trades"))
+        orders = tuple(order_view(row) for row in self._kite.orders())
+        fills = tuple(fill_of(row) for row in self._kite.trades())
         cash = _tried(self._cash_paise, "free cash", on_failure) if with_cash else None
         return BrokerSnapshot(read_ms, orders, fills, positions, cash)
 
