@@ -94,4 +94,4 @@ def read_answers(path: Path) -> "pl.DataFrame":
 
     if not path.exists() or is_headless(path, ANSWER_COLUMNS):
         return pl.DataFrame(schema=lake_schema(ANSWER_COLUMNS))
-    return read_lake(path)
+    return read_lake(path, [*ANSWER_COLUMNS])

@@ -32,7 +32,7 @@ QUIET_MAX_MS = 5 * MINUTE_MS
 # A quote comes up to six seconds after its minute's start, and what was traded until then is not known.
 _LATE_SHARE = 0.1
 _GROWN = (
-    *("symbol", "timestamp", "minute", "last", "begins", "span", "is_closing"),
+    *("symbol", "timestamp", "minute", "last", "begins", "span", "is_closing", "is_late"),
     *("volume", "traded", "traded_before", "until", "edge_likely", "edge_most"),
 )
 _FIGURES = ("ltp", "volume", "oi")
@@ -103,13 +103,18 @@ def candles_of(answers: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 def witnesses(lake: pl.DataFrame, count: int, today: date) -> set[str]:
     """The contracts seen live that were traded most, without those that have expired before `today`: who was not asked
     in time is not replaced. Needs `expiry` as well."""
+    seen = _by_volume(live_quotes(lake)).head(count)
+    return set(seen.filter(pl.col("expiry") >= today)["symbol"])
 
-    def symbols(rows: pl.DataFrame) -> pl.Series:
-        return pl.concat([rows["call_symbol"], rows["put_symbol"]]).drop_nulls().unique()
 
-    seen = live_quotes(lake)
-    most = seen.group_by("symbol").agg(pl.col("volume").max()).sort("volume", "symbol", descending=[True, False])
-    return set(most.head(count)["symbol"]) - set(symbols(lake.filter(pl.col("expiry") < today)))
+def most_traded(lake: pl.DataFrame, today: date) -> list[str]:
+    """The contracts seen live that have not expired before `today`, by volume, the most first."""
+    return _by_volume(live_quotes(lake)).filter(pl.col("expiry") >= today)["symbol"].to_list()
+
+
+def _by_volume(quotes: pl.DataFrame) -> pl.DataFrame:
+    most = quotes.group_by("symbol").agg(pl.col("volume").max(), pl.col("expiry").last())
+    return most.sort("volume", "symbol", descending=[True, False])
 
 
 def heard(answers: pl.DataFrame, grid: Grid) -> set[str]:
@@ -174,7 +179,7 @@ def _denied(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
     # A closing state of less than the last quote says nothing.
     is_end = pl.col("is_closing") & (pl.col("growth") >= 0)
     of_day = grown.filter(is_end & (pl.col("begins") == _time(grid.open_ms)))
-    whole = of_day.filter(pl.col("volume") == pl.col("traded"))["symbol"]
+    whole = of_day.filter(pl.col("volume") == pl.col("traded"), pl.col("is_late"))["symbol"]
     short = of_day.filter(pl.col("volume") > pl.col("traded"))["symbol"]
     is_short, allowed = pl.col("symbol").is_in(short.implode()), LACKING_MAX * pl.col("growth")
 
@@ -191,8 +196,8 @@ def _denied(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
 
 def final_volumes(lake: pl.DataFrame, closing: pl.DataFrame, grid: Grid) -> dict[str, int]:
     """What was traded of a contract on the whole day, by symbol, as its closing state says. One of less than the last
-    quote says nothing."""
-    closed = _closed(closing, closing["symbol"].unique(), grid)
+    quote says nothing, nor one that the exchange stamped long before the contract's close."""
+    closed = _closed(closing, closing["symbol"].unique(), grid).filter("is_late")
     last = live_quotes(lake, closed["symbol"]).group_by("symbol").agg(pl.col("volume").max().alias("seen"))
     known = closed.join(last, on="symbol", how="left").filter(pl.col("volume") >= pl.col("seen").fill_null(0))
     return dict(known.select("symbol", "volume").iter_rows())
@@ -230,13 +235,15 @@ def live_quotes(lake: pl.DataFrame, symbols: pl.Series | None = None) -> pl.Data
 
 
 def _closed(closing: pl.DataFrame, symbols: pl.Series, grid: Grid) -> pl.DataFrame:
-    """The closing state as a last quote at the close: symbol, expiry and volume. Who has not been quoted since the open
-    says nothing of the day."""
+    """The closing state as a last quote at the close: symbol, expiry, volume, and whether it is of the close or older
+    (`is_late`). Who has not been quoted since the open says nothing of the day."""
     of_today = closing.filter(
         (pl.col("exchange_time") >= _time(grid.open_ms)) & pl.col("symbol").is_in(symbols.implode()),
         pl.col("volume").is_not_null(),
     )
-    return of_today.select("symbol", "expiry", "volume", is_closing=True)
+    closes = pl.col("expiry").replace_strict(dict(grid.closes_ms), default=grid.close_ms, return_dtype=pl.Int64)
+    is_late = pl.col("exchange_time").dt.timestamp("ms") >= closes - QUIET_MAX_MS
+    return of_today.select("symbol", "expiry", "volume", is_closing=True, is_late=is_late)
 
 
 def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.DataFrame) -> pl.DataFrame:
@@ -250,6 +257,7 @@ def _placed(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid, closing: pl.D
         .with_columns(
             closes=pl.col("closes").fill_null(_time(grid.close_ms)),
             is_closing=pl.col("is_closing").fill_null(value=False),
+            is_late=pl.col("is_late").fill_null(value=False),
         )
         .with_columns(timestamp=pl.col("timestamp").fill_null(pl.col("closes")))
         .with_columns(
@@ -338,10 +346,15 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
             .otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
         )
     )
-    # What is less than the candles before it hold, or closes below the last quote without being what they add up to.
+    # What is less than the candles before it hold, what falls back for one quote only, and what closes below the last
+    # quote without being what they add up to.
     sure = pl.when("is_closing").then("traded").otherwise("traded_before")
-    is_wrong = (from_open & (pl.col("volume") < sure)) | (
-        pl.col("is_closing") & (pl.col("growth") < 0) & (pl.col("volume") != pl.col("traded"))
+    fell = pl.col("growth") < 0
+    comes_back = after("volume") >= pl.col("volume").shift(1).over("span")
+    is_wrong = (
+        (from_open & (pl.col("volume") < sure))
+        | (fell & comes_back.fill_null(value=False))
+        | (pl.col("is_closing") & fell & (pl.col("volume") != pl.col("traded")))
     )
     return found.filter(pl.col("growth").is_not_null()).with_columns(
         lacking=pl.col("growth") - pl.col("held"),

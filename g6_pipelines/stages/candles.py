@@ -157,7 +157,8 @@ class _Run:
         if before is not None and before.candles != candles:
             self._keep_candles(part, before)
         is_reached = bool(candles) and candles[-1].time_ms >= part.reach_ms
-        if is_reached or (part.volume is not None and sum(one.volume for one in candles) >= part.volume):
+        # A volume of 0 may as well be one that the closing state did not know.
+        if is_reached or (part.volume and sum(one.volume for one in candles) >= part.volume):
             part.archive.add(part.question, candles, now_ms, self._origin)
         else:
             self._silent[part] = _Silent(candles, now_ms, part.reach_ms in self._shown, times)

@@ -27,7 +27,7 @@ from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, open_minutes
-from g6_pipelines.collection.candle_match import QUIET_MAX_MS, final_volumes, heard, witnesses
+from g6_pipelines.collection.candle_match import QUIET_MAX_MS, final_volumes, heard, most_traded, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
@@ -124,9 +124,9 @@ def repair(
             yield from _ask(kite, clock, work, dark, {}, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
         today = ist_date(clock.now_ms())
-        both = work.accounted(lambda one: (_to_ask(one, settings, today), _controls(one, today, by_symbol.keys())))
-        found, controls = ({day: pair[number] for day, pair in both.items()} for number in (0, 1))
-        yield from _ask(kite, clock, work, found, controls, by_symbol, origin)
+        both = work.accounted(lambda one: (_to_ask(one, settings, today), controls(one, today, by_symbol.keys())))
+        found, known = ({day: pair[number] for day, pair in both.items()} for number in (0, 1))
+        yield from _ask(kite, clock, work, found, known, by_symbol, origin)
         after = work.accounted(work.written)
     return RepairReport(
         before={day: account for day, (account, _) in before.items()},
@@ -176,12 +176,13 @@ def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
     return _sessions(accounted, minutes)
 
 
-def _controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:
+def controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:
     """Who of the `listed` is known to have been traded at the end, one for each close of the day: by archived candles,
     else who was traded most in the lake."""
     traded = accounted.answers.group_by("symbol").agg(pl.col("timestamp").max(), pl.col("volume").sum())
     known = dict(traded.select("symbol", pl.col("timestamp").dt.timestamp("ms")).drop_nulls().iter_rows())
-    some = [one for one in (*known, *witnesses(accounted.lake, 1, today)) if one in listed]
+    seen = [one for one in most_traded(accounted.lake, today) if one in listed]
+    some = [*(one for one in known if one in listed), *seen[:1]]
     most = _sessions(accounted, dict.fromkeys(some, 0))
     shows = [gap for gap in most if known.get(gap.symbol, gap.reach_ms) >= gap.reach_ms]
     volumes = dict(traded.select("symbol", "volume").iter_rows())
@@ -207,13 +208,15 @@ def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
 
 
 def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:
-    """The minutes of which not even the money is known, as a gap of the index; none without one.
+    """The minutes of which not even the money is known, as a gap of the index, for its whole session; none without one.
 
-    An index moves all day: any candle of it shows that the broker has its history."""
+    An index moves all day: any candle of it shows that the broker has its history.
+    """
     dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
     if not dark or index_row is None:
         return []
-    return [Gap(index_row.tradingsymbol, dark[0], dark[-1], len(dark), dark[0], None)]
+    grid = accounted.scope.grid
+    return [Gap(index_row.tradingsymbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), grid.open_ms, None)]
 
 
 def _ask(
@@ -221,7 +224,7 @@ def _ask(
     clock: Clock,
     work: _Work,
     found: Mapping[date, Sequence[Gap]],
-    controls: Mapping[date, Sequence[Gap]],
+    known: Mapping[date, Sequence[Gap]],
     listed: Mapping[str, Instrument],
     origin: str,
 ) -> Generator[int, None, None]:
@@ -240,8 +243,8 @@ def _ask(
         for group in windows(spans) if symbol in listed else ():
             whole = Question(symbol, listed[symbol].token, group[0][1].from_ms, group[-1][1].to_ms)
             questions.append((whole, [part(day, gap) for day, gap in group]))
-    known = [part(day, gap) for day, own in controls.items() for gap in own]
-    done = yield from ask(kite, clock, work.turns, questions, origin, known)
+    shown = [part(day, gap) for day, own in known.items() for gap in own]
+    done = yield from ask(kite, clock, work.turns, questions, origin, shown)
     work.asked.calls += done.calls
     work.asked.answered += done.answered
     work.asked.reasons.update(done.reasons)

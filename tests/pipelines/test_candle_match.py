@@ -15,8 +15,10 @@ from g6_pipelines.collection.candle_match import (
     MATCH_COLUMNS,
     Grid,
     denied_minutes,
+    final_volumes,
     heard,
     match_candles,
+    most_traded,
     witnesses,
 )
 
@@ -247,6 +249,23 @@ def test_a_next_quote_that_candles_prove_too_low_acquits_nobody(closing: pl.Data
     assert denied(fallen, answer(without(4, 5, 6)), closing) == [4, 5, 6]
 
 
+@pytest.mark.parametrize("fallen", [0, 300, 400, 500, 600, 690])
+def test_a_snapshot_from_before_the_gap_that_comes_after_it_acquits_nobody(fallen: int) -> None:
+    repeated = [(when, ltp, fallen if when == 8 else volume, oi) for when, ltp, volume, oi in HOLE]
+    assert denied(repeated, answer(without(4, 5, 6))) == [4, 5, 6]
+    assert denied(repeated, answer(without(4, 5, 6)), closed(1_000)) == [4, 5, 6]
+
+
+def test_a_closing_state_from_long_before_the_close_vouches_for_nothing() -> None:
+    quotes, grid = lake(QUOTES[:2]), Grid(OPEN, OPEN + 60 * MINUTE_MS, MINUTE_MS, {EXPIRY: OPEN + 60 * MINUTE_MS})
+    for stamp_minute, volumes in ((54.9, {}), (55, {NAME: 1_000, "OTHER": 9_999}), (61, {NAME: 1_000, "OTHER": 9_999})):
+        assert final_volumes(quotes, closed(1_000, stamp_minute=stamp_minute), grid) == volumes
+    assert NAME not in final_volumes(quotes, closed(100, stamp_minute=61), grid), "one of less than the last quote"
+    # Frozen at a moment up to which the candles go.
+    strayed = [(when, ltp, volume + 600 if when in (7, 8) else volume, oi) for when, ltp, volume, oi in QUIET]
+    assert denied(strayed, answer(without(3, 4, 5, 6)), closed(600, stamp_minute=4)) == [4, 5, 6]
+
+
 @pytest.mark.parametrize("burst", [700, 2_900, 13_300])
 @pytest.mark.parametrize("is_closed", [False, True])
 def test_a_busy_minute_after_the_gap_hides_nothing_of_it(burst: int, is_closed: bool) -> None:
@@ -310,6 +329,7 @@ def test_witnesses_are_what_was_traded_most_and_is_still_listed() -> None:
     assert witnesses(rows, 3, DAY) == {"B", "I"}, "of equal ones the first by name; who is gone has no deputy"
     assert witnesses(rows, 0, DAY) == set()
     assert witnesses(rows.clear(), 5, DAY) == set()
+    assert most_traded(rows, DAY) == ["B", "I", "Q"]
 
 
 def test_heard_is_who_was_asked_for_every_minute_of_the_session() -> None:

@@ -101,6 +101,16 @@ def test_a_damaged_lake_is_a_line_and_code_4_and_the_others_are_answered(made: M
     assert "not a readable lake file" in found[1]["error"]
 
 
+def test_answers_that_are_another_file_are_named_too(made: MadeDay) -> None:
+    made.collect(spot=lambda minute: 24_512.35)
+    path = made.paths.answers(DAY, "FINNIFTY")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(made.paths.lake(DAY, "NIFTY").read_bytes())
+    done = asked(made.paths.root, "--date", str(DAY))
+    assert done.returncode == 4 and str(path) in done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()] == ["NIFTY", "FINNIFTY"]
+
+
 @pytest.mark.parametrize(
     ("clock", "minutes", "day"),
     [(time(15, 30), 0, NEXT_DAY), (time(15, 30), -1, DAY), (time(0, 0), 0, DAY)],

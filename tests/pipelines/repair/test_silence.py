@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 import requests
 
@@ -11,8 +13,11 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.collection.accounting import DayAccount
+from g6_pipelines.collection.candle_match import most_traded
+from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.candles import UNSHOWN
 from g6_pipelines.stages.prepare import store_dump
+from g6_pipelines.stages.repair import controls
 from tests.pipelines.collecting import narrowed
 from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, no_history
 
@@ -79,6 +84,37 @@ def test_an_index_without_a_candle_is_asked_again(backfilled: Evening, truth: Da
     assert backfilled.account().expected == 0
     assert backfilled.repair() is not None
     assert backfilled.account() == truth
+
+
+def test_a_halt_of_the_index_is_asked_about_once(after: Evening) -> None:
+    """The collector was dead while the index had no candle either: whoever has the rest of the day has the history."""
+
+    def halted(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        if number > 0:
+            return None
+        answer = after.wire.inner.send(request)
+        body = answer.json()
+        body["data"]["candles"] = [one for one in body["data"]["candles"] if not "09:55" <= one[0][11:16] < "10:55"]
+        answer._content = json.dumps(body).encode()
+        return answer
+
+    after.wire.fault = halted
+    report = after.repair()
+    assert report is not None and (dict(report.asked.reasons), after.account().complete) == ({}, True)
+    calls = len(after.wire.times_ms)
+    assert after.repair() is not None
+    assert len(after.wire.times_ms) == calls
+
+
+def test_the_control_is_who_is_still_listed(after: Evening) -> None:
+    """The contract that was traded most has expired since: the next one bears witness."""
+    today = date(2025, 9, 3)
+    accounted = account_day(after.paths, after.settings, after.rules, DAY, NAME)
+    gone = {row.tradingsymbol for row in after.source.instruments if row.expiry is not None and row.expiry < today}
+    listed = {row.tradingsymbol for row in after.source.instruments} - gone
+    (best,) = most_traded(accounted.lake.filter(pl.col("expiry") >= today), today)[:1]
+    assert most_traded(accounted.lake, DAY)[0] in gone
+    assert [gap.symbol for gap in controls(accounted, today, listed)] == [best]
 
 
 @pytest.mark.parametrize("until", [6, 10_000])
