@@ -223,11 +223,7 @@ def capture(
     index trades.
     """
     require_over(rules, clock, day, underlying)
-    path, contracts, own = (
-        answers_of(paths, underlying, day),
-        expiring(listed, underlying, day),
-        turns or own_turns(clock),
-    )
+    path, contracts = answers_of(paths, underlying, day), expiring(listed, underlying, day)
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
         lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying).volumes)
@@ -242,7 +238,8 @@ def capture(
         parts = [Part(archive, one, reach_ms) for one in unanswered] + [
             Part(archive, one, one.from_ms) for one in again
         ]
-        asked = yield from ask(kite, clock, own, [(one.question, (one,)) for one in parts], origin, controls[:1])
+        open_questions = [(one.question, (one,)) for one in parts]
+        asked = yield from ask(kite, clock, turns or own_turns(clock), open_questions, origin, controls[:1])
     publish(paths, day, underlying, contracts)
     return asked
 
