@@ -82,7 +82,7 @@ def captured(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -
     seen = seen_volumes(paths, rules, day, underlying)
     lacking = lacking_of(answers, seen.volumes)
     unheard, short = (set(part["symbol"]) for part in (lacking.filter(held=0), lacking.filter(pl.col("held") > 0)))
-    missing = unheard | {one.symbol for one in questions(contracts, rules, day, answers, lacking.clear())}
+    missing = unheard | {one.symbol for one in unanswered(whole_life(contracts, rules, underlying, day), answers)}
     names = [row.tradingsymbol for row in contracts]
     told = candles_of(answers, ())
     return Captured(
@@ -161,35 +161,38 @@ def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
     return paths.expired(underlying, expiry) / "answers.arrows"
 
 
-def questions(
-    contracts: Sequence[Instrument], rules: MarketRules, day: date, answers: pl.DataFrame, lacking: pl.DataFrame
-) -> list[Question]:
-    """The windows from the listing to the last minute of `day` that are not answered yet, contract by contract, and of
-    those that are the days of which candles are `lacking`."""
-    doubted: dict[str, list[date]] = {}
-    for symbol, lacking_day in lacking.select("symbol", "day").iter_rows():
-        doubted.setdefault(symbol, []).append(lacking_day)
-    known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
-    found = []
+def whole_life(contracts: Sequence[Instrument], rules: MarketRules, underlying: str, day: date) -> list[Question]:
+    """Each contract from its listing to its last minute on `day`, in questions as long as the broker takes."""
+    close_ms = rules.session(day, rules.index(underlying).option_exchange, day).close_ms
+    listed, found = first_listed(rules, underlying, day), []
     for row in contracts:
-        close_ms = rules.session(day, rules.index(row.underlying).option_exchange, day).close_ms
-        start = first_listed(rules, row.underlying, day)
+        start = listed
         while start <= day:
-            end = min(start + timedelta(days=WINDOW_DAYS_MAX - 1), day)
-            one = _question(row, start, end, close_ms)
-            again = [one_day for one_day in doubted.get(one.symbol, ()) if start <= one_day <= end]
-            if (one.symbol, one.from_ms, one.to_ms) not in known:
-                found.append(one)
-            elif again:
-                found.append(_question(row, min(again), max(again), close_ms))
-            start = end + timedelta(days=1)
+            next_start = start + timedelta(days=WINDOW_DAYS_MAX)
+            to_ms = min(at(next_start, time()), close_ms) - MINUTE_MS
+            found.append(Question(row.tradingsymbol, row.token, at(start, time()), to_ms))
+            start = next_start
     return found
 
 
-def _question(row: Instrument, first: date, last: date, close_ms: int) -> Question:
-    """From the first day's midnight to the last minute of the last day, at most to the close of the contract."""
-    to_ms = min(at(last + timedelta(days=1), time()), close_ms) - MINUTE_MS
-    return Question(row.tradingsymbol, row.token, at(first, time()), to_ms)
+def unanswered(asked: Sequence[Question], answers: pl.DataFrame) -> list[Question]:
+    """Those of the questions that have no answer yet."""
+    known = set(answers.select("symbol", pl.col("from", "to").dt.timestamp("ms")).unique().iter_rows())
+    return [one for one in asked if (one.symbol, one.from_ms, one.to_ms) not in known]
+
+
+def days_again(answered: Sequence[Question], lacking: pl.DataFrame) -> list[Question]:
+    """The part of each question in which candles are `lacking` (symbol, day), from the first such day to the last."""
+    days: dict[str, list[date]] = {}
+    for symbol, day in lacking.select("symbol", "day").iter_rows():
+        days.setdefault(symbol, []).append(day)
+    found = []
+    for one in answered:
+        own = [day for day in days.get(one.symbol, ()) if one.from_ms <= at(day, time()) <= one.to_ms]
+        if own:
+            to_ms = min(at(max(own) + timedelta(days=1), time()) - MINUTE_MS, one.to_ms)
+            found.append(Question(one.symbol, one.token, at(min(own), time()), to_ms))
+    return found
 
 
 def first_listed(rules: MarketRules, underlying: str, expiry: date) -> date:
@@ -227,15 +230,16 @@ def capture(
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
         lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying).volumes)
-        unanswered = questions(contracts, rules, day, answers, lacking.clear())
-        again = [one for one in questions(contracts, rules, day, answers, lacking) if one not in unanswered]
+        life = whole_life(contracts, rules, underlying, day)
+        first_time = unanswered(life, answers)
+        is_new = set(first_time)
+        again = days_again([one for one in life if one not in is_new], lacking)
         # Who has a candle at the end of the last day shows that the broker has the history of this expiry.
         reach_ms = rules.session(day, rules.index(underlying).option_exchange, day).close_ms - QUIET_MAX_MS
         shows = answers.filter(pl.col("timestamp").dt.timestamp("ms") >= reach_ms)["symbol"].unique()
-        last = questions(contracts, rules, day, answers.clear(), lacking.clear())
-        controls = [Part(archive, one, reach_ms) for one in last if one.symbol in shows and one.to_ms >= reach_ms]
+        controls = [Part(archive, one, reach_ms) for one in life if one.symbol in shows and one.to_ms >= reach_ms]
         # Days that were answered already claim no silence: any candle is news.
-        parts = [Part(archive, one, reach_ms) for one in unanswered] + [
+        parts = [Part(archive, one, reach_ms) for one in first_time] + [
             Part(archive, one, one.from_ms) for one in again
         ]
         open_questions = [(one.question, (one,)) for one in parts]

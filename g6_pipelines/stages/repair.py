@@ -124,7 +124,7 @@ def repair(
             yield from _ask(kite, clock, work, dark, {}, {index_row.tradingsymbol: index_row}, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
         today = ist_date(clock.now_ms())
-        both = work.accounted(lambda one: (_to_ask(one, settings, today), controls(one, today, by_symbol.keys())))
+        both = work.accounted(lambda one: _asked_and_controls(one, settings, today, by_symbol))
         found, known = ({day: pair[number] for day, pair in both.items()} for number in (0, 1))
         yield from _ask(kite, clock, work, found, known, by_symbol, origin)
         after = work.accounted(work.written)
@@ -174,6 +174,14 @@ def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
     for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard_already:
         minutes.setdefault(symbol, 0)
     return _sessions(accounted, minutes)
+
+
+def _asked_and_controls(
+    accounted: Accounted, settings: Settings, today: date, listed: Collection[str]
+) -> tuple[list[Gap], list[Gap]]:
+    """What is to be asked, and, where something is, the controls."""
+    wanted = _to_ask(accounted, settings, today)
+    return wanted, controls(accounted, today, listed) if wanted else []
 
 
 def controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:

@@ -28,11 +28,13 @@ from g6_pipelines.stages.capture import (
     candles_follow,
     capture,
     captured,
+    days_again,
     expiring,
     first_listed,
-    questions,
     remake,
     seen_volumes,
+    unanswered,
+    whole_life,
 )
 from g6_pipelines.stages.prepare import store_dump
 from tests.pipelines.evening import Evening, evening, no_history, too_many
@@ -244,16 +246,17 @@ def test_a_damaged_file_of_another_day_bears_no_witness_and_keeps_nothing_from_b
 
 def test_what_lacks_a_day_is_asked_for_that_day(market, rules: MarketRules, tmp_path: Path) -> None:
     contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
-    whole = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"), NOTHING_LACKS)
+    whole = whole_life(contracts, rules, NAME, EXPIRY)
+    assert unanswered(whole, read_answers(tmp_path / "none")) == whole
     candle = Candle(whole[0].from_ms, 10.0, 10.0, 10.0, 10.0, 75, 0)
     with CandleArchive.open(tmp_path / "answers.arrows") as archive:
         for one in whole:
             archive.add(one, [candle], EXPIRY_MS, "sim")
     answers = read_answers(tmp_path / "answers.arrows")
-    assert questions(contracts, rules, EXPIRY, answers, NOTHING_LACKS) == []
+    assert (unanswered(whole, answers), days_again(whole, NOTHING_LACKS)) == ([], [])
     days = [date(2026, 11, 18), date(2026, 11, 20)]
     lacking = pl.DataFrame({"symbol": [contracts[0].tradingsymbol] * 2, "day": days})
-    (again,) = questions(contracts, rules, EXPIRY, answers, lacking)
+    (again,) = days_again(whole, lacking)
     assert (again.from_ms, again.to_ms) == (at(days[0], time()), at(days[1], time(23, 59)))
 
 
@@ -334,7 +337,7 @@ def test_the_history_begins_where_the_rules_list_the_expiry(rules: MarketRules, 
 
 def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: MarketRules, tmp_path: Path) -> None:
     contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
-    found = questions(contracts, rules, EXPIRY, read_answers(tmp_path / "none"), NOTHING_LACKS)
+    found = whole_life(contracts, rules, NAME, EXPIRY)
     assert ist_date(found[0].from_ms) == first_listed(rules, NAME, EXPIRY)
     assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
     assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS
