@@ -13,7 +13,7 @@ from typing import Any
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.adapters.memory import release_code
+from g6_core.adapters.memory import release_libraries
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
@@ -82,7 +82,7 @@ def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketS
     from g6_core.sim.recorded import RecordedSource
 
     # What was needed to start (LLVM, to link the kernels) need not lie beside the record: 60 MB.
-    release_code()
+    release_libraries()
     return RecordedSource(Path(request.source), rules, request.day, request.underlying, request.seed)
 
 
@@ -147,7 +147,7 @@ def _live_through(
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
     progress("repair", 1.0)
     # The evening's frames are beside the record, too.
-    release_code()
+    release_libraries()
     origin = f"{source.label} {request.seed}"
     for name in underlyings:
         repairing = stage("repair")(kite, clock, settings, rules, paths, (day,), name, source.instruments, origin)

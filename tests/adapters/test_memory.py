@@ -12,7 +12,7 @@ from pathlib import Path
 
 from numba import njit
 
-from g6_core.adapters.memory import release_code
+from g6_core.adapters.memory import release_libraries
 
 
 def file_kb():
@@ -26,7 +26,7 @@ def twice(x):
 
 first = njit("int64(int64)")(twice)
 before = file_kb()
-offered = release_code()
+offered = release_libraries()
 after = file_kb()
 second = njit("float64(float64)")(twice)
 print(offered, before - after, first(21), second(10.5))
