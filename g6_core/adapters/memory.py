@@ -22,13 +22,13 @@ def release_libraries() -> int:
         return 0
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    offered = start = end = 0
+    offered = start = length = 0
     for line in mappings.read_text().splitlines():
         if head := _SPAN.match(line):
-            access, file = head[3], Path(line.split(maxsplit=5)[-1]).name
-            is_library = ".so" in file and access in ("r-xp", "r--p")
-            start, end = (int(head[1], 16), int(head[2], 16)) if is_library else (0, 0)
-        elif line.startswith("Anonymous:") and end and line.split()[1] == "0":
-            if madvise(start, end - start, mmap.MADV_DONTNEED) == 0:
-                offered += end - start
+            is_library = ".so" in Path(line.split(maxsplit=5)[-1]).name and head[3] in ("r-xp", "r--p")
+            start, length = int(head[1], 16), is_library * (int(head[2], 16) - int(head[1], 16))
+        elif line.startswith("Anonymous:"):
+            is_unchanged = length and line.split()[1] == "0"
+            if is_unchanged and madvise(start, length, mmap.MADV_DONTNEED) == 0:
+                offered += length
     return offered
