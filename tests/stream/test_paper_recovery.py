@@ -26,7 +26,7 @@ PAPER = ("--mode", "paper")
 
 def kill(child: Popen[str]) -> None:
     child.send_signal(signal.SIGKILL)
-    child.wait(10)
+    child.wait(60)
 
 
 def account(world: Wire) -> Books | None:
