@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.memory import release_libraries
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
+from g6_core.cli.stages import stage
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.errors import DataError, UserError
+from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
@@ -60,14 +60,6 @@ def draw_report(request: DayRequest) -> Path:
     if done.returncode:
         raise DataError(f"the day is done, its page could not be drawn: {done.stderr.strip() or done.returncode}")
     return Path(done.stdout.strip())
-
-
-def stage(name: str) -> Callable[..., Any]:
-    """A stage of the day by name, from the entry-point group `g6.stages`."""
-    found = [one for one in entry_points(group="g6.stages") if one.name == name]
-    if not found:
-        raise UserError(f"stage '{name}' is not installed; run `make venv` again")
-    return found[0].load()  # type: ignore[no-any-return]
 
 
 def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketSource:

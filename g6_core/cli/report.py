@@ -10,8 +10,8 @@ import typer
 from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.cli.day_run import stage
 from g6_core.cli.ledger import Url
+from g6_core.cli.stages import stage
 from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
