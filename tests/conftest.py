@@ -26,9 +26,11 @@ LONG = ("cli", "dagster", "session", "stream")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the processes of one user share (API calls, databases) is not that of the person who runs the tests."""
+    """What the processes of one user share (API calls, databases, a port) is not that of the person who runs the tests,
+    nor of the tests in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("G6_METRICS_PORT", "0")
         for name in ("G6_LEDGER_URL", "G6_POSTGRES_URL"):
             patch.delenv(name, raising=False)
         yield

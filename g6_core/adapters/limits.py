@@ -105,41 +105,47 @@ class Limiter:
                 "with this API key can write"
             ) from error
 
-    def due_ms(self, family: Family) -> int:
-        """When the next call may go, now at the earliest. Nothing is claimed."""
-        with self._stamps() as stamps:
-            now_ms = self._clock.now_ms()
-            own, claimed_ms = stamps[family], self._claims.get(family)
-            return max(now_ms, claimed_ms if claimed_ms in own else self._free_ms(own, family))
-
     def claim(self, family: Family) -> int:
         """When the next call may go, now at the earliest; that moment is kept for this process until it calls."""
         with self._stamps() as stamps:
             return max(self._clock.now_ms(), self._claimed_ms(stamps[family], family))
 
-    def take(self, family: Family) -> int | None:
-        """Count a call that goes now, claimed or not, and return its stamp; None when it has to wait for its turn."""
+    def take(self, family: Family) -> tuple[int | None, int]:
+        """Count a call that goes now, and return its stamp; None when it has to wait for its turn, which is not
+        claimed by that. And when the next call may go, now at the earliest."""
         with self._stamps() as stamps:
             own = stamps[family]
-            claimed_ms, now_ms = self._claimed_ms(own, family), self._clock.now_ms()
-            del self._claims[family]
-            place = own.index(claimed_ms)
-            # Who went late before us, or after an old claim of ours, pushes us back as well.
-            until_ms = max(claimed_ms, now_ms)
-            earlier = sorted(stamp for at, stamp in enumerate(own) if at != place and stamp <= until_ms)
-            free_ms = earlier[-CALLS_PER_SECOND[family]] + self._spacing_ms
-            if max(free_ms, claimed_ms) > now_ms:
-                own[place] = self._claims[family] = max(free_ms, claimed_ms)
-                return None
-            own[place] = now_ms
-            return now_ms
+            stamp_ms = self._taken(own, family) if self._due_ms(own, family) <= self._clock.now_ms() else None
+            return stamp_ms, self._due_ms(own, family)
 
     def answered(self, family: Family, stamp_ms: int) -> None:
         """The call that was stamped so has been answered, or given up."""
+        now_ms = self._clock.now_ms()
+        if now_ms <= stamp_ms:
+            return
         with self._stamps() as stamps:
-            own, now_ms = stamps[family], self._clock.now_ms()
-            if stamp_ms in own and now_ms > stamp_ms:
+            own = stamps[family]
+            if stamp_ms in own:
                 own[own.index(stamp_ms)] = now_ms
+
+    def _due_ms(self, own: list[int], family: Family) -> int:
+        claimed_ms = self._claims.get(family)
+        return max(self._clock.now_ms(), claimed_ms if claimed_ms in own else self._free_ms(own, family))
+
+    def _taken(self, own: list[int], family: Family) -> int | None:
+        """The stamp of a call that goes now, at the moment claimed; None, and a later claim, when others went late."""
+        claimed_ms, now_ms = self._claimed_ms(own, family), self._clock.now_ms()
+        del self._claims[family]
+        place = own.index(claimed_ms)
+        # Who went late before us, or after an old claim of ours, pushes us back as well.
+        until_ms = max(claimed_ms, now_ms)
+        earlier = sorted(stamp for at, stamp in enumerate(own) if at != place and stamp <= until_ms)
+        free_ms = earlier[-CALLS_PER_SECOND[family]] + self._spacing_ms
+        if max(free_ms, claimed_ms) > now_ms:
+            own[place] = self._claims[family] = max(free_ms, claimed_ms)
+            return None
+        own[place] = now_ms
+        return now_ms
 
     def _claimed_ms(self, own: list[int], family: Family) -> int:
         """The moment that this process has claimed, now if it had none; under the lock, like all use of the claims.
@@ -233,13 +239,13 @@ class LimitedAdapter(HTTPAdapter):
         give_up_ms = self._clock.now_ms() + patience_ms
         while True:
             # A call that cannot wait must not claim a moment that somebody else could use.
-            due_ms = self._limiter.due_ms(family)
+            stamp_ms, due_ms = self._limiter.take(family)
+            if stamp_ms is not None:
+                return stamp_ms
             if due_ms > (self._clock.now_ms() if self._clock.speed == 0 else give_up_ms):
                 if self._clock.speed and patience_ms < PATIENCE_MS:
                     self._limiter.claim(family)
                 raise too_many(f"the limit of {CALLS_PER_SECOND[family]} {family} calls a second is used up")
-            if (stamp_ms := self._limiter.take(family)) is not None:
-                return stamp_ms
             if self._clock.speed:
                 self._clock.pause_until(min(self._limiter.claim(family), give_up_ms))
 

@@ -27,6 +27,12 @@ from tests.sim.server.kit import serving
 START_MS = 1_763_436_600_000
 
 
+def take(limiter: Limiter, family: Family = Family.QUOTE) -> int | None:
+    """The stamp of a call that goes now, else a claim, as of who will wait."""
+    limiter.claim(family)
+    return limiter.take(family)[0]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "family"),
     [
@@ -55,7 +61,7 @@ def test_two_processes_together_stay_within_the_limit_of_any_second(family: Fami
     taken, by = [], [0, 0]
     while clock.now_ms() < START_MS + 6_000:
         for who, limiter in enumerate(two):
-            while (stamp := limiter.take(family)) is not None:
+            while (stamp := take(limiter, family)) is not None:
                 taken.append(stamp)
                 by[who] += 1
         clock.sleep_until(clock.now_ms() + 50)
@@ -68,63 +74,62 @@ def test_two_processes_together_stay_within_the_limit_of_any_second(family: Fami
 def test_due_says_when_and_an_answer_moves_the_stamp(tmp_path: Path) -> None:
     clock = VirtualClock(START_MS)
     limiter = Limiter(clock, tmp_path / "one.stamps", margin_ms=25)
-    assert limiter.due_ms(Family.QUOTE) == START_MS
-    stamp = limiter.take(Family.QUOTE)
-    assert stamp == START_MS
-    assert limiter.due_ms(Family.QUOTE) == START_MS + 1_025
+    stamp, due_ms = limiter.take(Family.QUOTE)
+    assert (stamp, due_ms) == (START_MS, START_MS + 1_025)
+    assert limiter.take(Family.QUOTE) == (None, due_ms)
     clock.sleep_until(START_MS + 400)
     limiter.answered(Family.QUOTE, stamp)
-    assert limiter.due_ms(Family.QUOTE) == START_MS + 400 + 1_025, "the broker may have counted it as late as this"
-    assert limiter.due_ms(Family.OTHER) == START_MS + 400
+    late_ms = START_MS + 400 + 1_025
+    assert limiter.take(Family.QUOTE) == (None, late_ms), "the broker may have counted it as late as this"
+    assert limiter.take(Family.OTHER)[0] == START_MS + 400
 
 
 def test_who_waits_longest_goes_first_and_a_late_one_pushes_the_next_back(tmp_path: Path) -> None:
     clock = VirtualClock(START_MS)
     first, second, third = (Limiter(clock, tmp_path / "one.stamps") for _ in range(3))
-    assert first.take(Family.QUOTE) == START_MS
+    assert take(first) == START_MS
     assert [second.claim(Family.QUOTE), third.claim(Family.QUOTE)] == [START_MS + 1_000, START_MS + 2_000]
     assert second.claim(Family.QUOTE) == START_MS + 1_000, "asking again does not move it"
     clock.sleep_until(START_MS + 1_400)
-    assert (third.take(Family.QUOTE), first.take(Family.QUOTE)) == (None, None)
-    assert second.take(Family.QUOTE) == START_MS + 1_400, "late, as a busy machine is"
+    assert (take(third), take(first)) == (None, None)
+    assert take(second) == START_MS + 1_400, "late, as a busy machine is"
     clock.sleep_until(START_MS + 2_000)
-    assert third.take(Family.QUOTE) is None
+    assert take(third) is None
     assert third.claim(Family.QUOTE) == START_MS + 2_400
     clock.sleep_until(START_MS + 2_400)
-    assert third.take(Family.QUOTE) == START_MS + 2_400
+    assert take(third) == START_MS + 2_400
 
 
 def test_an_old_claim_is_no_turn_for_who_comes_back_to_it_late(tmp_path: Path) -> None:
     clock = VirtualClock(START_MS)
     sleepy, awake = (Limiter(clock, tmp_path / "one.stamps") for _ in range(2))
-    assert awake.take(Family.QUOTE) == START_MS
+    assert take(awake) == START_MS
     assert sleepy.claim(Family.QUOTE) == START_MS + 1_000
     clock.sleep_until(START_MS + 9_600)
-    assert awake.take(Family.QUOTE) == START_MS + 9_600
-    assert sleepy.take(Family.QUOTE) is None, "somebody has called in this second"
+    assert take(awake) == START_MS + 9_600
+    assert take(sleepy) is None, "somebody has called in this second"
     clock.sleep_until(START_MS + 10_600)
-    assert sleepy.take(Family.QUOTE) == START_MS + 10_600
+    assert take(sleepy) == START_MS + 10_600
 
 
 def test_a_claim_from_before_the_clock_was_set_back_locks_nobody_out(tmp_path: Path) -> None:
     now = VirtualClock(START_MS + 3_600_000)
     limiter = Limiter(now, tmp_path / "one.stamps")
-    assert limiter.take(Family.QUOTE) is not None
+    assert take(limiter) is not None
     assert limiter.claim(Family.QUOTE) == START_MS + 3_601_000
     limiter._clock = VirtualClock(START_MS)
-    assert limiter.due_ms(Family.QUOTE) == START_MS
-    assert limiter.take(Family.QUOTE) == START_MS
+    assert limiter.take(Family.QUOTE)[0] == START_MS
     assert limiter.claim(Family.QUOTE) == START_MS + 1_000
 
 
 def test_stamps_of_another_time_and_torn_files_hold_nobody_back(tmp_path: Path) -> None:
     path = tmp_path / "one.stamps"
     tomorrow = Limiter(VirtualClock(START_MS + 86_400_000), path)
-    assert tomorrow.take(Family.QUOTE) is not None
+    assert take(tomorrow) is not None
     today = Limiter(VirtualClock(START_MS), path)
-    assert today.take(Family.QUOTE) == START_MS, "the clock was set back, or the exchange serves another day"
+    assert take(today) == START_MS, "the clock was set back, or the exchange serves another day"
     path.write_bytes(path.read_bytes()[:50])
-    assert today.take(Family.QUOTE) == START_MS
+    assert take(today) == START_MS
 
 
 @pytest.mark.parametrize("left", [0, 1, 77, 200, 1_000, 65_536])
@@ -132,10 +137,10 @@ def test_a_file_of_another_length_is_made_anew_and_the_limit_holds_again(left: i
     path = tmp_path / "one.stamps"
     clock = VirtualClock(START_MS)
     two = [Limiter(clock, path) for _ in range(2)]
-    assert two[0].take(Family.HISTORICAL) == START_MS
+    assert take(two[0], Family.HISTORICAL) == START_MS
     whole = path.stat().st_size
     path.write_bytes(b"\xa5" * left)
-    assert [limiter.take(Family.QUOTE) for limiter in two] == [START_MS, None], "who comes second sees the first"
+    assert [take(limiter) for limiter in two] == [START_MS, None], "who comes second sees the first"
     assert path.stat().st_size == whole
 
 
@@ -196,8 +201,7 @@ def test_threads_of_one_process_share_its_claims(tmp_path: Path) -> None:
 
     def hurry() -> None:
         while monotonic() < give_up_s:
-            limiter.claim(Family.OTHER)
-            if (stamp := limiter.take(Family.OTHER)) is not None:
+            if (stamp := take(limiter, Family.OTHER)) is not None:
                 taken.append(stamp)
 
     with ThreadPoolExecutor(4) as pool:
