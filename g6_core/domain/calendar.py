@@ -101,6 +101,9 @@ class MarketRules:
     _expiries: dict[tuple[str, date], tuple[date, ...]] = field(default_factory=dict, repr=False, compare=False)
     _monthly: dict[tuple[str, date], bool] = field(default_factory=dict, repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        return hash(self.sha256)
+
     @property
     def underlyings(self) -> tuple[str, ...]:
         """Known underlyings in the order of the configuration."""
