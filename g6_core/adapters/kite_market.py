@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import KiteException, TokenException
+from kiteconnect.exceptions import InputException, KiteException, TokenException
 from requests import RequestException
 
 from g6_core.domain.calendar import IndexSpec, MarketRules
-from g6_core.domain.errors import BrokerError, DataError, Refused, TryLater
+from g6_core.domain.errors import BrokerError, DataError, Refused, RefusedAsked, TryLater
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import at
 from g6_core.domain.money import paise
@@ -218,8 +218,10 @@ def stamp_ms(text: str) -> int:
 
 
 def broker_error(error: KiteException | RequestException, what: str) -> BrokerError:
-    """A failed read, sorted: TryLater for 429, 5xx and the network, Refused for a definite no."""
+    """A failed read, sorted: TryLater for 429, 5xx and the network, else Refused, RefusedAsked if by what was asked."""
     if isinstance(error, KiteException):
         line = f"{what}: {type(error).__name__} {error.code}: {error}"
+        if isinstance(error, InputException):
+            return RefusedAsked(line)
         return TryLater(line) if error.code in _RETRYABLE_CODES else Refused(line)
     return TryLater(f"{what}: {type(error).__name__}")

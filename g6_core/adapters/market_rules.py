@@ -127,7 +127,7 @@ def _trading_days(files: _Files) -> TradingDays:
         last=last,
         holidays=base.holidays,
         special={
-            day: SpecialDay(row.name, Hours(row.open, row.close, row.close), row.mis_cutoff, row.expiry_day)
+            day: SpecialDay(row.name, Hours(row.open, row.close, row.close, row.close), row.mis_cutoff, row.expiry_day)
             for day, row in special.items()
         },
         published=base.published,
@@ -193,7 +193,7 @@ def _contract(underlying: str, file: str, row: schema.ContractsRow) -> ContractR
 
 
 def _hours(row: schema.HoursEntry) -> Hours:
-    return Hours(row.open, row.close, row.expiring_close or row.close)
+    return Hours(row.open, row.close, row.expiring_close or row.close, row.stocks_close or row.close)
 
 
 def _rates(row: schema.ChargesEntry) -> ChargeRates:

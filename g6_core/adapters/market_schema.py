@@ -116,10 +116,12 @@ class HoursEntry(Entry):
     open: ClockTime
     close: ClockTime
     expiring_close: ClockTime | None = None
+    stocks_close: ClockTime | None = None
 
     @model_validator(mode="after")
     def _open_comes_first(self) -> "HoursEntry":
-        for key, close in (("close", self.close), ("expiring_close", self.expiring_close)):
+        closes = {"close": self.close, "expiring_close": self.expiring_close, "stocks_close": self.stocks_close}
+        for key, close in closes.items():
             if close is not None and close <= self.open:
                 refuse(f"{close:%H:%M} is not after open {self.open:%H:%M}", "correct the times", key)
         return self

@@ -177,6 +177,10 @@ class MarketRules:
         close = hours.expiring_close if expiry == day else hours.close
         return Session(at(day, hours.open), at(day, close))
 
+    def stocks_close_ms(self, day: date, exchange: str) -> int:
+        """Until when the stocks of an index trade; afterwards it may stand still. `exchange` is as in `session`."""
+        return at(day, self._hours(day, exchange).stocks_close)
+
     def expiry_close_ms(self, day: date, exchange: str, expiry: date) -> int:
         """When the contracts listed on `day` stop trading on their last day.
 

@@ -57,6 +57,10 @@ class Refused(BrokerError):
     """The broker said no, definitely."""
 
 
+class RefusedAsked(Refused):
+    """The broker takes no such question; another it may answer."""
+
+
 class OutcomeUnknown(BrokerError):
     """The request may have taken effect."""
 

@@ -9,11 +9,16 @@ from g6_core.domain.errors import CalendarError
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Continuous trading in IST; `expiring_close` is the close of contracts on their own expiry day."""
+    """Continuous trading in IST.
+
+    `expiring_close` is the close of contracts on their own expiry day, `stocks_close` that of the stocks that an index
+    is made of: afterwards it may stand still.
+    """
 
     open: time
     close: time
     expiring_close: time
+    stocks_close: time
 
 
 @dataclass(frozen=True, slots=True)

@@ -346,11 +346,13 @@ def _growth(rows: pl.DataFrame, grid: Grid) -> pl.DataFrame:
             .otherwise((pl.col("traded_before") - before("traded", nothing)).clip(0)),
         )
     )
-    # What is less than the candles before it hold, what falls back for one quote only, and what closes below the last
-    # quote without being what they add up to.
+    # What is less than the candles before it hold; what falls back for one quote only, unless the next one tells of no
+    # more than candles hold, so that it was the one before that was wrong; and what closes below the last quote without
+    # being what they add up to.
     sure = pl.when("is_closing").then("traded").otherwise("traded_before")
     fell = pl.col("growth") < 0
-    comes_back = after("volume") >= pl.col("volume").shift(1).over("span")
+    is_held = from_open & (after("volume") <= after("traded"))
+    comes_back = (after("volume") >= pl.col("volume").shift(1).over("span")) & ~is_held
     is_wrong = (
         (from_open & (pl.col("volume") < sure))
         | (fell & comes_back.fill_null(value=False))

@@ -12,14 +12,14 @@ from kiteconnect import KiteConnect
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Candle, fetch_candles
 from g6_core.adapters.kite_market import CallSpacing, Turns, wait_for_turn
-from g6_core.domain.errors import BrokerError, TryLater
+from g6_core.domain.errors import BrokerError, RefusedAsked, TryLater
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.ports import Clock
 
 ATTEMPTS_MAX = 3
 # Who shares the API key may call too; a turn that does not come in this time is somebody's fault.
 TURN_PATIENCE_MS = MINUTE_MS
-# So many contracts refused one after the other are no matter of the contracts.
+# So many refused one after the other are no matter of the contracts, unless the broker says so of each.
 REFUSED_MAX = 5
 UNSHOWN = "silent, and nothing shows that the broker's history reaches so far"
 
@@ -118,7 +118,10 @@ class _Run:
                 self.asked.reasons[f"not asked after {self._refused} refusals in a row"] += len(left)
                 break
             question, parts = left.pop() if self._refused >= REFUSED_MAX else left.popleft()
-            found = yield from _candles(self._kite, self._clock, self._turns, question, self.asked)
+            try:
+                found = yield from _candles(self._kite, self._clock, self._turns, question, self.asked)
+            except RefusedAsked:
+                continue
             if found is None:
                 self._refused += 1
                 continue
@@ -182,7 +185,10 @@ class _Run:
 def _candles(
     kite: KiteConnect, clock: Clock, turns: Turns, question: Question, asked: Asked
 ) -> Generator[int, None, tuple[Candle, ...] | None]:
-    """The answer to one question, asked a few times where the broker wants patience; None without one."""
+    """The answer to one question, asked a few times where the broker wants patience; None without one.
+
+    Raises RefusedAsked when the broker takes this question not at all.
+    """
     for attempt in range(1, ATTEMPTS_MAX + 1):
         problem = yield from wait_for_turn(clock, turns, clock.now_ms() + TURN_PATIENCE_MS)
         if problem:
@@ -195,6 +201,9 @@ def _candles(
         except TryLater as error:
             if attempt == ATTEMPTS_MAX:
                 asked.reasons[str(error)] += 1
+        except RefusedAsked as error:
+            asked.reasons[str(error)] += 1
+            raise
         except BrokerError as error:
             asked.reasons[str(error)] += 1
             break

@@ -273,7 +273,7 @@ def candles_follow(paths: DataPaths, rules: MarketRules, day: date, underlying: 
     contracts = expiring(listing.book, underlying, day) if listing is not None else ()
     try:
         kept = pl.read_parquet(paths.expired(underlying, day) / "candles.parquet")
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return False
     return kept.equals(candles_told(answers, contracts))
 

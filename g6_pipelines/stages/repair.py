@@ -118,7 +118,7 @@ def repair(
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
         work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
         index_row = listed.index(underlying)
-        before = work.accounted(lambda one: (one.day, _dark(one, index_row)))
+        before = work.accounted(lambda one: (one.day, _dark(one, index_row, rules)))
         if index_row is not None:
             dark = {day: spans for day, (_, spans) in before.items()}
             yield from _ask(kite, clock, work, dark, {}, {index_row.tradingsymbol: index_row}, origin)
@@ -185,17 +185,19 @@ def _asked_and_controls(
 
 
 def controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:
-    """Who of the `listed` is known to have been traded at the end, one for each close of the day: by archived candles,
-    else who was traded most in the lake."""
+    """Who of the `listed` was traded at the end, one for each close of the day: by archived candles, the most of them
+    first, else who was traded most in the lake and is not known to have been silent then."""
     traded = accounted.answers.group_by("symbol").agg(pl.col("timestamp").max(), pl.col("volume").sum())
     known = dict(traded.select("symbol", pl.col("timestamp").dt.timestamp("ms")).drop_nulls().iter_rows())
-    seen = [one for one in most_traded(accounted.lake, today) if one in listed]
-    some = [*(one for one in known if one in listed), *seen[:1]]
-    most = _sessions(accounted, dict.fromkeys(some, 0))
-    shows = [gap for gap in most if known.get(gap.symbol, gap.reach_ms) >= gap.reach_ms]
     volumes = dict(traded.select("symbol", "volume").iter_rows())
-    by_reach = {gap.reach_ms: gap for gap in sorted(shows, key=lambda gap: (volumes.get(gap.symbol, 0), gap.symbol))}
-    return [*by_reach.values()]
+    by_volume = sorted(known.keys() & set(listed), key=lambda symbol: (-volumes[symbol], symbol))
+    ranked = dict.fromkeys([*by_volume, *(one for one in most_traded(accounted.lake, today) if one in listed)], 0)
+    by_symbol = {gap.symbol: gap for gap in _sessions(accounted, ranked)}
+    found: dict[int, Gap] = {}
+    for gap in (by_symbol[symbol] for symbol in ranked if symbol in by_symbol):
+        if known.get(gap.symbol, gap.reach_ms) >= gap.reach_ms:
+            found.setdefault(gap.reach_ms, gap)
+    return [*found.values()]
 
 
 def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
@@ -215,16 +217,18 @@ def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
     ]
 
 
-def _dark(accounted: Accounted, index_row: Instrument | None) -> list[Gap]:
+def _dark(accounted: Accounted, index_row: Instrument | None, rules: MarketRules) -> list[Gap]:
     """The minutes of which not even the money is known, as a gap of the index, for its whole session; none without one.
 
-    An index moves all day: any candle of it shows that the broker has its history.
+    An index moves as long as its stocks trade: one that is silent before has no history there.
     """
     dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
     if not dark or index_row is None:
         return []
-    grid = accounted.scope.grid
-    return [Gap(index_row.tradingsymbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), grid.open_ms, None)]
+    scope = accounted.scope
+    grid, exchange = scope.grid, rules.index(scope.index).option_exchange
+    reach_ms = min(rules.stocks_close_ms(scope.day, exchange), grid.close_ms) - QUIET_MAX_MS
+    return [Gap(index_row.tradingsymbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), reach_ms, None)]
 
 
 def _ask(

@@ -256,6 +256,14 @@ def test_a_snapshot_from_before_the_gap_that_comes_after_it_acquits_nobody(falle
     assert denied(repeated, answer(without(4, 5, 6)), closed(1_000)) == [4, 5, 6]
 
 
+@pytest.mark.parametrize("burst", [100, 500, 700, 2_000])
+def test_a_quote_that_is_too_high_for_once_denies_nothing_when_the_next_ones_are_what_candles_hold(burst: int) -> None:
+    candles = [(*one[:5], burst, one[6]) if one[0] == 8 else one for one in without(3, 4, 5, 6)]
+    more = {7: 600, 9: burst - 100}
+    strayed = [(when, ltp, volume + more.get(int(when), 0), oi) for when, ltp, volume, oi in QUIET]
+    assert denied(strayed, answer(candles)) == []
+
+
 def test_a_closing_state_from_long_before_the_close_vouches_for_nothing() -> None:
     quotes, grid = lake(QUOTES[:2]), Grid(OPEN, OPEN + 60 * MINUTE_MS, MINUTE_MS, {EXPIRY: OPEN + 60 * MINUTE_MS})
     for stamp_minute, volumes in ((54.9, {}), (55, {NAME: 1_000, "OTHER": 9_999}), (61, {NAME: 1_000, "OTHER": 9_999})):

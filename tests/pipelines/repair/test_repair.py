@@ -132,21 +132,33 @@ def test_what_the_broker_does_not_answer_stays_open_until_it_does(after: Evening
     assert after.account().complete
 
 
-def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(after: Evening) -> None:
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (slice(0, 6), (403, "PermissionException", "Insufficient permission for that call.")),
+        (slice(0, 6), (400, "InputException", "invalid token")),
+        # As many at each end as are taken for the broker's word on everything.
+        (slice(-5, 5), (400, "InputException", "invalid token")),
+    ],
+)
+def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(
+    after: Evening, places: slice, said: tuple[int, str, str]
+) -> None:
     symbols = sorted(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
     by_name = {row.tradingsymbol: row.token for row in after.source.instruments}
-    refused = [str(by_name[symbol]) for symbol in symbols[:6]]
+    chosen = symbols[places] or symbols[places.start :] + symbols[: places.stop]
+    refused = [str(by_name[symbol]) for symbol in chosen]
 
     def some(request: requests.PreparedRequest, number: int) -> requests.Response | None:
         if any(f"/{token}/" in str(request.url) for token in refused):
-            return refusal(request, 400, "InputException", "invalid token")
+            return refusal(request, *said)
         return None
 
     after.wire.fault = some
     report = after.repair()
     assert report is not None
     left = set(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
-    assert left <= set(symbols[:6]) and report.asked.answered >= len(symbols) - 6
+    assert left <= set(chosen) and report.asked.answered >= len(symbols) - len(chosen) > 0
 
 
 def test_a_passing_refusal_costs_a_call_and_no_minute(after: Evening) -> None:
