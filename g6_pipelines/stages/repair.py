@@ -32,20 +32,18 @@ from g6_pipelines.stages.accounting import Accounted, account_day
 from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
 
 T = TypeVar("T")
+NOT_LISTED = "not listed by the broker any more, so that nothing can be asked about it"
+GONE_NAMED_MAX = 5
 WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """One index over some days: the account of each before and after, and how the asking went.
-
-    `gone` counts contracts with gaps that the broker does not list any more.
-    """
+    """One index over some days: the account of each before and after, and how the asking went."""
 
     before: Mapping[date, DayAccount]
     after: Mapping[date, DayAccount]
     asked: Asked
-    gone: int
 
 
 @dataclass(slots=True)
@@ -118,10 +116,10 @@ def repair(
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
         work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
         index_row = listed.index(underlying)
-        before = work.accounted(lambda one: (one.day, _dark(one, index_row, rules)))
-        if index_row is not None:
-            dark = {day: spans for day, (_, spans) in before.items()}
-            yield from _ask(kite, clock, work, dark, {}, {index_row.tradingsymbol: index_row}, origin)
+        by_name = {index_row.tradingsymbol: index_row} if index_row is not None else {}
+        before = work.accounted(lambda one: (one.day, _dark(one, rules)))
+        dark = {day: spans for day, (_, spans) in before.items()}
+        yield from _ask(kite, clock, work, dark, {}, by_name, origin)
         by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
         today = ist_date(clock.now_ms())
         both = work.accounted(lambda one: _asked_and_controls(one, settings, today, by_symbol))
@@ -132,7 +130,6 @@ def repair(
         before={day: account for day, (account, _) in before.items()},
         after=after,
         asked=work.asked,
-        gone=len({gap.symbol for one in found.values() for gap in one if gap.minutes} - by_symbol.keys()),
     )
 
 
@@ -217,18 +214,18 @@ def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
     ]
 
 
-def _dark(accounted: Accounted, index_row: Instrument | None, rules: MarketRules) -> list[Gap]:
+def _dark(accounted: Accounted, rules: MarketRules) -> list[Gap]:
     """The minutes of which not even the money is known, as a gap of the index, for its whole session; none without one.
 
     An index moves as long as its stocks trade: one that is silent before has no history there.
     """
     dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
-    if not dark or index_row is None:
+    if not dark:
         return []
     scope = accounted.scope
     grid, exchange = scope.grid, rules.index(scope.index).option_exchange
     reach_ms = min(rules.stocks_close_ms(scope.day, exchange), grid.close_ms) - QUIET_MAX_MS
-    return [Gap(index_row.tradingsymbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), reach_ms, None)]
+    return [Gap(scope.index_symbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), reach_ms, None)]
 
 
 def _ask(
@@ -240,7 +237,8 @@ def _ask(
     listed: Mapping[str, Instrument],
     origin: str,
 ) -> Generator[int, None, None]:
-    """Ask for the gaps of the contracts that are listed; parts of an answer go to the archives of their days."""
+    """Ask for the gaps of the contracts that are listed, and count the others; parts of an answer go to the archives of
+    their days."""
 
     def part(day: date, gap: Gap) -> Part:
         question = Question(gap.symbol, listed[gap.symbol].token, gap.from_ms, gap.to_ms)
@@ -250,6 +248,8 @@ def _ask(
     for day, own in found.items():
         for gap in own:
             by_symbol.setdefault(gap.symbol, []).append((day, gap))
+    wanted = {symbol for symbol, spans in by_symbol.items() if any(gap.minutes for _, gap in spans)}
+    work.asked.reasons.update(_not_listed(sorted(wanted - listed.keys())))
     questions: list[tuple[Question, Sequence[Part]]] = []
     for symbol, spans in sorted(by_symbol.items()):
         for group in windows(spans) if symbol in listed else ():
@@ -260,3 +260,9 @@ def _ask(
     work.asked.calls += done.calls
     work.asked.answered += done.answered
     work.asked.reasons.update(done.reasons)
+
+
+def _not_listed(symbols: Sequence[str]) -> list[str]:
+    """A reason for each of the first few, and one for the rest."""
+    named = [f"{symbol} {NOT_LISTED}" for symbol in symbols[:GONE_NAMED_MAX]]
+    return named + ([f"{len(symbols) - GONE_NAMED_MAX} more {NOT_LISTED}"] if len(symbols) > GONE_NAMED_MAX else [])

@@ -21,7 +21,7 @@ from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.accounting import Gap, open_minutes
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.prepare import store_dump
-from g6_pipelines.stages.repair import windows
+from g6_pipelines.stages.repair import GONE_NAMED_MAX, NOT_LISTED, windows
 from tests.pipelines.collecting import narrowed, refusal
 from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through, too_many
 
@@ -34,7 +34,7 @@ def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -
     assert report is not None
     found = after.account()
     assert found.complete and found.repaired > 0
-    assert (report.before[DAY], report.after[DAY], report.gone) == (before, found, 0)
+    assert (report.before[DAY], report.after[DAY]) == (before, found)
     assert report.asked.reasons == {} and report.asked.calls == report.asked.answered
     assert after.paths.lake(DAY, NAME).read_bytes() == lake, "the lake holds what was seen, nothing else"
 
@@ -174,10 +174,21 @@ def test_before_the_close_nothing_is_a_gap(market, rules, small, holed: Path, tm
         early.repair()
 
 
-def test_a_contract_that_is_not_listed_any_more_is_counted_and_not_asked_for(after: Evening) -> None:
+def test_a_contract_that_is_not_listed_any_more_is_named_and_not_asked_for(after: Evening) -> None:
     report = after.repair(InstrumentBook.of([]))
     assert report is not None
-    assert report.gone > 0 and after.wire.times_ms == [] and not after.account().complete
+    assert after.wire.times_ms == [] and not after.account().complete
+    symbols = sorted(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
+    said = {why.removesuffix(f" {NOT_LISTED}") for why in report.asked.reasons}
+    assert said == {"NIFTY 50", *symbols[:GONE_NAMED_MAX], f"{len(symbols) - GONE_NAMED_MAX} more"}
+
+
+def test_an_index_that_the_dump_lacks_is_named(after: Evening) -> None:
+    for path in (after.paths.lake(DAY, NAME), after.paths.answers(DAY, NAME)):
+        path.unlink(missing_ok=True)
+    options = InstrumentBook.of(row for row in after.source.instruments if row.is_option)
+    report = after.repair(options)
+    assert report is not None and dict(report.asked.reasons) == {f"NIFTY 50 {NOT_LISTED}": 1}
 
 
 def test_a_day_that_was_not_collected_is_backfilled_from_candles(market, rules, small, tmp_path: Path) -> None:
