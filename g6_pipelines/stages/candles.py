@@ -119,7 +119,7 @@ class _Run:
                 break
             question, parts = left.pop() if self._refused >= REFUSED_MAX else left.popleft()
             try:
-                found = yield from _candles(self._kite, self._clock, self._turns, question, self.asked)
+                found = yield from answer_to(self._kite, self._clock, self._turns, question, self.asked)
             except RefusedAsked:
                 continue
             if found is None:
@@ -182,7 +182,7 @@ class _Run:
             part.archive.add(until_last, one.candles, one.asked_ms, self._origin)
 
 
-def _candles(
+def answer_to(
     kite: KiteConnect, clock: Clock, turns: Turns, question: Question, asked: Asked
 ) -> Generator[int, None, tuple[Candle, ...] | None]:
     """The answer to one question, asked a few times where the broker wants patience; None without one.

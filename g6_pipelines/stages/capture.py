@@ -4,8 +4,8 @@ The broker forgets an option with its expiry, so what is not kept that evening i
 the Parquet file and the copy of the dump follow from them.
 """
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -20,15 +20,15 @@ from g6_core.adapters.kite_market import Turns
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import CalendarError, DataError
+from g6_core.domain.errors import CalendarError, DataError, RefusedAsked
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.domain.ist import MINUTE_MS, at, ist_date
 from g6_core.ports import Clock
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.candle_match import QUIET_MAX_MS, candles_of, live_quotes, told_candles
 from g6_pipelines.stages.accounting import listing_of
-from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
+from g6_pipelines.stages.candles import Asked, Part, answer_to, ask, own_turns
 from g6_pipelines.stages.closing import read_closing
 from g6_pipelines.stages.repair import require_over
 
@@ -222,11 +222,13 @@ def capture(
 ) -> Generator[int, None, Asked]:
     """Archive what expires today; yields the next time (ms) at which to be resumed.
 
-    Run again it asks only for what is not answered yet, or answered with less than was seen. Raises DataError while the
-    index trades.
+    Run again it asks only for what is not answered yet, or answered with less than was seen. A window to whose first
+    day the broker's history does not go back is asked without its first minute: what is told is kept, the window stays
+    unanswered. Raises DataError while the index trades.
     """
     require_over(rules, clock, day, underlying)
     path, contracts = answers_of(paths, underlying, day), expiring(listed, underlying, day)
+    turns = turns or own_turns(clock)
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
         lacking = lacking_of(answers, seen_volumes(paths, rules, day, underlying).volumes)
@@ -238,14 +240,49 @@ def capture(
         reach_ms = rules.session(day, rules.index(underlying).option_exchange, day).close_ms - QUIET_MAX_MS
         shows = answers.filter(pl.col("timestamp").dt.timestamp("ms") >= reach_ms)["symbol"].unique()
         controls = [Part(archive, one, reach_ms) for one in life if one.symbol in shows and one.to_ms >= reach_ms]
+        gone_back = Asked()
+        index = None if day in simulated_days(paths) else listed.index(underlying)
+        cut = yield from _not_reached(kite, clock, turns, rules, index, {one.from_ms for one in first_time}, gone_back)
+        first_asked = [replace(one, from_ms=one.from_ms + MINUTE_MS * (one.from_ms in cut)) for one in first_time]
         # Days that were answered already claim no silence: any candle is news.
-        parts = [Part(archive, one, reach_ms) for one in first_time] + [
+        parts = [Part(archive, one, reach_ms) for one in first_asked] + [
             Part(archive, one, one.from_ms) for one in again
         ]
         open_questions = [(one.question, (one,)) for one in parts]
-        asked = yield from ask(kite, clock, turns or own_turns(clock), open_questions, origin, controls[:1])
+        asked = yield from ask(kite, clock, turns, open_questions, origin, controls[:1])
     publish(paths, day, underlying, contracts)
+    asked.calls += gone_back.calls
+    asked.reasons.update(gone_back.reasons)
     return asked
+
+
+def _not_reached(
+    kite: KiteConnect,
+    clock: Clock,
+    turns: Turns,
+    rules: MarketRules,
+    index: Instrument | None,
+    starts_ms: Collection[int],
+    asked: Asked,
+) -> Generator[int, None, set[int]]:
+    """The starts of windows to which the broker's history does not go back: the index has no candle on the first
+    trading day from there on. None without an index to ask about: a simulated market has one day, and a dump without
+    its index has failed its own check."""
+    found: set[int] = set()
+    if index is None:
+        return found
+    for start_ms in sorted(starts_ms):
+        first = rules.next_trading_day(ist_date(start_ms) - timedelta(days=1))
+        session = rules.session(first, index.exchange)
+        question = Question(index.tradingsymbol, index.token, session.open_ms, session.close_ms - MINUTE_MS)
+        try:
+            candles = yield from answer_to(kite, clock, turns, question, asked)
+        except RefusedAsked:
+            candles = None
+        if not candles:
+            found.add(start_ms)
+            asked.reasons[f"the broker's history of {index.tradingsymbol} does not go back to {first}"] += 1
+    return found
 
 
 def publish(paths: DataPaths, day: date, underlying: str, contracts: Sequence[Instrument]) -> None:

@@ -3,6 +3,7 @@
 import json
 from datetime import date, time, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import polars as pl
@@ -58,6 +59,8 @@ def market(rules: MarketRules) -> ModelledSource:
 def last_evening(market: ModelledSource, rules: MarketRules, settings: Settings, tmp_path: Path) -> Evening:
     """After the close of an expiry day, with a dump of three strikes so that it takes little time."""
     found = evening(market, rules, settings, tmp_path)
+    # A modelled market has this day only.
+    mark_simulated(found.paths, EXPIRY, Simulated(market.label, 7))
     store_dump(found.kite, rules, found.paths, EXPIRY, (NAME,))
     path = found.paths.instruments(EXPIRY)
     strikes = market.instruments.strikes(NAME, EXPIRY)
@@ -125,6 +128,36 @@ def test_killed_and_run_again_it_asks_only_for_the_rest_and_ends_with_the_same_b
     answers_of(last_evening.paths, NAME, EXPIRY).unlink()
     run(last_evening)
     assert path.read_bytes() == kept
+
+
+def test_a_history_that_does_not_go_back_to_the_listing_is_kept_and_no_answer(last_evening: Evening) -> None:
+    """A real broker: the index has no candle on the first day of the older window, so nobody's silence there counts."""
+    paths, rules, index = last_evening.paths, last_evening.rules, listed(last_evening).index(NAME)
+    paths.simulated.unlink()
+    assert index is not None
+    known_from = str(EXPIRY - timedelta(days=60))
+
+    def told(request: requests.PreparedRequest, number: int) -> requests.Response | None:
+        """The index was at one rupee on every day that is known."""
+        start = parse_qs(urlsplit(str(request.url)).query)["from"][0][:10]
+        if f"/{index.token}/" not in str(request.url) or start < known_from:
+            return None
+        answer = no_history(request)
+        candle = [f"{start}T09:15:00+0530", 1.0, 1.0, 1.0, 1.0, 0, 0]
+        answer._content = json.dumps({"status": "success", "data": {"candles": [candle]}}).encode()
+        return answer
+
+    last_evening.wire.fault = told
+    run(last_evening)
+    kept = captured(paths, rules, EXPIRY, NAME)
+    assert kept is not None and len(kept.missing) == kept.contracts and kept.candles > 300
+    known_from = ""
+    run(last_evening)
+    again = captured(paths, rules, EXPIRY, NAME)
+    assert again is not None and (again.missing, again.candles) == ((), kept.candles)
+    calls = len(last_evening.wire.times_ms)
+    run(last_evening)
+    assert len(last_evening.wire.times_ms) == calls
 
 
 def test_a_broker_that_refuses_leaves_everything_missing(last_evening: Evening) -> None:
@@ -238,6 +271,7 @@ def test_a_damaged_file_of_another_day_bears_no_witness_and_keeps_nothing_from_b
         path.write_bytes(b"torn")
     closing(paths, EXPIRY, traded(last_evening))
     run(last_evening)
+    paths.simulated.unlink()
     found = captured(paths, rules, EXPIRY, NAME)
     assert found is not None
     assert (found.missing, found.short, found.traded) == ((), (), 2 * STRIKES)
@@ -264,6 +298,7 @@ def test_every_day_of_a_real_market_bears_witness_and_of_a_simulated_one_its_own
     last_evening: Evening,
 ) -> None:
     paths, rules, before = last_evening.paths, last_evening.rules, date(2026, 11, 20)
+    paths.simulated.unlink()
     closing(paths, EXPIRY, {"A": 200})
     closing(paths, before, {"A": 100, "B": 5})
     # Asked on the 20th, and not quoted since the day before.
