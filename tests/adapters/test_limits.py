@@ -197,7 +197,7 @@ def test_an_answer_is_returned_though_the_note_of_it_cannot_be_made(monkeypatch:
 def test_threads_of_one_process_share_its_claims(tmp_path: Path) -> None:
     limiter = Limiter(RealClock(), tmp_path / "one.stamps")
     taken: list[int] = []
-    give_up_s = monotonic() + 4
+    give_up_s = monotonic() + 2.2
 
     def hurry() -> None:
         while monotonic() < give_up_s:
