@@ -25,7 +25,7 @@ import pytest
 from g6_core.adapters.influx import InfluxTarget
 
 USER, PASSWORD = "g6", "kept-on-this-machine"
-START_S = 90.0
+START_S = 30.0
 
 _INFLUX_CONFIG = """
 reporting-enabled = false

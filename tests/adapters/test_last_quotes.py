@@ -67,7 +67,7 @@ def test_a_redis_that_vanishes_costs_its_timeout_once_and_is_used_again_when_bac
         began_s = time.monotonic()
         for cycle in range(2, 5):
             last.publish({"NIFTY": [row("A-CE")]}, {"cycle": cycle})
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 1.0
         assert len(said) == 1 and "collection goes on without it" in said[0]
         server.start()
         last.publish({"NIFTY": [row("B-CE")]}, {"cycle": 5})
@@ -87,7 +87,7 @@ def test_a_server_that_hangs_is_not_waited_for(tmp_path, clock) -> None:
             assert last is not None
             began_s = time.monotonic()
             last.publish({"NIFTY": [row("A-CE")]}, {"cycle": 1})
-            assert time.monotonic() - began_s < 5
+            assert time.monotonic() - began_s < 1.0
     assert len(said) == 1
 
 

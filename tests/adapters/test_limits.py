@@ -234,7 +234,7 @@ def test_who_has_little_patience_keeps_the_turn_and_goes_the_next_time(tmp_path:
                     answered += 1
                 except NetworkException as refused:
                     assert refused.code == 429
-                    assert hasty.clock.now_ms() - began_ms < 3_000, "who waits its turn would wait for five seconds"
+                    assert hasty.clock.now_ms() - began_ms < 600, "the caller has other things to do"
                 tries += 1
                 hasty.clock.pause_until(began_ms + 400)
             others.result()

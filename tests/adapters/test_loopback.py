@@ -55,7 +55,7 @@ def test_a_ping_is_answered_while_waiting() -> None:
     answered = []
 
     def ping(peer: ServerConnection) -> None:
-        answered.append(peer.ping().wait(60))
+        answered.append(peer.ping().wait(5))
         peer.send("done")
 
     with served(ping) as url, closing(LoopbackSocket(url, timeout_s=5)) as client:

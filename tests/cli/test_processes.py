@@ -25,7 +25,7 @@ def _alive(pid: int) -> bool:
 
 
 def _gone(pid: int) -> bool:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 10
     while _alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not _alive(pid)

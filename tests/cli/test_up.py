@@ -55,7 +55,7 @@ def _fetch(url: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
+    with opener.open(request, timeout=10) as answer:
         text = answer.read().decode()
     return json.loads(text) if text.startswith("{") else text
 

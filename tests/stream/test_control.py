@@ -48,7 +48,7 @@ class Port:
     def call(self, method: str, path: str, **headers: str) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, f"http://127.0.0.1:{self.number}{path}", headers=headers, timeout=60)
+            return session.request(method, f"http://127.0.0.1:{self.number}{path}", headers=headers, timeout=10)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from g6_stream.feed import BATCH, REFUSED_RETRY_MS, RETRY_MS, SILENCE_MS, KiteFe
 NOW_MS = 1_756_439_100_000
 INDEX = 256265
 OPTIONS = tuple(2 + 256 * number for number in range(1, 251))
-PATIENCE_S = 60
+PATIENCE_S = 10
 
 
 class Ticker:

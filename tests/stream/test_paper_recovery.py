@@ -26,7 +26,7 @@ PAPER = ("--mode", "paper")
 
 def kill(child: Popen[str]) -> None:
     child.send_signal(signal.SIGKILL)
-    child.wait(60)
+    child.wait(10)
 
 
 def account(world: Wire) -> Books | None:

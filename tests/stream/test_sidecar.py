@@ -19,7 +19,7 @@ def test_a_position_survives_a_kill_and_a_cut_feed_and_ends_by_rule(tmp_path: Pa
         (held,) = [row for row in kite.positions()["net"] if row["quantity"]]
         subscribed = world.get("/status").json()["subscribed"]
         first.send_signal(signal.SIGKILL)
-        first.wait(60)
+        first.wait(10)
         again = world.sidecar()
         world.await_sidecar()
         clock.sleep_until(moment(9, 42, 30))

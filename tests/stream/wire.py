@@ -118,7 +118,7 @@ class Wire:
     def kill_exchange(self) -> None:
         """End the exchange with -9."""
         self.exchange.send_signal(signal.SIGKILL)
-        self.exchange.wait(60)
+        self.exchange.wait(10)
 
     def serve(self, start: str = "", state: Path | None = None) -> str:
         """Start the exchange, wait until it listens, and return what it says."""
@@ -168,7 +168,7 @@ class Wire:
         """What the exchange says of itself."""
         with requests.Session() as session:
             session.trust_env = False
-            found: dict[str, Any] = session.get(f"{self.url}/sim/status", timeout=60).json()
+            found: dict[str, Any] = session.get(f"{self.url}/sim/status", timeout=10).json()
         return found
 
     def clock(self) -> SimClock:
@@ -186,13 +186,13 @@ class Wire:
     def _call(self, method: str, path: str, headers: dict[str, str]) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, f"http://127.0.0.1:{self.control_port}{path}", headers=headers, timeout=60)
+            return session.request(method, f"http://127.0.0.1:{self.control_port}{path}", headers=headers, timeout=10)
 
     def fault(self, **fault: Any) -> None:
         """Order a fault of the exchange."""
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.post(f"{self.url}/sim/faults", json=[fault], timeout=60)
+            answer = session.post(f"{self.url}/sim/faults", json=[fault], timeout=10)
         assert answer.ok, answer.text
 
     def events(self) -> list[Event]:

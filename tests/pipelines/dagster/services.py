@@ -17,8 +17,6 @@ from tests.sim.server.kit import PROJECT, Server
 
 # `RestartSec` of the unit.
 DAEMON_RESTART_S = 5
-# Loading the definitions in a new process, on the machine that promises were measured on.
-DEFINITIONS_S = 2.0
 
 
 class Services:
@@ -96,14 +94,6 @@ class Services:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def slowness() -> float:
-    """How many times longer a process takes to start here and now than on that machine: most of a restart is starting
-    processes, and other tests start theirs at the same time."""
-    began_s = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import g6_pipelines.definitions"], cwd=PROJECT, check=True, timeout=120)
-    return max(1.0, (time.monotonic() - began_s) / DEFINITIONS_S)
 
 
 @contextmanager

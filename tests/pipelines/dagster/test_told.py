@@ -53,7 +53,7 @@ def test_what_a_storage_that_is_away_refuses_is_counted_and_said_afterwards(
         storage.up.clear()
         for number in range(3):
             told.info(str(number))
-            assert storage.refused.acquire(timeout=60)
+            assert storage.refused.acquire(timeout=10)
         storage.up.set()
         told.info("back")
     assert storage.lines == ["back", "3 messages were dropped: Dagster's storage was away"]

@@ -20,7 +20,7 @@ from g6_core.adapters.clock import SimClock
 PROJECT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 18)
 INDEX_TOKEN = 256265
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def serving(*options: str, port: int = 0) -> Iterator[Server]:
         yield Server(line.split()[-1], process)
         if process.poll() is None:
             process.terminate()
-        _, complaints = process.communicate(timeout=60)
+        _, complaints = process.communicate(timeout=5)
         assert (process.returncode, complaints) == (0, ""), complaints
     finally:
         if process.poll() is None:

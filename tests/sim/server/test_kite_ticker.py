@@ -39,7 +39,7 @@ def ticker(desk: Desk, *modes: str) -> Iterator[Heard]:
         yield heard
     finally:
         process.stdin.close()
-        process.wait(60)
+        process.wait(10)
         reader.join()
         lines.close()
     until(lambda: len(desk.server.status()["tickers"]) == before, "the exchange has seen it go")
