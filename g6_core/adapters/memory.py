@@ -26,7 +26,8 @@ def release_libraries() -> int:
     for line in mappings.read_text().splitlines():
         if head := _SPAN.match(line):
             is_library = ".so" in Path(line.split(maxsplit=5)[-1]).name and head[3] in ("r-xp", "r--p")
-            start, length = int(head[1], 16), is_library * (int(head[2], 16) - int(head[1], 16))
+            start = int(head[1], 16)
+            length = int(head[2], 16) - start if is_library else 0
         elif line.startswith("Anonymous:"):
             is_unchanged = length and line.split()[1] == "0"
             if is_unchanged and madvise(start, length, mmap.MADV_DONTNEED) == 0:

@@ -243,7 +243,9 @@ def capture(
         gone_back = Asked()
         index = None if day in simulated_days(paths) else listed.index(underlying)
         cut = yield from _not_reached(kite, clock, turns, rules, index, {one.from_ms for one in first_time}, gone_back)
-        first_asked = [replace(one, from_ms=one.from_ms + MINUTE_MS * (one.from_ms in cut)) for one in first_time]
+        first_asked = [
+            replace(one, from_ms=one.from_ms + MINUTE_MS) if one.from_ms in cut else one for one in first_time
+        ]
         # Days that were answered already claim no silence: any candle is news.
         parts = [Part(archive, one, reach_ms) for one in first_asked] + [
             Part(archive, one, one.from_ms) for one in again
