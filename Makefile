@@ -17,13 +17,13 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help venv demo up ui test lint format unit day doctor lock clean
+.PHONY: help venv demo up ui test test-slow proof check lint unit format day doctor lock clean
 
 help: ## show this page
 	@echo "G6: first  make demo  (a whole modelled trading day as separate processes; no account, no data)"
-	@echo "    then   make test  (everything that must hold)"
+	@echo "    then   make test  (what must hold at each change, in minutes)"
 	@echo
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
 
@@ -48,7 +48,21 @@ ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no 
 	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
 	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
-test: lint unit ## lint, types, import contracts, then all tests
+# Which tests go to which process, and in what order, is in tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -q
+SPREAD := -n $(WORKERS) --dist loadgroup
+
+test: lint unit ## lint, types, import contracts, then the fast tests: minutes, and no server is needed
+
+test-slow: $(STAMP) ## the other tests: real servers, kills, recorded days, large random sets
+	$(PYTEST) $(SPREAD) -m slow
+
+check: lint ## test and test-slow in one run, as .ci/run does
+	$(PYTEST) $(SPREAD) -m "not proof"
+
+proof: $(STAMP) ## soaks, campaigns of kills, long fuzzing: hours; figures in docs/soaks.md
+	$(PYTEST) -m proof || (($$? == 5))
+	for soak in day faults kill services real; do $(BIN)/python -m tests.soak.session $$soak || exit 1; done
 
 lint: $(STAMP) ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
@@ -56,8 +70,8 @@ lint: $(STAMP) ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## the tests alone
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+unit: $(STAMP) ## the fast tests alone
+	$(PYTEST) $(SPREAD) -m "not slow and not proof"
 
 format: $(STAMP) ## let ruff write the layout and the simple fixes
 	$(BIN)/ruff check --fix .

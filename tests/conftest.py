@@ -1,17 +1,19 @@
-"""Fixtures of all tests, and the rule that in CI a skipped test is a failed run."""
+"""Fixtures of all tests, their tiers and their order, and the rule that in CI a skipped test is a failed run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
-# Tests in these folders live through days or start services; whole files go to one process each.
-LONG = ("cli", "dagster", "session", "stream")
+# Tests in these folders live through days or start services: begun first, and given to processes one by one.
+LONG = ("cli", "dagster", "repair", "server", "session", "soak", "stream")
+# Whoever uses one of these starts a real server.
+SERVERS = frozenset({"influx_port", "postgres", "s3_address"})
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +68,28 @@ def settings(config_dir: Path) -> Settings:
     from g6_core.config import load_settings
 
     return load_settings(config_dir)
+
+
+@pytest.fixture(scope="session")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder once in a run, whatever the number of processes: `baked(name, bake)` calls `bake(folder)` in the
+    one that comes first and returns the folder everywhere. A test that changes what is in it copies it before."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "baked"
+
+    def once(name: str, bake: Callable[[Path], object]) -> Path:
+        folder = root / name
+        root.mkdir(exist_ok=True)
+        with FileLock(root / f"{name}.lock"):
+            if not folder.exists():
+                half = root / f"{name}.half"
+                shutil.rmtree(half, ignore_errors=True)
+                half.mkdir()
+                bake(half)
+                half.rename(folder)
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -112,10 +138,29 @@ def influx(influx_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Influx
     ask_influx(influx_port, f"DROP DATABASE {bucket}")
 
 
-@pytest.hookimpl(trylast=True)
+class LongOnesAlone(LoadScopeScheduling):
+    """Units of work: a test where tests are long, else a file. (pytest-xdist's own groups change a test's id, which
+    pytest 9.2 no longer allows: every test is alone then, and fixtures of a file are made in every process.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if Path(path).parent.name in LONG else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Replace what `--dist` names; the order is that of `pytest_collection_modifyitems`."""
+    config.option.loadscopereorder = False
+    return LongOnesAlone(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long is begun first, so that at the end no process works alone."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    """Who starts a real server is slow. What takes long is begun first, so that at the end no process works alone."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.parent.name not in LONG))
 
 
 def skipped_tests(reporter: pytest.TerminalReporter) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""The skip rule of `conftest.py`: visible everywhere, fatal in CI."""
+"""The rules of `conftest.py`: a skip is visible everywhere and fatal in CI; tiers; what is made once; order."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,22 @@ FILE_SKIPS = """
 import pytest
 
 pytest.importorskip("a_module_that_nobody_has")
+"""
+
+LONG = """
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_shares(baked, number):
+    folder = baked("day", lambda folder: (folder / "made").touch(exist_ok=False))
+    assert [path.name for path in folder.iterdir()] == ["made"]
+"""
+SERVER = """
+def test_asks(postgres):
+    assert postgres
+
+def test_thinks():
+    assert True
 """
 
 
@@ -64,14 +81,27 @@ def test_a_skip_fails_the_run_in_ci_only(
     assert run(project, body).ret == expected
 
 
-def test_a_skip_fails_the_run_of_several_processes_too(
+def test_several_processes_share_what_is_made_once_and_count_a_skip(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")
     (project.path / "tests" / "test_planted.py").write_text(ALL_RUN + ONE_SKIP, encoding="utf-8")
-    done = project.runpytest_subprocess("-n", "2", "--dist", "loadfile", "-p", "no:randomly", "-p", "no:cacheprovider")
-    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    (project.path / "tests" / "cli").mkdir()
+    (project.path / "tests" / "cli" / "test_long.py").write_text(LONG, encoding="utf-8")
+    done = project.runpytest_subprocess("-v", "-n", "2", "-p", "no:randomly", "-p", "no:cacheprovider")
+    assert done.ret == pytest.ExitCode.TESTS_FAILED and done.parseoutcomes() == {"passed": 5, "skipped": 1}
     done.stdout.fnmatch_lines(["*1 skipped: a failure in CI*", "*test_planted.py::test_without_data: *"])
+    workers: dict[str, list[str]] = {}
+    for worker, name in re.findall(r"\[(gw\d)\].*(?:PASSED|SKIPPED) tests/(\S+)::", done.stdout.str()):
+        workers.setdefault(name, []).append(worker)
+    assert len(set(workers["cli/test_long.py"])) == 2 and len(set(workers["test_planted.py"])) == 1
+
+
+def test_who_starts_a_real_server_is_slow(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\nmarkers =\n    slow: costly")
+    (project.path / "tests" / "test_planted.py").write_text(SERVER, encoding="utf-8")
+    done = project.runpytest_inprocess("-m", "not slow", "-p", "no:randomly", "-p", "no:cacheprovider")
+    assert done.parseoutcomes() == {"passed": 1, "deselected": 1}
 
 
 def test_what_was_skipped_is_named_with_its_reason(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
