@@ -13,16 +13,16 @@ from kiteconnect.exceptions import TokenException
 from g6_core.adapters.broker import Broker, BrokerSettings, open_clock, open_kite, renew_login, sim_status
 from g6_core.adapters.clock import RealClock, SimClock
 from g6_core.domain.errors import ConfigError, TryLater, UserError
-from tests.sim.server.kit import Server, serving
+from tests.sim.server.kit import Address, serving_here
 
 CANARY = "canary-7f3a"
 KITE = {"G6_BROKER": "kite", "KITE_API_KEY": "key", "KITE_ACCESS_TOKEN": CANARY}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Iterator[Address]:
     """An exchange in lockstep."""
-    with serving("--lockstep") as running:
+    with serving_here() as running:
         yield running
 
 
@@ -66,7 +66,7 @@ def test_a_wrong_environment_is_named(environment: dict[str, str], names: str) -
         BrokerSettings.from_env(environment)
 
 
-def test_the_simulated_exchange_is_opened_without_any_secret(server: Server) -> None:
+def test_the_simulated_exchange_is_opened_without_any_secret(server: Address) -> None:
     settings = BrokerSettings.from_env({"G6_SIM_URL": server.url})
     assert open_kite(settings).profile()["user_id"] == "G6SIM1"
     with closing(open_clock(settings, "tests")) as clock:
@@ -80,14 +80,14 @@ def test_no_exchange_is_one_line_that_names_the_fix() -> None:
         open_kite(BrokerSettings(sim_url=f"http://127.0.0.1:{port}"))
 
 
-def test_an_expired_token_of_kite_is_named_and_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expired_token_of_kite_is_named_and_not_shown(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KiteConnect, "_default_root_uri", server.url)
     with pytest.raises(ConfigError, match="KITE_ACCESS_TOKEN: refused by Kite") as refused:
         open_kite(BrokerSettings.from_env(KITE))
     assert CANARY not in str(refused.value)
 
 
-def test_a_broker_in_trouble_may_be_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_in_trouble_may_be_asked_again(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KiteConnect, "_default_root_uri", server.url)
     server.order({"kind": "http_5xx", "path": "/user/profile", "count": 1})
     with pytest.raises(TryLater, match="login at Kite"):
@@ -128,7 +128,7 @@ def test_a_port_of_somebody_else_is_said_to_be_that(content_type: str, body: byt
             thread.join()
 
 
-def test_the_simulated_exchange_is_logged_in_to_again_and_kite_only_by_a_person(server: Server) -> None:
+def test_the_simulated_exchange_is_logged_in_to_again_and_kite_only_by_a_person(server: Address) -> None:
     settings = BrokerSettings.from_env({"G6_SIM_URL": server.url})
     kite = open_kite(settings)
     said: list[str] = []

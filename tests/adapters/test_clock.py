@@ -13,13 +13,13 @@ from g6_core.adapters.clock import RealClock, SimClock, SleepInterrupted, drive
 from g6_core.domain.errors import UserError
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.sim.clock import VirtualClock
-from tests.sim.server.kit import Server, serving
+from tests.sim.server.kit import Address, serving_here
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server() -> Iterator[Address]:
     """An exchange in lockstep with whoever comes."""
-    with serving("--lockstep", "--start", "10:00") as running:
+    with serving_here() as running:
         yield running
 
 
@@ -33,7 +33,7 @@ def test_the_real_clock_sleeps_until_its_time_and_not_for_one_that_has_passed() 
     clock.close()
 
 
-def test_a_signal_ends_a_real_sleep(server: Server) -> None:
+def test_a_signal_ends_a_real_sleep(server: Address) -> None:
     clock = RealClock()
     before = signal.signal(signal.SIGALRM, lambda *_: clock.interrupt())
     try:
@@ -46,7 +46,7 @@ def test_a_signal_ends_a_real_sleep(server: Server) -> None:
         clock.sleep_until(clock.now_ms() + 60_000)
 
 
-def test_time_stands_between_sleeps_and_moves_at_once_when_asked(server: Server) -> None:
+def test_time_stands_between_sleeps_and_moves_at_once_when_asked(server: Address) -> None:
     with closing(SimClock(server.url, "only")) as clock:
         start_ms, begun_s = clock.now_ms(), time.monotonic()
         clock.sleep_until(start_ms + 10 * MINUTE_MS)
@@ -56,7 +56,7 @@ def test_time_stands_between_sleeps_and_moves_at_once_when_asked(server: Server)
         assert time.monotonic() - begun_s < 10
 
 
-def test_two_processes_take_turns(server: Server) -> None:
+def test_two_processes_take_turns(server: Address) -> None:
     def tick(name: str, clock: SimClock, step_ms: int) -> None:
         for turn in range(1, 7):
             clock.sleep_until(start_ms + turn * step_ms)
@@ -78,14 +78,14 @@ def test_two_processes_take_turns(server: Server) -> None:
     assert len(turns) == 12
 
 
-def test_a_sleep_in_virtual_time_can_be_interrupted(server: Server) -> None:
+def test_a_sleep_in_virtual_time_can_be_interrupted(server: Address) -> None:
     with closing(SimClock(server.url, "sleeper")) as clock, closing(SimClock(server.url, "awake")):
         threading.Timer(0.05, clock.interrupt).start()
         with pytest.raises(SleepInterrupted):
             clock.sleep_until(clock.now_ms() + 1_000)
 
 
-def test_a_taken_name_is_refused_in_one_line(server: Server) -> None:
+def test_a_taken_name_is_refused_in_one_line(server: Address) -> None:
     with closing(SimClock(server.url, "twin")), pytest.raises(UserError, match="'twin' is registered already"):
         SimClock(server.url, "twin")
 
@@ -98,49 +98,40 @@ def test_no_exchange_is_one_line_that_names_the_fix() -> None:
 
 
 def test_an_exchange_that_was_started_again_is_brought_to_where_we_were() -> None:
-    with serving("--lockstep", "--start", "10:00") as first:
-        port = int(first.url.rpartition(":")[2])
+    with serving_here() as first:
         clock = SimClock(first.url, "survivor")
         clock.sleep_until(clock.now_ms() + 30 * MINUTE_MS)
         was_ms = clock.now_ms()
-        first.process.kill()
-        first.process.communicate()
-        sleeping = threading.Thread(target=clock.sleep_until, args=(was_ms + 1_000,))
-        sleeping.start()
-        with serving("--lockstep", "--start", "10:00", port=port) as second:
-            sleeping.join(20)
-            assert clock.now_ms() == was_ms + 1_000 == second.status()["now_ms"]
-            clock.close()
-        first.process.returncode = 0
+    sleeping = threading.Thread(target=clock.sleep_until, args=(was_ms + 1_000,))
+    sleeping.start()
+    with serving_here(port=first.port) as second:
+        sleeping.join(20)
+        assert clock.now_ms() == was_ms + 1_000 == second.status()["now_ms"]
+        clock.close()
 
 
 def test_flowing_time_does_not_go_back_when_its_exchange_is_started_again() -> None:
-    with serving("--speed", "100", "--start", "10:00") as first:
-        port = int(first.url.rpartition(":")[2])
+    with serving_here(speed=100.0) as first:
         clock = SimClock(first.url, "survivor")
         clock.sleep_until(clock.now_ms() + 2 * MINUTE_MS)
-        first.process.kill()
-        first.process.communicate()
-        with serving("--speed", "1", "--start", "10:00", port=port) as second, closing(clock):
-            was_ms, begun_s = clock.now_ms(), time.monotonic()
-            clock.sleep_until(was_ms + 1_000)
-            assert was_ms + 1_000 <= clock.now_ms() <= second.status()["now_ms"] + 1_000
-            assert time.monotonic() - begun_s < 60, "it waited for two minutes that had been before"
-        first.process.returncode = 0
+    with serving_here(speed=1.0, port=first.port) as second, closing(clock):
+        was_ms, begun_s = clock.now_ms(), time.monotonic()
+        clock.sleep_until(was_ms + 1_000)
+        assert was_ms + 1_000 <= clock.now_ms() <= second.status()["now_ms"] + 1_000
+        assert time.monotonic() - begun_s < 60, "it waited for two minutes that had been before"
 
 
 def test_a_lost_exchange_is_not_waited_for_without_end() -> None:
-    with serving("--lockstep", "--start", "10:00") as server:
+    with serving_here() as server:
         clock = SimClock(server.url, "left alone", patience_s=0.2)
         assert server.call("POST", "/sim/stop").json() == {"stopping": True}
-        assert server.process.wait(10) == 0
     said = r"no simulated exchange at .* for 0.2 s; start it again with `g6 sim serve`, and then this"
     with closing(clock), pytest.raises(UserError, match=said):
         clock.sleep_until(clock.now_ms() + 1_000)
 
 
 def test_flowing_time_is_counted_on_between_answers() -> None:
-    with serving("--speed", "100", "--start", "10:00") as server, closing(SimClock(server.url, "any")) as clock:
+    with serving_here(speed=100.0) as server, closing(SimClock(server.url, "any")) as clock:
         start_ms = clock.now_ms()
         wake_ms = start_ms + 20_000
         clock.sleep_until(wake_ms)

@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from time import monotonic
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,12 +17,11 @@ from requests.adapters import HTTPAdapter
 
 from g6_core.adapters import limits
 from g6_core.adapters.broker import open_kite, open_line
-from g6_core.adapters.clock import RealClock
 from g6_core.adapters.kite_market import wait_for_turn
 from g6_core.adapters.limits import CALLS_PER_SECOND, Family, FamilyTurns, Limiter, family_of, limits_path
 from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.sim.clock import VirtualClock
-from tests.sim.server.kit import serving
+from tests.sim.server.kit import serving, serving_here
 
 START_MS = 1_763_436_600_000
 
@@ -178,7 +177,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_fix(tmp_path: Path) -
 
 def test_an_answer_is_returned_though_the_note_of_it_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LOCK_TIMEOUT_S", 0.05)
-    with serving("--start", "10:00") as server:
+    with serving_here(speed=1.0) as server:
         line = open_line(server.settings, "tests")
         with closing(line.clock), FileLock(limits_path("g6sim", server.url).with_suffix(".lock")) as other:
             # The lock is somebody else's from the moment that the call goes to long after its answer.
@@ -195,26 +194,22 @@ def test_an_answer_is_returned_though_the_note_of_it_cannot_be_made(monkeypatch:
 
 
 def test_threads_of_one_process_share_its_claims(tmp_path: Path) -> None:
-    limiter = Limiter(RealClock(), tmp_path / "one.stamps")
-    taken: list[int] = []
-    give_up_s = monotonic() + 2.2
+    clock, most = VirtualClock(START_MS), CALLS_PER_SECOND[Family.OTHER]
+    limiter = Limiter(clock, tmp_path / "one.stamps")
+    together = Barrier(4)
 
-    def hurry() -> None:
-        while monotonic() < give_up_s:
-            if (stamp := take(limiter, Family.OTHER)) is not None:
-                taken.append(stamp)
+    def hurry() -> int:
+        together.wait()
+        return sum(take(limiter, Family.OTHER) is not None for _ in range(2 * most))
 
     with ThreadPoolExecutor(4) as pool:
-        for one in [pool.submit(hurry) for _ in range(4)]:
-            one.result()
-    most = CALLS_PER_SECOND[Family.OTHER]
-    taken.sort()
-    assert len(taken) >= 2 * most
-    assert all(later - earlier >= 1_000 for earlier, later in zip(taken, taken[most:], strict=False))
+        for _ in range(3):
+            assert sum(one.result() for one in [pool.submit(hurry) for _ in range(4)]) == most, "of all in one second"
+            clock.sleep_until(clock.now_ms() + 1_000)
 
 
 def test_who_has_little_patience_keeps_the_turn_and_goes_the_next_time(tmp_path: Path) -> None:
-    with serving("--start", "10:00") as server:
+    with serving_here(speed=1.0) as server:
         greedy, hasty = open_line(server.settings, "greedy"), open_line(server.settings, "hasty", quote_patience_ms=100)
         with closing(greedy.clock), closing(hasty.clock), ThreadPoolExecutor(1) as pool:
             greedy.kite.ltp("NSE:NIFTY 50")
@@ -267,7 +262,7 @@ def test_in_real_time_processes_with_one_key_are_never_refused() -> None:
 
 
 def test_in_lockstep_a_call_out_of_turn_is_refused_here_and_never_sent() -> None:
-    with serving("--lockstep", "--start", "10:00") as server:
+    with serving_here() as server:
         line = open_line(server.settings, "tests")
         with closing(line.clock) as clock:
             line.kite.ltp("NSE:NIFTY 50")

@@ -13,7 +13,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError, DataError, UserError
 from g6_core.domain.ist import at, ist_text
 from g6_core.sim.recorded import GAP_MAX_S, RecordedSource
-from tests.sim.server.kit import serving
+from tests.sim.server.kit import serving_here
 
 MODELLED = "recorded, touch modelled"
 INDICES = ("NIFTY", "BANKNIFTY", "FINNIFTY", "MIDCPNIFTY")
@@ -382,8 +382,8 @@ def test_the_longest_bridged_gap_is_180_seconds(tmp_path: Path, rules: MarketRul
         assert stamps == {at(DAY, time(9, 21)) if moves else at(DAY, time(9, 20))}
 
 
-def test_the_served_exchange_says_that_the_touch_is_modelled(snapshots: Path) -> None:
-    with serving("--source", str(snapshots), "--date", "2026-02-01", "--index", "BANKNIFTY", "--lockstep") as server:
+def test_the_served_exchange_says_that_the_touch_is_modelled(snapshots: Path, rules: MarketRules) -> None:
+    with serving_here(RecordedSource(snapshots, rules, SUNDAY, "BANKNIFTY")) as server:
         status = server.status()
     assert (status["source"], status["touch"], status["spot_kind"]) == (MODELLED, "modelled", "index")
     assert (status["date"], status["indices"]) == ("2026-02-01", ["BANKNIFTY"])

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
     settings, rules, paths = load_settings(config_dir), load_market_rules(config_dir), DataPaths(tmp_path)
     yesterday = open_world(ModelledSource(("NIFTY",), kit.yesterday(), rules, 7), rules, settings, 7)
     prepare(yesterday.kite, settings, rules, paths, kit.yesterday(), ("NIFTY",), source_label="modelled", seed=7)
-    with kit.serving("--lockstep") as server:
+    with kit.serving_here(start=time(8, 45)) as server:
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)
         assert "no day pack; make it, for each index: dagster asset materialize" in said

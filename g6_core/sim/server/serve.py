@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -77,8 +78,10 @@ async def _serve(
     exchange: Exchange, clock: VirtualClock, serving: Serving, sock: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # Signals are a process's: a server in a thread of another program ends by `POST /sim/stop` alone.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     world = World(exchange, clock)
     pace: Flow | Lockstep
     if serving.speed is None:

@@ -1,14 +1,16 @@
-"""Runs `g6 sim serve` as a process of its own, as users do, and talks to it."""
+"""Serves an exchange to tests, in a process of its own as users do or in a thread of the test's, and talks to it."""
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 
 import requests
@@ -16,6 +18,14 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.broker import BrokerSettings
 from g6_core.adapters.clock import SimClock
+from g6_core.adapters.market_rules import load_market_rules
+from g6_core.config import load_settings
+from g6_core.domain.ist import at
+from g6_core.sim.clock import VirtualClock
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.modelled import ModelledSource
+from g6_core.sim.server.serve import Serving, serve
+from g6_core.sim.source import MarketSource
 
 PROJECT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 18)
@@ -24,11 +34,15 @@ PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A running exchange."""
+class Address:
+    """Where an exchange answers."""
 
     url: str
-    process: subprocess.Popen[str]
+
+    @property
+    def port(self) -> int:
+        """Where it listens on this machine."""
+        return int(self.url.rpartition(":")[2])
 
     @property
     def settings(self) -> BrokerSettings:
@@ -48,6 +62,13 @@ class Server:
         with requests.Session() as session:
             session.trust_env = False
             return session.request(method, self.url + path, timeout=PATIENCE_S, allow_redirects=False, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Address):
+    """An exchange in a process of its own."""
+
+    process: subprocess.Popen[str]
 
 
 def command(*options: str) -> list[str]:
@@ -79,19 +100,51 @@ def serving(*options: str, port: int = 0) -> Iterator[Server]:
             process.communicate()
 
 
+@contextmanager
+def serving_here(
+    source: MarketSource | None = None, *, start: time = time(10), speed: float | None = None, port: int = 0
+) -> Iterator[Address]:
+    """The same server without a process of its own: its sockets are real, and it costs no start. In lockstep without a
+    `speed`; of the day and the index of `command` without a `source`."""
+    settings, rules = load_settings(PROJECT / "config"), load_market_rules(PROJECT / "config")
+    market = source or ModelledSource(("NIFTY",), DAY, rules, 7)
+    clock = VirtualClock(at(market.trade_date, start))
+    exchange = Exchange(
+        market,
+        rules,
+        clock,
+        seed=7,
+        cash_paise=settings.capital_paise,
+        order_latency_ms=settings.simulation.order_latency_ms,
+        latency_jitter_ms=settings.simulation.latency_jitter_ms,
+    )
+    terms = Serving(port, speed, (), "http://127.0.0.1:8766/", monotonic)
+    ready: SimpleQueue[str] = SimpleQueue()
+    thread = Thread(target=serve, args=(exchange, clock, terms, ready.put))
+    thread.start()
+    server = Address(ready.get(timeout=PATIENCE_S))
+    try:
+        yield server
+    finally:
+        with suppress(requests.ConnectionError):  # a test may have ended it
+            server.call("POST", "/sim/stop")
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), "it does not end"
+
+
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something another process does; real time only bounds it."""
-    give_up_s = time.monotonic() + PATIENCE_S
+    give_up_s = monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < give_up_s, f"waited in vain until {what}"
-        time.sleep(0.01)
+        assert monotonic() < give_up_s, f"waited in vain until {what}"
+        sleep(0.01)
 
 
 @dataclass(slots=True)
 class Desk:
     """A client of a lockstep server that is also its only participant: time moves when it waits."""
 
-    server: Server
+    server: Address
     clock: SimClock
     kite: KiteConnect
     contract: dict[str, Any]

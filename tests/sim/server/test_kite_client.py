@@ -11,7 +11,7 @@ import pytest
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import InputException, NetworkException, TokenException
 
-from tests.sim.server.kit import DAY, INDEX_TOKEN, Desk, Server, on, ticks, yesterday
+from tests.sim.server.kit import DAY, INDEX_TOKEN, Address, Desk, on, ticks, yesterday
 
 
 def mock(shared_data: Path, name: str) -> Any:
@@ -77,7 +77,7 @@ def test_a_second_quote_call_in_a_second_is_too_many(desk: Desk) -> None:
     assert desk.kite.quote(desk.key)
 
 
-def test_while_nobody_can_move_time_limits_pass_with_the_wall_clock(server: Server) -> None:
+def test_while_nobody_can_move_time_limits_pass_with_the_wall_clock(server: Address) -> None:
     # Before the participants come and after they have gone, a job must be able to wait for its turn.
     kite = KiteConnect("g6sim", root=server.url)
     kite.reqsession.trust_env = False

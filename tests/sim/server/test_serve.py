@@ -12,6 +12,8 @@ from g6_core.adapters.broker import open_kite
 from g6_core.adapters.clock import SimClock
 from g6_core.cli.main import main
 from g6_core.config import load_settings
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.server import serve as serve_module
 from tests.sim.server.kit import serving
 
 
@@ -28,9 +30,13 @@ def test_a_signal_ends_it_clean_within_two_seconds_with_everybody_connected(numb
             assert time.monotonic() - asked_s < 4
 
 
-def test_without_a_named_index_every_configured_one_is_served(config_dir: Path) -> None:
-    with serving("--lockstep", "--config-dir", str(config_dir)) as server:
-        assert server.status()["indices"] == list(load_settings(config_dir).indices)
+def test_without_a_named_index_every_configured_one_is_served(
+    config_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Exchange] = []
+    monkeypatch.setattr(serve_module, "serve", lambda exchange, *_: served.append(exchange))
+    assert main(["sim", "serve", "--config-dir", str(config_dir), "--date", "2026-11-18", "--lockstep"]) == 0
+    assert [one.source.underlyings for one in served] == [tuple(load_settings(config_dir).indices)]
 
 
 def test_a_port_in_use_is_one_line(config_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.sim.server.kit import Desk, Server, frame, until
+from tests.sim.server.kit import Address, Desk, frame, until
 
 
-def link(server: Server, path: str) -> ClientConnection:
+def link(server: Address, path: str) -> ClientConnection:
     opened = connect(f"ws{server.url.removeprefix('http')}{path}", proxy=None, compression=None, legacy=True)
     assert isinstance(opened, ClientConnection)
     return opened
@@ -22,7 +22,7 @@ def ticker(desk: Desk, token: str = "") -> ClientConnection:
     return link(desk.server, f"/?api_key=g6sim&access_token={token or desk.kite.access_token}")
 
 
-def nobody(server: Server) -> Callable[[], bool]:
+def nobody(server: Address) -> Callable[[], bool]:
     return lambda: server.status()["tickers"] == []
 
 
