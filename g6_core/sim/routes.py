@@ -133,6 +133,9 @@ ROUTES: tuple[Route, ...] = (
     _route("GET", "/orders/{order_id}/trades", lambda c: c.exchange.order_trades(c.path["order_id"])),
     _route("GET", "/trades", lambda c: c.exchange.trades()),
     _route("GET", "/portfolio/positions", lambda c: c.exchange.positions()),
+    # The account trades options only: it never holds a share.
+    _route("GET", "/portfolio/holdings", lambda _: []),
+    _route("GET", "/portfolio/holdings/auctions", lambda _: []),
     _route("GET", "/instruments/historical/{token}/{interval}", _candles, Bucket.HISTORICAL),
     _route("POST", "/margins/orders", lambda c: c.exchange.calculator().order_margins(c.json())),
     _route("POST", "/margins/basket", _basket),

@@ -38,7 +38,7 @@ def build_app(world: World, pace: Pace, sockets: Sockets, redirect_url: str, sto
     async def log_in(request: Request) -> Response:
         if not login.is_known_app(request.query_params.get("api_key", "")):
             refused = routes.refusal(kite_error("bad_field", field="api_key"))
-            return Response(refused.body, refused.status, media_type=refused.content_type)
+            return Response(refused.body, refused.status, {"Content-Type": refused.content_type})
         if request.method == "GET":
             return HTMLResponse(login.page(request.query_params["api_key"]))
         landing = login.landing(redirect_url, request.query_params.get("redirect_params", ""))

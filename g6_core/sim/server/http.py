@@ -96,10 +96,10 @@ class KiteHttp:
                 await self._wait(NEVER_S)
                 return Response(status_code=504)
             case FaultKind.HTML_BODY:
-                return Response(HTML, 502, media_type="text/html")
+                return Response(HTML, 502, _typed("text/html"))
             case FaultKind.MALFORMED_JSON:
                 whole = answer.body if answer is not None else b'{"status":"success","data":{"order'
-                return Response(whole[: len(whole) // 2], 200, media_type=routes.JSON)
+                return Response(whole[: len(whole) // 2], 200, _typed(routes.JSON))
             case FaultKind.HTTP_429:
                 return _packed(routes.refusal(kite_error("too_many_requests")))
             case _:
@@ -113,8 +113,13 @@ class KiteHttp:
 
 
 def _packed(answer: routes.Response) -> Response:
-    """Kite sends its dump gzipped."""
+    """Return the answer as it is sent; Kite sends its dump gzipped."""
     if answer.content_type != routes.CSV:
-        return Response(answer.body, answer.status, media_type=answer.content_type)
+        return Response(answer.body, answer.status, _typed(answer.content_type))
     packed = gzip.compress(answer.body, mtime=0)
-    return Response(packed, answer.status, {"Content-Encoding": "gzip"}, media_type=routes.CSV)
+    return Response(packed, answer.status, {"Content-Encoding": "gzip", **_typed(routes.CSV)})
+
+
+def _typed(content_type: str) -> dict[str, str]:
+    """Return the header as Kite writes it: by a media type the framework would add a charset, and clients compare."""
+    return {"Content-Type": content_type}

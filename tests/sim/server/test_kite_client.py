@@ -276,3 +276,22 @@ def test_the_session_carries_the_time_of_the_exchange(desk: Desk) -> None:
     session = desk.kite.generate_session("g6sim", "g6sim")
     assert isinstance(session["login_time"], datetime)
     assert session["login_time"].date() == DAY
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/instruments", "text/csv"),
+        ("/instruments/NFO", "text/csv"),
+        ("/user/profile", "application/json"),
+        ("/nowhere", "application/json"),
+    ],
+)
+def test_the_content_type_is_exactly_kites(desk: Desk, path: str, content_type: str) -> None:
+    # The JavaScript client parses instruments only when nothing follows the type.
+    reply = desk.server.call("GET", path, headers={"Authorization": f"token {desk.kite.api_key}:none"})
+    assert reply.headers["Content-Type"] == content_type
+
+
+def test_the_account_holds_no_shares(desk: Desk) -> None:
+    assert desk.kite.holdings() == desk.kite.get_auction_instruments() == []
