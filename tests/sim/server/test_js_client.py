@@ -12,6 +12,7 @@ import pytest
 from tests.servers import needs
 from tests.sim.server.kit import INDEX_TOKEN, PROJECT, serving
 
+pytestmark = pytest.mark.slow
 SOURCES = PROJECT / "tests" / "sim" / "server" / "js"
 OFFLINE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT")
 INSTALL_S, MORNING_S = 180, 90
@@ -41,7 +42,6 @@ def found(client: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-@pytest.mark.slow
 def test_session_profile_margins_and_instruments_are_as_the_client_expects(found: dict[str, Any]) -> None:
     assert (found["without_session"], found["after_logout"]) == ("TokenException", "TokenException")
     assert found["session"]["access_token"] and found["session"]["user_id"] == found["profile"]["user_id"]
@@ -52,7 +52,6 @@ def test_session_profile_margins_and_instruments_are_as_the_client_expects(found
     assert found["contract"]["expiry"].startswith("2026-11-")
 
 
-@pytest.mark.slow
 def test_market_data_come_by_call_and_by_stream(found: dict[str, Any]) -> None:
     assert found["ltp"]["instrument_token"] == INDEX_TOKEN
     quote = found["quote"]
@@ -64,7 +63,6 @@ def test_market_data_come_by_call_and_by_stream(found: dict[str, Any]) -> None:
     assert abs(ticks[str(INDEX_TOKEN)]["last_price"] / found["ltp"]["last_price"] - 1) < 0.05
 
 
-@pytest.mark.slow
 def test_orders_are_placed_modified_cancelled_and_booked(found: dict[str, Any]) -> None:
     assert found["statuses"] == ["COMPLETE", "CANCELLED"]
     assert "MODIFIED" in found["history"]
