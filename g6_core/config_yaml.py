@@ -1,6 +1,7 @@
 """Strict YAML: duplicate keys and aliases are errors, and every problem becomes one line with file, key and fix."""
 
 import difflib
+import re
 import types
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from g6_core.domain.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
 FILE_BYTES_MAX = 1_000_000
+_DATE_KEY = re.compile(r"datetime\.date\((\d+), (\d+), (\d+)\)")
 
 
 class _StrictLoader(yaml.CSafeLoader):  # the compiled parser: ten times faster than the plain one
@@ -101,12 +103,18 @@ def _meant(model: type[BaseModel], detail: ErrorDetails) -> str | None:
 
 def _line(model: type[BaseModel], file: Path, detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
-    location = [*detail["loc"], *([context["key"]] if "key" in context else [])]
+    location = [*(_key(part) for part in detail["loc"]), *([context["key"]] if "key" in context else [])]
     if location and location[-1] == "[key]":
         location.pop()
     dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     problem, fix = _problem_and_fix(model, detail)
     return f"{file}: {dotted}: {problem}; {fix}" if dotted else f"{file}: {problem}; {fix}"
+
+
+def _key(part: int | str) -> int | str:
+    """Return a key as the file writes it: a date comes as ``datetime.date(2026, 1, 15)``."""
+    match = _DATE_KEY.fullmatch(part) if isinstance(part, str) else None
+    return f"{int(match[1]):04}-{int(match[2]):02}-{int(match[3]):02}" if match else part
 
 
 def _problem_and_fix(model: type[BaseModel], detail: ErrorDetails) -> tuple[str, str]:

@@ -167,7 +167,7 @@ def accept(
     rules.require_trading_day(on)
     next_day = rules.known_next_trading_day(on)
     now = problems(paths, settings, on, must_be_compared=on not in simulated_days(paths))
-    found = tuple(dict.fromkeys((*now, *(packed_problems(paths, settings, next_day) if next_day else ()))))
+    found = tuple(dict.fromkeys((*now, *packed_problems(paths, settings, next_day))))
     if not found:
         raise UserError(f"{paths.root}: nothing holds the day after {on} back, so there is nothing to accept")
     accept(paths, Acceptance(on, found, why.strip(), utc_text(RealClock().now_ms())))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from g6_core.adapters.clock import RealClock
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.config import load_settings
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.ist import IST, at, to_ist
+from g6_core.domain.ist import IST, at, ist_date, to_ist
 
 DATE, INDEX = "date", "index"
 FIRST_DAY = date(2025, 1, 1)
@@ -18,25 +19,26 @@ TIMEZONE = str(IST)
 CONFIG_DIR = Path(os.environ.get("G6_CONFIG_DIR") or "config")
 
 
-def closed_days(rules: MarketRules) -> Iterator[date]:
-    """Days without a session, from the first partition to the end of the known holidays."""
+def closed_days(rules: MarketRules, last: date) -> Iterator[date]:
+    """Days without a session from the first partition to `last`, weekends and fixed holidays beyond the known ones."""
     day = FIRST_DAY
-    while day <= rules.days.last:
+    while day <= last:
         if not rules.is_trading_day(day):
             yield day
         day += timedelta(days=1)
 
 
-def trading_days(rules: MarketRules) -> dg.DailyPartitionsDefinition:
-    """A partition a trading day, today's from midnight on. Days beyond the known holidays are none."""
+def trading_days(rules: MarketRules, today: date) -> dg.DailyPartitionsDefinition:
+    """A partition a trading day, today's from midnight on; provisional days too, until the end of next year."""
+    last = date(today.year + 1, 12, 31)
     return dg.DailyPartitionsDefinition(
         start_date=str(FIRST_DAY),
-        end_date=str(rules.days.last + timedelta(days=1)),
+        end_date=str(last + timedelta(days=1)),
         timezone=TIMEZONE,
         # Without it today's partition would not exist before midnight.
         end_offset=1,
         # Days, not a cron of weekends: a special session on a Saturday has to stay.
-        exclusions=[to_ist(at(day, time())) for day in closed_days(rules)],
+        exclusions=[to_ist(at(day, time())) for day in closed_days(rules, last)],
     )
 
 
@@ -44,7 +46,7 @@ RULES = load_market_rules(CONFIG_DIR)
 SETTINGS = load_settings(CONFIG_DIR)
 INDICES = tuple(SETTINGS.indices)
 DAY_INDEX = dg.MultiPartitionsDefinition(
-    {DATE: trading_days(RULES), INDEX: dg.StaticPartitionsDefinition(list(INDICES))}
+    {DATE: trading_days(RULES, ist_date(RealClock().now_ms())), INDEX: dg.StaticPartitionsDefinition(list(INDICES))}
 )
 
 

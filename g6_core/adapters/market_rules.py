@@ -1,17 +1,13 @@
 """Reads `config/market/*.yaml` into the pure `MarketRules`."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
 from g6_core.adapters import market_schema as schema
-from g6_core.config_yaml import read_yaml, validate
+from g6_core.adapters.market_days import read_trading_days
+from g6_core.adapters.market_files import MarketFiles
 from g6_core.domain.calendar import (
     IndexSpec,
     MarketRules,
@@ -24,9 +20,8 @@ from g6_core.domain.contracts import ContractRules, ExpiryRule, Listing, LotRule
 from g6_core.domain.dated import Timeline
 from g6_core.domain.errors import ConfigError
 from g6_core.domain.money import paise
-from g6_core.domain.trading_days import Hours, SpecialDay, TradingDays
+from g6_core.domain.trading_days import Hours
 
-M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 K = TypeVar("K", bound=str)
 E = TypeVar("E", bound=schema.Entry)
@@ -34,39 +29,19 @@ DERIVATIVES = {"NSE": "NFO", "BSE": "BFO"}
 WEEKDAYS = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4}
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The market files, read once, with the hash of what they say (not of how they are written)."""
-
-    folder: Path
-    seen: dict[str, object]
-
-    def read(self, name: str, model: type[M]) -> M:
-        file = self.folder / name
-        parsed = validate(model, read_yaml(file), file)
-        self.seen[name] = parsed.model_dump(mode="json", by_alias=True)
-        return parsed
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def sha256(self) -> str:
-        return sha256(json.dumps(self.seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def load_market_rules(config_dir: Path) -> MarketRules:
     """Market rules of a configuration directory.
 
     ConfigError with one line per problem, naming file, key and fix, when a file is missing or wrong.
     """
-    files = _Files(config_dir / "market", {})
+    files = MarketFiles(config_dir / "market")
     indices = files.read("indices.yaml", schema.IndicesFile).indices
     contracts = files.read("contracts.yaml", schema.ContractsFile).underlyings
     levels = files.read("modelled.yaml", schema.ModelledFile).levels
     sessions = files.read("sessions.yaml", schema.SessionsFile)
     charges = files.read("charges.yaml", schema.ChargesFile).charges
     protection = files.read("protection.yaml", schema.ProtectionFile)
-    days = _trading_days(files)
+    days = read_trading_days(files)
     for name, table in (("contracts.yaml", contracts), ("modelled.yaml", levels)):
         _same_underlyings(files.path(name), set(indices), set(table))
     for name, exchanges, wanted in (
@@ -94,45 +69,6 @@ def load_market_rules(config_dir: Path) -> MarketRules:
             for name, row in levels.items()
         },
         sha256=files.sha256(),
-    )
-
-
-def _trading_days(files: _Files) -> TradingDays:
-    base = files.read("holidays.yaml", schema.HolidaysFile)
-    special = files.read("overrides.yaml", schema.OverridesFile).special_days
-    first, last = base.covers.first, base.covers.last
-    if first > last:
-        raise ConfigError(f"{files.path('holidays.yaml')}: covers: {first} is after {last}; swap from and to")
-    for name, days in (("holidays.yaml", base.holidays), ("overrides.yaml", special)):
-        outside = [day for day in days if not first <= day <= last]
-        if outside:
-            raise ConfigError(
-                f"{files.path(name)}: {outside[0]} is outside covers {first} to {last} of holidays.yaml; "
-                "widen covers or remove the day"
-            )
-    unpublished = {day.year for day in base.holidays} - set(base.published)
-    if unpublished:
-        raise ConfigError(
-            f"{files.path('holidays.yaml')}: published: {min(unpublished)} is missing; "
-            "add the day that year's list became public"
-        )
-    for day, row in special.items():
-        if not row.open < row.mis_cutoff <= row.close:
-            raise ConfigError(
-                f"{files.path('overrides.yaml')}: special_days.{day}: open, mis_cutoff, close are not in this order; "
-                "correct the times"
-            )
-    return TradingDays(
-        first=first,
-        last=last,
-        holidays=base.holidays,
-        special={
-            day: SpecialDay(row.name, Hours(row.open, row.close, row.close, row.close), row.mis_cutoff, row.expiry_day)
-            for day, row in special.items()
-        },
-        published=base.published,
-        fixed=frozenset((int(text[:2]), int(text[3:])) for text in base.fixed),
-        file=files.path("holidays.yaml"),
     )
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from g6_core.config_types import ClockTime, Day, Flag, Int, Number, Strictly, Text, refuse
 
@@ -85,29 +85,75 @@ class Covers(Strictly):
     last: Day = Field(alias="to")
 
 
-class HolidaysFile(Sourced):
-    """holidays.yaml"""
+class HolidayRow(Strictly):
+    """One closed weekday. Without `known_from` it stood in its year's list; `withdrawn`: the day it was taken back.
 
-    covers: Covers
-    fixed: list[Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]]
-    published: dict[int, Day]
-    holidays: dict[Day, Text]
+    A day that was declared or taken back by a notice of its own has its own source.
+    """
+
+    name: Text
+    known_from: Day | None = None
+    withdrawn: Day | None = None
+    source: Text | None = None
+    certainty: Certainty | None = None
+
+    @model_validator(mode="after")
+    def _a_notice_has_a_source(self) -> "HolidayRow":
+        if self.known_from is None and self.withdrawn is None:
+            return self
+        for key, value in (("source", self.source), ("certainty", self.certainty)):
+            if value is None:
+                refuse("missing beside a date of its own", "add it", key)
+        if self.known_from is not None and self.withdrawn is not None and self.withdrawn <= self.known_from:
+            refuse(f"{self.withdrawn} is not after known_from {self.known_from}", "correct the dates", "withdrawn")
+        return self
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Holidays = dict[Day, Annotated[HolidayRow, BeforeValidator(_named)]]
 
 
 class SpecialRow(Sourced):
-    """One day of overrides.yaml."""
+    """One day of overrides.yaml. Without `known_from` it was announced with its year's holiday list."""
 
     name: Text
     open: ClockTime
     close: ClockTime
     mis_cutoff: ClockTime
     expiry_day: Flag
+    known_from: Day | None = None
+
+    @model_validator(mode="after")
+    def _times_ascend(self) -> "SpecialRow":
+        if not self.open < self.mis_cutoff <= self.close:
+            refuse("open, mis_cutoff, close are not in this order", "correct the times")
+        return self
 
 
 class OverridesFile(Strictly):
     """overrides.yaml"""
 
     special_days: dict[Day, SpecialRow]
+
+
+class HolidaysFile(Sourced):
+    """holidays.yaml"""
+
+    covers: Covers
+    fixed: list[Annotated[str, Field(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]]
+    published: dict[int, Day]
+    holidays: Holidays
+
+
+class YearFile(Sourced):
+    """holidays_<year>.yaml: a later year's list, with the day it became public, or what changed in a known year."""
+
+    published: Day | None = None
+    holidays: Holidays
+    special_days: dict[Day, SpecialRow] = Field(default_factory=dict)
 
 
 class HoursEntry(Entry):

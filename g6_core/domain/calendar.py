@@ -98,7 +98,7 @@ class MarketRules:
     market_protections: Timeline[tuple[ProtectionBand, ...]]
     modelled: Mapping[str, ModelledLevel]
     sha256: str
-    _expiries: dict[tuple[str, date], tuple[date, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _expiries: dict[tuple[str, date, date], tuple[date, ...]] = field(default_factory=dict, repr=False, compare=False)
     _monthly: dict[tuple[str, date], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -135,21 +135,29 @@ class MarketRules:
         """First trading day after `day`."""
         return self._neighbour(day, ONE_DAY)
 
-    def known_next_trading_day(self, day: date) -> date | None:
-        """First trading day after `day`; None when no later one is known, which `calendar_end` puts in words."""
-        return self._step(day, ONE_DAY)
+    def known_next_trading_day(self, day: date) -> date:
+        """First trading day after `day` as far as was known on `day`; beyond the known calendar it is provisional."""
+        following = day + ONE_DAY
+        while not self.days.contains(following, day):
+            following += ONE_DAY
+        return following
 
     def last_trading_day_up_to(self, day: date) -> date:
-        """`day` itself or the trading day before it; the last known one for any day beyond the known calendar."""
-        day = min(day, self.days.last)
+        """`day` itself or the trading day before it."""
         return day if self.days.contains(day) else self.previous_trading_day(day)
 
-    @property
-    def calendar_end(self) -> str:
-        """What to tell people when the day after the last known one is asked for."""
-        last = self.days.last
-        year = (last + ONE_DAY).year
-        return f"no trading day is known after {last}; add {year}'s holidays to config/market/holidays.yaml"
+    def provisional(self, day: date) -> str:
+        """Return why `day` is an assumption and what to do about it; "" for a day of a published holiday list."""
+        if not self.days.is_provisional(day):
+            return ""
+        return (
+            f"{day} is provisional: {day.year}'s holidays are not known, weekends and fixed holidays are assumed; "
+            "add the exchange's list with `g6 market refresh FILE`"
+        )
+
+    def shown(self, day: date) -> str:
+        """Return a day as people read it: ``2027-02-01 (provisional)`` where its year's holidays are not known."""
+        return f"{day} (provisional)" if self.days.is_provisional(day) else f"{day}"
 
     def _neighbour(self, day: date, step: timedelta) -> date:
         day += step
@@ -158,12 +166,10 @@ class MarketRules:
         return day
 
     def _step(self, day: date, step: timedelta) -> date | None:
-        day += step
-        while self.days.first <= day <= self.days.last:
-            if self.days.contains(day):
-                return day
-            day += step
-        return None
+        try:
+            return self._neighbour(day, step)
+        except CalendarError:
+            return None
 
     # Sessions
 
@@ -182,15 +188,11 @@ class MarketRules:
         return at(day, self._hours(day, exchange).stocks_close)
 
     def expiry_close_ms(self, day: date, exchange: str, expiry: date) -> int:
-        """When the contracts listed on `day` stop trading on their last day.
-
-        An expiry that the calendar does not reach closes by the regular hours that are in force on it, as far as known.
-        """
+        """When the contracts listed on `day` stop trading on their last day, as far as was known on `day`."""
         self.require_trading_day(day)
-        try:
-            return self.session(expiry, exchange, expiry).close_ms
-        except CalendarError:
-            return at(expiry, self._of(self.hours, exchange, "exchange").at(expiry).expiring_close)
+        regular = self._of(self.hours, exchange, "exchange")
+        special = self.days.special_on(expiry, day)
+        return at(expiry, (special.hours if special else regular.at(expiry)).expiring_close)
 
     def mis_cutoff_ms(self, day: date, exchange: str) -> int:
         """From this moment the broker squares off MIS positions and takes no fresh MIS order."""
@@ -207,12 +209,17 @@ class MarketRules:
 
     # Contracts
 
-    def expiries(self, underlying: str, day: date) -> tuple[date, ...]:
-        """All option expiries listed on `day`, nearest first: weeklies, monthlies, quarterlies, half-yearlies."""
-        key = (underlying, day)
+    def expiries(self, underlying: str, day: date, known_on: date | None = None) -> tuple[date, ...]:
+        """All option expiries listed on `day`, nearest first: weeklies, monthlies, quarterlies, half-yearlies.
+
+        By the holidays as known on `day`, or on an earlier `known_on`: a dump of the morning on which the exchange
+        moves an expiry still lists the old one.
+        """
+        known_on = known_on or day
+        key = (underlying, day, known_on)
         found = self._expiries.get(key)
         if found is None:
-            found = self._contract(underlying).listed(day, lambda scheduled: self._roll(scheduled, day))
+            found = self._contract(underlying).listed(day, lambda scheduled: self._roll(scheduled, known_on))
             self._expiries[key] = found
         return found
 
@@ -228,7 +235,8 @@ class MarketRules:
     def _monthly_variants(self, contract: ContractRules, year: int, month: int) -> set[date]:
         listed_on = [rule.listed_from for rule in contract.expiry_rules]
         scheduled = {contract.scheduled_monthly(year, month, day) for day in listed_on}
-        return {self._roll(day, known_on) for day in scheduled if day is not None for known_on in (date.min, date.max)}
+        known_on = {date.min, *self.days.changes()}
+        return {self._roll(day, known) for day in scheduled if day is not None for known in known_on}
 
     def lot_size(self, underlying: str, day: date, expiry: date) -> int:
         """Units per lot of the contract with this expiry, as listed on `day`."""

@@ -108,7 +108,7 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 name,
                 {
                     "picks": len(found.picks),
-                    "for_day": str(g6.rules.known_next_trading_day(day) or "not known"),
+                    "for_day": g6.rules.shown(g6.rules.known_next_trading_day(day)),
                     "trend": found.trend,
                     **({} if found.picks else {"reason_for_none": found.reason}),
                     **_standing(found.atm_iv_pct, pack.indices[name].iv_history),

@@ -135,8 +135,6 @@ def picks_or_a_reason(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
 
     def judge(day: date, name: str) -> Sequence[Check]:
         next_day = g6.rules.known_next_trading_day(day)
-        if next_day is None:
-            return (Check("picks", True, g6.rules.calendar_end, {"picks": 0}),)
         picks = load_picks(g6.paths.picks(next_day), next_day)
         found = picks.indices.get(name) if picks is not None and picks.made_on == day else None
         if found is None:

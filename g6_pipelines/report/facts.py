@@ -142,9 +142,6 @@ def _checks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -
 
 def _picks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> Picks | None:
     next_day = rules.known_next_trading_day(day)
-    if next_day is None:
-        notes.append(f"no picks were made: {rules.calendar_end}")
-        return None
     return _document(paths.picks(next_day), Picks, "the picks", notes)
 
 

@@ -10,7 +10,7 @@ The dump has no price of the index. The exchange lists strikes around the money,
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -147,25 +147,36 @@ def _exchanges(listed: _Listed) -> Check:
 
 def _expiries(listed: _Listed) -> Check:
     """What each code means by the dump and by the rules; what the rules list up to the dump's last expiry is there."""
-    wrong, compared = [], 0
-    for name in listed.underlyings:
-        found, there = listed.codes[name], listed.book.expiries(name)
-        by_rule = _codes(listed.rules, name, listed.rules.expiries(name, listed.day), listed.day)
-        compared += len(found)
-        wrong += [
-            f"{name} {code} is {expiry}, by the rules {by_rule.get(code, 'not listed')}"
-            for code, expiry in found.items()
-            if by_rule.get(code) != expiry
-        ]
-        wrong += [
-            f"{name} {expiry} ({code}) is not in the dump"
-            for code, expiry in by_rule.items()
-            if found.get(code) is None and expiry not in there and expiry <= max(there, default=date.min)
-        ]
+    wrong = [text for name in listed.underlyings for text in _wrong_expiries(listed, name)]
+    compared = sum(len(listed.codes[name]) for name in listed.underlyings)
     said = f"{compared} codes mean what the dated rules say"
     if wrong:
         said = f"{_examples(wrong)}; correct config/market/contracts.yaml, holidays.yaml or the dump"
     return Check("expiries", not wrong, said, {"compared": compared, "wrong": len(wrong)})
+
+
+def _wrong_expiries(listed: _Listed, name: str) -> list[str]:
+    """How the dump differs from the rules. On the day of a notice the dump of the morning does not know of it yet."""
+    by_notice, by_morning = (
+        _expiries_unlike(listed, name, known_on) for known_on in (listed.day, listed.day - timedelta(days=1))
+    )
+    return by_notice if by_morning else []
+
+
+def _expiries_unlike(listed: _Listed, name: str, known_on: date) -> list[str]:
+    found, there = listed.codes[name], listed.book.expiries(name)
+    by_rule = _codes(listed.rules, name, listed.rules.expiries(name, listed.day, known_on), listed.day)
+    differing = [
+        f"{name} {code} is {expiry}, by the rules {by_rule.get(code, 'not listed')}"
+        for code, expiry in found.items()
+        if by_rule.get(code) != expiry
+    ]
+    lacking = [
+        f"{name} {expiry} ({code}) is not in the dump"
+        for code, expiry in by_rule.items()
+        if found.get(code) is None and expiry not in there and expiry <= max(there, default=date.min)
+    ]
+    return differing + lacking
 
 
 def near_the_money(strikes: Sequence[int]) -> Sequence[int]:

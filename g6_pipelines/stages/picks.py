@@ -103,8 +103,6 @@ def pick_index(
         return replace(found, reason=f"the last live chain is of {ist_clock(as_of_ms)}, too long before the close")
     live = _live_of(read_lake_since(lake, as_of_ms - ATM_IV_WINDOW_MS, CHAIN_COLUMNS), expiry)
     found = replace(found, atm_iv_pct=_atm_iv_pct(live, as_of_ms))
-    if rules.known_next_trading_day(day) is None:
-        return replace(found, reason=rules.calendar_end)
     if found.coverage_pct < MIN_COVERAGE_PCT:
         return replace(found, reason=f"only {found.coverage_pct:.1f} % of the day was collected live")
     last = _snapshot(live, as_of_ms)
@@ -139,9 +137,7 @@ def _snapshot(live: pl.DataFrame, time_ms: int) -> pl.DataFrame:
 def _next_expiry(
     rows: pl.DataFrame, rules: MarketRules, params: EngineParams, underlying: str, day: date
 ) -> date | None:
-    # Where the known calendar ends nothing is picked, but the volatility of the right expiry is still written down.
-    next_day = rules.known_next_trading_day(day) or day + timedelta(days=1)
-    earliest = next_day + timedelta(days=params.strikes.min_days_to_expiry[underlying])
+    earliest = rules.known_next_trading_day(day) + timedelta(days=params.strikes.min_days_to_expiry[underlying])
     expiries: list[date] = rows["expiry"].drop_nulls().unique().sort().to_list()
     return next((expiry for expiry in expiries if expiry >= earliest), None)
 

@@ -23,13 +23,10 @@ from g6_pipelines.stages.picks import near_money_oi, pick_index
 
 @dataclass(frozen=True, slots=True)
 class ScoreReport:
-    """What the stage found; the same is in `paths.scores(day)` and `paths.picks(next_day)`.
-
-    `next_day` is None, and nothing is picked, on the last day of the known calendar.
-    """
+    """What the stage found; the same is in `paths.scores(day)` and `paths.picks(next_day)`."""
 
     day: date
-    next_day: date | None
+    next_day: date
     scores: tuple[StrategyScore, ...]
     picks: dict[str, IndexPicks]
 
@@ -59,7 +56,7 @@ def score(
     next_day = rules.known_next_trading_day(day)
     report = ScoreReport(day, next_day, scores, picks)
     closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings]
-    said = f"{report.pick_count} picks for {next_day}" if next_day else f"no picks: {rules.calendar_end}"
+    said = f"{report.pick_count} picks for {rules.shown(next_day)}"
     ledger.audit(AuditEntry(day, max(closes), "score", "published", said))
     return report
 
@@ -93,18 +90,16 @@ def pick_next_day(
 ) -> dict[str, IndexPicks]:
     """Pick strikes for the next trading day; write picks and the day's point of history.
 
-    `keep_others` keeps the picks that the same day and configuration made for other underlyings. Where the known
-    calendar ends there are no picks, each index says so, and only the history is written.
+    `keep_others` keeps the picks that the same day and configuration made for other underlyings.
     """
     next_day = rules.known_next_trading_day(day)
     pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256)
     picks = _picks(paths, ledger, settings, rules, pack, underlyings)
     points = {name: _point(paths, pack, index) for name, index in picks.items() if index.atm_iv_pct is not None}
     with held(paths.shared_lock):
-        if next_day is not None:
-            others = _other_picks(paths, settings, day, next_day) if keep_others else {}
-            document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
-            write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
+        others = _other_picks(paths, settings, day, next_day) if keep_others else {}
+        document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
+        write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
         if points:
             record_history(paths.history, points)
     return picks

@@ -43,14 +43,13 @@ def summarise(
     `account` says of each index how its expected contract-minutes ended; `answer` is that in words. `refusals` counts,
     for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the rules that kept a
     signal from standing in the others. What was not made on that day (a lake, a journal, picks) is left out of the
-    counts or null. `no_picks` is empty unless the known calendar has no next day to pick for. Raises DataError when
-    lake, ledger or journal are unusable.
+    counts or null. Raises DataError when lake, ledger or journal are unusable.
     """
     kept = ledger.day(day)
     closed = [trade for trade in kept.trades if trade.exit_ms]
     cycles, rows, coverage = _collected(paths, day, underlyings)
     next_day = rules.known_next_trading_day(day)
-    picks = load_picks(paths.picks(next_day), next_day) if next_day is not None else None
+    picks = load_picks(paths.picks(next_day), next_day)
     journal = paths.journal(day)
     summary = plain(
         {
@@ -79,7 +78,7 @@ def summarise(
                 for name, found in (picks.indices.items() if picks is not None else ())
                 for pick in found.picks
             ],
-            "no_picks": rules.calendar_end if next_day is None else "",
+            "no_picks": "",
             "checks": [
                 {"name": check.name, "passed": check.passed, "detail": check.detail}
                 for check in _checks(paths, rules, day)

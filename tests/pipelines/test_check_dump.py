@@ -15,7 +15,7 @@ from g6_core.adapters.kite_market import instruments_from_kite
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.sim.dump import index_row
+from g6_core.sim.dump import index_row, synthetic_book
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.stages.check_dump import check_dump
@@ -254,3 +254,21 @@ def test_a_real_dump_agrees_with_the_dated_rules(rules, shared_data, name: str, 
     assert [check.name for check in failed(checks.values())] == ["index_rows"]
     assert checks["lot_size"].figures["compared"] == len(book) == options
     assert checks["expiries"].figures["compared"] == sum(4 if one in ("NIFTY", "SENSEX") else 2 for one in underlyings)
+
+
+@pytest.mark.parametrize(
+    ("day", "expiry", "passes"),
+    [
+        (date(2026, 1, 8), date(2026, 1, 15), True),
+        (date(2026, 1, 8), date(2026, 1, 14), False),
+        (date(2026, 1, 12), date(2026, 1, 15), True),  # the notice of the day comes after the dump of the morning
+        (date(2026, 1, 12), date(2026, 1, 14), True),
+        (date(2026, 1, 13), date(2026, 1, 14), True),
+        (date(2026, 1, 13), date(2026, 1, 15), False),
+    ],
+)
+def test_a_late_holiday_moves_the_expiry_of_a_dump_from_its_notice_on(rules, day, expiry, passes) -> None:
+    listed = {*rules.expiries("SENSEX", day), expiry} - ({date(2026, 1, 14), date(2026, 1, 15)} - {expiry})
+    book = synthetic_book(rules, day, {"SENSEX": dict.fromkeys(listed, (8300000, 8310000))})
+    (check,) = (one for one in check_dump(book, rules, day, ("SENSEX",)) if one.name == "expiries")
+    assert check.passed == passes, check.detail

@@ -17,7 +17,6 @@ from g6_core.domain.records import DecisionRecord, Direction, SignalRecord
 from g6_core.research.inputs import day_inputs
 from g6_core.schema.options import RowStatus
 from g6_core.schema.picks import IndexPicks
-from g6_pipelines.report.facts import gather
 from g6_pipelines.stages import picks as picks_stage
 from g6_pipelines.stages.score import ScoreReport, score
 from g6_pipelines.stages.summary import summarise
@@ -144,23 +143,17 @@ def test_the_volatility_of_a_stale_close_is_not_written_down(made: MadeDay, ledg
     assert not made.paths.history.exists()
 
 
-def test_where_the_known_calendar_ends_there_are_no_picks_and_every_document_says_why(
+def test_where_the_known_calendar_ends_the_next_day_is_provisional_and_picked_for(
     tmp_path: Path, rules: MarketRules, settings: Settings, ledger: Ledger
 ) -> None:
-    last = rules.days.last
+    last, following = date(2026, 12, 31), date(2027, 1, 1)
     made = make_day(tmp_path, rules, settings, day=last)
     made.collect(range(360, 390))
     report = run(made, ledger)
-    found = report.picks["NIFTY"]
-    assert (report.next_day, found.picks, found.reason) == (None, (), rules.calendar_end)
-    assert not made.paths.picks(last).parent.exists()
-    history = json.loads(made.paths.history.read_bytes())["indices"]
-    assert [point["day"] for point in history["NIFTY"]] == [str(last)]
-    assert [entry.detail for entry in ledger.day(last).audit] == [f"no picks: {rules.calendar_end}"]
-    summary = summarise(made.paths, ledger, made.settings, rules, last, ("NIFTY",), source_label="made", seed=0)
-    assert (summary["picks"], summary["no_picks"]) == ([], rules.calendar_end)
-    notes = gather(made.paths, ledger, settings, rules, last, summary).notes
-    assert f"no picks were made: {rules.calendar_end}" in notes
+    assert report.next_day == following
+    assert made.paths.picks(following).exists()
+    (entry,) = ledger.day(last).audit
+    assert "for 2027-01-01 (provisional)" in entry.detail
 
 
 def test_an_old_day_made_again_does_not_take_the_place_of_the_newest_summary(made: MadeDay, ledger: Ledger) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -85,12 +86,19 @@ def test_every_asset_has_a_check_and_a_description() -> None:
 
 
 def test_partitions_are_trading_days_in_india_and_special_sessions_are_among_them(rules) -> None:
-    keys = set(trading_days(rules).get_partition_keys())
+    keys = set(trading_days(rules, date(2026, 12, 1)).get_partition_keys())
     assert "2025-02-01" in keys, "the Saturday of the budget was traded"
     assert "2025-08-27" not in keys, "Ganesh Chaturthi"
     assert "2025-08-30" not in keys, "a Saturday"
     assert {"2025-08-28", "2025-08-29"} <= keys
     assert min(keys) == "2025-01-01"
+
+
+def test_partitions_go_on_beyond_the_known_holidays_without_weekends_and_fixed_holidays(rules) -> None:
+    days = trading_days(rules, date(2027, 2, 1))
+    keys = set(days.get_partition_keys(current_time=datetime(2028, 2, 29, 12, tzinfo=UTC)))
+    assert {"2026-12-31", "2027-01-01", "2027-02-01", "2028-02-29"} <= keys
+    assert not {"2027-01-26", "2027-02-06", "2027-02-07", "2028-01-26"} & keys
 
 
 def test_a_partition_is_written_date_first() -> None:

@@ -246,10 +246,8 @@ def test_kite_has_the_past_in_candles_only_and_nothing_of_the_future(
     from g6_core.adapters.clock import RealClock
 
     today = ist_date(RealClock().now_ms())
-    later = g6.rules.known_next_trading_day(today)
-    if later is not None:
-        with pytest.raises(DataError, match="of today"):
-            g6.locate(later, past=True)
+    with pytest.raises(DataError, match="of today"):
+        g6.locate(g6.rules.known_next_trading_day(today), past=True)
 
 
 def test_ranged_assets_declare_their_policy_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
