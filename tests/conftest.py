@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from g6_core.config import Settings
     from g6_core.domain.calendar import MarketRules
     from tests.postgres import Postgres
     from tests.servers import InfluxBox
 
+Baked = Callable[[str, Callable[[Path], object]], Path]
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Tests in these folders live through days or start services: begun first, and given to processes one by one.
@@ -71,22 +73,21 @@ def settings(config_dir: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def baked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Baked:
     """Make a folder once in a run, whatever the number of processes: `baked(name, bake)` calls `bake(folder)` in the
     one that comes first and returns the folder everywhere. A test that changes what is in it copies it before."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "baked"
 
     def once(name: str, bake: Callable[[Path], object]) -> Path:
-        folder = root / name
+        folder, done = root / name, root / f"{name}.done"
         root.mkdir(exist_ok=True)
         with FileLock(root / f"{name}.lock"):
-            if not folder.exists():
-                half = root / f"{name}.half"
-                shutil.rmtree(half, ignore_errors=True)
-                half.mkdir()
-                bake(half)
-                half.rename(folder)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                bake(folder)
+                done.touch()
         return folder
 
     return once

@@ -8,7 +8,17 @@ import dagster as dg
 import pytest
 
 from g6_pipelines.resources import G6Resource
-from tests.pipelines.dagster.kit import BANKNIFTY, NIFTY, Installation, Made, narrow_config, without_exchange
+from tests.conftest import Baked
+from tests.pipelines.dagster.kit import (
+    BANKNIFTY,
+    NIFTY,
+    Installation,
+    Made,
+    narrow_config,
+    remembered,
+    runs_of,
+    without_exchange,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -17,21 +27,26 @@ def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def narrow(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return narrow_config(config_dir, tmp_path_factory.mktemp("narrow") / "config")
+def narrow(config_dir: Path, baked: Baked) -> Path:
+    return baked("narrow", lambda folder: narrow_config(config_dir, folder / "config")) / "config"
 
 
 @pytest.fixture(scope="session")
-def made(narrow: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(narrow: Path, baked: Baked) -> Iterator[Made]:
     """A sound day of two indices, one run a phase, as the schedules start them. Tests that damage it copy it."""
-    g6 = G6Resource(data_dir=str(tmp_path_factory.mktemp("made") / "data"), config_dir=str(narrow))
-    with dg.DagsterInstance.ephemeral() as instance:
-        installation = Installation(g6, instance)
-        # Ends before the yield: other tests of the session must see the machine as it is.
-        with pytest.MonkeyPatch.context() as patch:
+
+    def installed(folder: Path, instance: dg.DagsterInstance) -> Installation:
+        return Installation(G6Resource(data_dir=str(folder / "data"), config_dir=str(narrow)), instance)
+
+    def bake(folder: Path) -> None:
+        with dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
             without_exchange(patch)
-            runs = installation.day(NIFTY, BANKNIFTY)
-        yield Made(installation, runs)
+            installed(folder, instance).day(NIFTY, BANKNIFTY)
+            (folder / "runs").write_bytes(runs_of(instance))
+
+    folder = baked("dagster_day", bake)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Made(installed(folder, instance), remembered(instance, (folder / "runs").read_bytes()))
 
 
 @pytest.fixture

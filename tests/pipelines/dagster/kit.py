@@ -1,5 +1,6 @@
 """A small installation for Dagster tests: its own data directory, a narrow universe, one cycle a quarter of an hour."""
 
+import pickle
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,23 @@ class Made:
 
     installation: Installation
     results: dict[str, dg.ExecuteInProcessResult]
+
+
+def runs_of(instance: dg.DagsterInstance) -> bytes:
+    """Everything that an instance knows of its runs, the oldest first."""
+    return pickle.dumps([(run, instance.all_logs(run.run_id)) for run in reversed(instance.get_runs())])
+
+
+def remembered(instance: dg.DagsterInstance, runs: bytes) -> dict[str, dg.ExecuteInProcessResult]:
+    """Give an instance runs that another has seen; returns their results by job."""
+    results = {}
+    for run, entries in pickle.loads(runs):
+        instance.add_run(run._replace(job_snapshot_id=None, execution_plan_snapshot_id=None))
+        for entry in entries:
+            instance.event_log_storage.store_event(entry)
+        events = [entry.dagster_event for entry in entries if entry.is_dagster_event]
+        results[run.job_name] = dg.ExecuteInProcessResult(events, run, None, defs.resolve_job_def(run.job_name))
+    return results
 
 
 def narrow_config(config_dir: Path, target: Path) -> Path:

@@ -91,8 +91,8 @@ def test_one_pack_and_one_picks_document_hold_both_indices(made) -> None:
     assert "BANKNIFTY" in paths.report.read_text()
 
 
-def test_a_partition_made_again_has_the_same_bytes_and_leaves_the_other_index_alone(made, instance) -> None:
-    installation = Installation(made.installation.g6, instance)
+def test_a_partition_made_again_has_the_same_bytes_and_leaves_the_other_index_alone(copy, instance) -> None:
+    installation = Installation(copy.g6, instance)
 
     def data() -> dict[str, str]:
         """Everything but how it was fetched: calls are shared by the indices that are collected together."""
