@@ -1,14 +1,15 @@
 """`g6 data archive`, `restore` and `retain`: a finished day into the archive, back, and what may go since."""
 
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from g6_core.cli.options import date_option
 from g6_core.schema.paths import DataPaths
 
-Day = Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="The trading day.")]
+Day = Annotated[date, date_option("Trading day.")]
 ConfigDir = Annotated[
     Path, typer.Option(help="Settings that name the archive, and market rules.", envvar="G6_CONFIG_DIR")
 ]
@@ -31,9 +32,9 @@ def archive(
     from g6_core.config import load_settings
     from g6_pipelines.stages.archive import archive_day, configured_store, require_over
 
-    settings, rules, on = load_settings(config_dir), load_market_rules(config_dir), day.date()
-    require_over(settings, rules, on, RealClock().now_ms())
-    found = archive_day(configured_store(settings), settings, rules, DataPaths(data_dir), on)
+    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
+    require_over(settings, rules, day, RealClock().now_ms())
+    found = archive_day(configured_store(settings), settings, rules, DataPaths(data_dir), day)
     _say({"where": found.where, "sent": found.sent, **_plain(found.manifest)}, found.line(), as_json)
 
 
@@ -53,7 +54,7 @@ def restore(
     from g6_core.config import load_settings
     from g6_pipelines.stages.archive import configured_store, restore_day
 
-    manifest, count = restore_day(configured_store(load_settings(config_dir)), day.date(), into)
+    manifest, count = restore_day(configured_store(load_settings(config_dir)), day, into)
     line = f"{manifest.day}: {len(manifest.files)} files in {into}, equal to the archive; {count} restored now"
     _say({"into": str(into), "restored": count, **_plain(manifest)}, line, as_json)
 

@@ -45,7 +45,8 @@ def collect(
     Ctrl+C and SIGTERM too. Where another process collects the day already, it says so and ends with 0.
 
     \b
-    Environment: G6_BROKER, G6_SIM_URL, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIMITS_DIR, G6_METRICS_PORT, G6_REDIS_URL
+    Environment: G6_BROKER, G6_SIM_URL, KITE_API_KEY, KITE_ACCESS_TOKEN,
+                 G6_LIMITS_DIR, G6_METRICS_PORT, G6_REDIS_URL
     """
     if what != RUN:
         raise UserError(f"g6 collect {what}: unknown; write `g6 collect run`, or `g6 collect --once`")

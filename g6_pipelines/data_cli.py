@@ -1,14 +1,16 @@
-"""`g6 data`: is what was recorded or collected true and complete?"""
+"""Inspect, compare, complete, archive and restore what was recorded or collected."""
 
 import json
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from g6_core.cli.command import command_group
 from g6_core.cli.errors import ExitCode
+from g6_core.cli.options import date_option
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_date, utc_text
 from g6_pipelines.archive_cli import archive, restore, retain
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from g6_pipelines.collection.accounting import DayAccount
     from g6_pipelines.collection.defects import Inspection
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group(__doc__)
 app.command()(influx_catch_up)
 app.command()(archive)
 app.command()(restore)
@@ -31,11 +33,6 @@ app.command()(retain)
 
 ConfigDir = Annotated[Path, typer.Option(help="Settings and market rules.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Is what was recorded or collected true and complete?"""
 
 
 @app.command()
@@ -97,7 +94,7 @@ def bhavcopy(
     path: Annotated[
         Path, typer.Argument(help="Bhavcopy of the day in UDiFF form: zip or csv as published, or Parquet.")
     ],
-    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day.")],
+    day: Annotated[date, date_option("Trading day.")],
     data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
     index: Annotated[list[str] | None, typer.Option(help="Only this index; may be repeated.")] = None,
     config_dir: ConfigDir = Path("config"),
@@ -112,13 +109,12 @@ def bhavcopy(
     from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
 
     rules = load_market_rules(config_dir)
-    on: date = day.date()
-    _say(reconcile_bhavcopy(DataPaths(data_dir), rules, on, tuple(index or ()), path), as_json)
+    _say(reconcile_bhavcopy(DataPaths(data_dir), rules, day, tuple(index or ()), path), as_json)
 
 
 @app.command()
 def candles(
-    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day.")],
+    day: Annotated[date, date_option("Trading day.")],
     index: Annotated[str, typer.Option(help="Index.")],
     data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
     config_dir: ConfigDir = Path("config"),
@@ -133,15 +129,15 @@ def candles(
     from g6_core.schema.paths import DataPaths
     from g6_pipelines.stages.reconcile_candles import reconcile_candles
 
-    rules, settings, on = load_market_rules(config_dir), load_settings(config_dir), day.date()
-    rules.require_trading_day(on)
+    rules, settings = load_market_rules(config_dir), load_settings(config_dir)
+    rules.require_trading_day(day)
     settings.index(index)
-    _say(reconcile_candles(DataPaths(data_dir), settings, rules, on, index), as_json)
+    _say(reconcile_candles(DataPaths(data_dir), settings, rules, day, index), as_json)
 
 
 @app.command()
 def accept(
-    day: Annotated[datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day with failed checks.")],
+    day: Annotated[date, date_option("Trading day with failed checks.")],
     why: Annotated[str, typer.Option(help="Why the next day may be traded all the same; it is kept.")],
     data_dir: Annotated[Path, typer.Option(help="Data directory.")] = Path("data"),
     config_dir: ConfigDir = Path("config"),
@@ -163,14 +159,13 @@ def accept(
     if not why.strip():
         raise UserError("--why: say in a few words why the next day may be traded")
     rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
-    on = day.date()
-    rules.require_trading_day(on)
-    next_day = rules.known_next_trading_day(on)
-    now = problems(paths, settings, on, must_be_compared=on not in simulated_days(paths))
+    rules.require_trading_day(day)
+    next_day = rules.known_next_trading_day(day)
+    now = problems(paths, settings, day, must_be_compared=day not in simulated_days(paths))
     found = tuple(dict.fromkeys((*now, *packed_problems(paths, settings, next_day))))
     if not found:
-        raise UserError(f"{paths.root}: nothing holds the day after {on} back, so there is nothing to accept")
-    accept(paths, Acceptance(on, found, why.strip(), utc_text(RealClock().now_ms())))
+        raise UserError(f"{paths.root}: nothing holds the day after {day} back, so there is nothing to accept")
+    accept(paths, Acceptance(day, found, why.strip(), utc_text(RealClock().now_ms())))
     for problem in found:
         typer.echo(f"accepted  {problem}")
 
@@ -190,16 +185,13 @@ def _say(checks: "Sequence[Check]", as_json: bool) -> None:
 
 @app.command()
 def coverage(
-    day: Annotated[
-        datetime | None,
-        typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day; the last one that is over unless given."),
-    ] = None,
+    day: Annotated[date | None, date_option("Trading day. Default: the last one that is over.")] = None,
     index: Annotated[str | None, typer.Option(help="Only this index; all configured ones otherwise.")] = None,
     data_dir: Annotated[Path, typer.Option(help="Data directory with the day's lake.")] = Path("data"),
     config_dir: ConfigDir = Path("config"),
     as_json: AsJson = False,
 ) -> None:
-    """Is a day complete? One line an index: every minute of every contract live, repaired, without trade, or open.
+    """Say whether a day is complete, by index: every minute of every contract live, repaired, without trade, or open.
 
     Ends with 5 when a minute is unaccounted for, or nothing was collected of a configured index; with 4 when a file of
     one is damaged, after the answers of the others. Of a simulated day only the indices that were ever collected count,
@@ -213,7 +205,7 @@ def coverage(
     from g6_pipelines.stages.accounting import account_day
 
     rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
-    wanted = day.date() if day else last_day_over(rules, settings, RealClock().now_ms())
+    wanted = day or last_day_over(rules, settings, RealClock().now_ms())
     rules.require_trading_day(wanted)
     names = (index,) if index else tuple(settings.indices)
     for name in names:

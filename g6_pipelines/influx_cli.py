@@ -1,6 +1,6 @@
 """`g6 data influx-catch-up`: give InfluxDB what it lacks of a collected day."""
 
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +8,14 @@ import typer
 
 from g6_core.adapters.lake import lake_exists
 from g6_core.adapters.market_rules import load_market_rules
+from g6_core.cli.options import date_option
 from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
 
 
 def influx_catch_up(
-    date: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The trading day.")],
+    day: Annotated[date, date_option("Trading day.")],
     data_dir: Annotated[Path, typer.Option(help="Where the day was collected.", envvar="G6_DATA_DIR")],
     index: Annotated[list[str] | None, typer.Option(help="One index; again for more. All by default.")] = None,
     again: Annotated[
@@ -27,7 +28,7 @@ def influx_catch_up(
 
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     names = [rules.index(name).underlying for name in index] if index else list(settings.indices)
-    paths, day = DataPaths(data_dir), date.date()
+    paths = DataPaths(data_dir)
     known = [name for name in names if lake_exists(paths.lake(day, name))]
     if not known:
         raise DataError(f"{data_dir}: no lake of {', '.join(names)} on {day}; collect the day first")

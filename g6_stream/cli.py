@@ -1,22 +1,24 @@
-"""`g6 stream`: run the trading sidecar, look at a running one, pause, resume and flatten it."""
+"""Run the trading sidecar; look at a running one, pause, resume or flatten it."""
 
 import json
 import logging
 import os
 import sys
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from g6_core.cli.command import command_group
+from g6_core.cli.options import date_option
 from g6_core.domain.errors import ConfigError, DataError, UserError
 from g6_core.schema.paths import DataPaths
 
 if TYPE_CHECKING:
     from requests import Response
 
-app = typer.Typer(help="The trading sidecar: run it, look at it, pause, resume or flatten it.", no_args_is_help=True)
+app = command_group(__doc__)
 
 DataDir = Annotated[
     Path,
@@ -28,9 +30,7 @@ ANSWER_S = 10
 @app.command("run")
 def run(
     data_dir: DataDir = Path("data"),
-    day: Annotated[
-        datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Trading day. Default: the clock's.")
-    ] = None,
+    day: Annotated[date | None, date_option("Trading day. Default: the clock's.")] = None,
     config_dir: Annotated[
         Path, typer.Option(help="Settings, strategies and market rules.", envvar="G6_CONFIG_DIR")
     ] = Path("config"),
@@ -45,7 +45,8 @@ def run(
     SIGTERM and Ctrl+C; a position keeps its resting stop at the broker, and a new start adopts it.
 
     \b
-    Environment: G6_BROKER, G6_SIM_URL, G6_SIM_PATIENCE_S, KITE_API_KEY, KITE_ACCESS_TOKEN, G6_LIVE,
+    Environment: G6_BROKER, G6_SIM_URL, G6_SIM_PATIENCE_S, G6_LIVE,
+                 KITE_API_KEY, KITE_ACCESS_TOKEN,
                  G6_CONTROL_PORT, G6_CONTROL_TOKEN, G6_DATA_DIR, G6_CONFIG_DIR
     """
     from g6_core.adapters.files import plain
@@ -55,7 +56,7 @@ def run(
         raise UserError(f"--mode {mode}: unknown; write broker or paper")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="g6 stream: %(message)s")
     logging.getLogger("g6").setLevel(logging.INFO)
-    report = run_sidecar(Request(data_dir, config_dir, day.date() if day else None, Execution(mode) if mode else None))
+    report = run_sidecar(Request(data_dir, config_dir, day, Execution(mode) if mode else None))
     if as_json:
         typer.echo(json.dumps(plain(report), sort_keys=True))
 
@@ -68,7 +69,7 @@ def status(data_dir: DataDir = Path("data")) -> None:
 
 @app.command("pause")
 def pause(data_dir: DataDir = Path("data")) -> None:
-    """No new entries; exits go on."""
+    """Stop new entries; exits go on."""
     _order("pause", data_dir)
 
 

@@ -2,14 +2,14 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from g6_core.cli.errors import ExitCode
-from g6_core.cli.options import date_of
+from g6_core.cli.options import date_option
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_core.domain.money import rupees_text
 
@@ -20,12 +20,9 @@ def day(
         typer.Option(help="`modelled`, or the path of a recording (Parquet): an NSE option chain or Kite snapshots."),
     ],
     data_dir: Annotated[Path, typer.Option(help="Where everything is written; made when it is not there.")],
-    date_text: Annotated[
-        str,
-        typer.Option(
-            "--date", help="Trading day, YYYY-MM-DD. Default: the only one in the file; modelled: the last one."
-        ),
-    ] = "",
+    trade_date: Annotated[
+        date | None, date_option("Trading day. Default: the only one in the file; modelled: the last one.")
+    ] = None,
     index: Annotated[str, typer.Option(help="Index to trade. Default: the one in the file; modelled: NIFTY.")] = "",
     seed: Annotated[int, typer.Option(help="Seed of the modelled market, of bridges and latencies.")] = 0,
     config_dir: Annotated[Path, typer.Option(help="Settings, strategies and market rules.")] = Path("config"),
@@ -51,7 +48,7 @@ def day(
     from g6_core.cli.day_run import DayRequest, draw_report, run_day
 
     started = time.perf_counter()
-    request = DayRequest(source, date_of(date_text), index or None, seed, data_dir, config_dir, day_pack)
+    request = DayRequest(source, trade_date, index or None, seed, data_dir, config_dir, day_pack)
     today = ist_date(to_ms(datetime.now(UTC)))
     with Progress(shown=not as_json, command="g6 day") as progress:
         result = run_day(request, today, progress.show)

@@ -13,7 +13,7 @@ import typer
 
 from g6_core.cli.day import Progress, print_summary
 from g6_core.cli.errors import ExitCode
-from g6_core.cli.options import date_of
+from g6_core.cli.options import date_option
 from g6_core.cli.parts import OWN_STORES, exchange_status, g6, job, make_dagster_home
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
 from g6_core.domain.errors import DataError
@@ -34,7 +34,7 @@ REMAKE = (
 def demo(
     data_dir: Annotated[Path, typer.Option(help="Everything is made anew below this folder.")] = Path("data/demo"),
     seed: Annotated[int, typer.Option(help="Seed of the modelled market.")] = DEMO_SEED,
-    date_text: Annotated[str, typer.Option("--date", help="Trading day, YYYY-MM-DD.")] = str(DEMO_DATE),
+    day: Annotated[date, date_option("Trading day.")] = DEMO_DATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
 ) -> None:
     """Run a whole day as separate processes over real sockets: exchange, Dagster jobs, trading sidecar.
@@ -45,7 +45,6 @@ def demo(
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     started = time.perf_counter()
-    day = date_of(date_text) or DEMO_DATE
     _clear(data_dir)
     paths = DataPaths(data_dir)
     with Progress(shown=not as_json, command="g6 demo") as progress:

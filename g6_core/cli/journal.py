@@ -1,4 +1,4 @@
-"""`g6 journal`: is the journal whole, what is in it, and does it replay to the same decisions?"""
+"""Verify, replay or show the journal of a trading day."""
 
 import json
 from collections import Counter
@@ -11,44 +11,52 @@ import typer
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.journal import file_sha256, inspect, read_header, read_journal
 from g6_core.adapters.market_rules import load_market_rules
+from g6_core.cli.command import command_group
 from g6_core.cli.errors import ExitCode
+from g6_core.cli.options import date_option
 from g6_core.config import load_settings
-from g6_core.domain.errors import UserError
+from g6_core.domain.errors import DataError, UserError
 from g6_core.domain.ist import ist_clock
+from g6_core.domain.suggest import did_you_mean
 from g6_core.engine.state import EngineState
 from g6_core.research.inputs import day_inputs
 from g6_core.research.replay import replay
+from g6_core.schema.journal import Kind
 from g6_core.schema.paths import DataPaths
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help=__doc__)
+app = command_group(__doc__)
 
 DataDir = Annotated[Path, typer.Option(help="Data directory of the day.")]
-Day = Annotated[str, typer.Option("--date", help="Trading day, YYYY-MM-DD. Default: the only one there is.")]
+Day = Annotated[date | None, date_option("Trading day. Default: the only one there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")]
+KINDS = tuple(kind.name.lower() for kind in Kind)
 
 
-def _journal_of(data_dir: Path, date_text: str) -> tuple[date, Path]:
-    paths = DataPaths(data_dir)
-    if date_text:
-        try:
-            day = date.fromisoformat(date_text)
-        except ValueError:
-            raise UserError(f"--date {date_text}: not a date; write it like 2025-08-29") from None
-        return day, paths.journal(day)
-    found = sorted(data_dir.glob("journal/*.g6j"))
-    if len(found) != 1:
-        names = ", ".join(file.stem for file in found) or "none"
-        raise UserError(f"{data_dir}: journals found: {names}; say which with --date")
-    return date.fromisoformat(found[0].stem), found[0]
+def journal_of(data_dir: Path, day: date | None) -> tuple[date, Path]:
+    """Return the day and the file of its journal; without a day the only one there is.
+
+    Raises DataError when there is none, UserError when several could be meant; each names the fix.
+    """
+    days = sorted(file.stem for file in data_dir.glob("journal/*.g6j"))
+    if not days:
+        fix = f"trade a day first (`g6 day --source modelled --data-dir {data_dir}`) or name another --data-dir"
+        raise DataError(f"{data_dir}: no journal there; {fix}")
+    held = days[0] if len(days) == 1 else f"{len(days)} journals, {days[0]} to {days[-1]}"
+    if day is None and len(days) > 1:
+        raise UserError(f"{data_dir} has {held}; say which one, for instance --date {days[-1]}")
+    chosen = day or date.fromisoformat(days[0])
+    if str(chosen) not in days:
+        raise DataError(f"{data_dir}: no journal of {chosen}; there is {held}")
+    return chosen, DataPaths(data_dir).journal(chosen)
 
 
 @app.command()
-def verify(data_dir: DataDir, date_text: Day = "", as_json: AsJson = False) -> None:
+def verify(data_dir: DataDir, day: Day = None, as_json: AsJson = False) -> None:
     """Check the hash chain of a journal from the first byte to the last; a torn tail is named, nothing is changed.
 
     Ends with 5 when the tail is torn, with 4 when a record was changed.
     """
-    day, path = _journal_of(data_dir, date_text)
+    day, path = journal_of(data_dir, day)
     kinds = Counter(record.kind.name.lower() for record in read_journal(path))
     healing = inspect(path)
     found = {
@@ -73,7 +81,7 @@ def verify(data_dir: DataDir, date_text: Day = "", as_json: AsJson = False) -> N
 @app.command("replay")
 def replay_command(
     data_dir: DataDir,
-    date_text: Day = "",
+    day: Day = None,
     config_dir: Annotated[Path, typer.Option(help="Settings the day was traded under.")] = Path("config"),
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +89,7 @@ def replay_command(
 
     Ends with 5 when anything differs, and names the first difference.
     """
-    day, path = _journal_of(data_dir, date_text)
+    day, path = journal_of(data_dir, day)
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     params = settings.engine_params()
     pack = load_day_pack(DataPaths(data_dir).day_pack(day), day=day, config_sha256=params.config_sha256)
@@ -101,12 +109,14 @@ def replay_command(
 @app.command()
 def show(
     data_dir: DataDir,
-    date_text: Day = "",
-    kind: Annotated[str, typer.Option(help="Only this kind: operator, order_update, write_result, command ...")] = "",
+    day: Day = None,
+    kind: Annotated[str, typer.Option(metavar="KIND", help=f"Only this kind: {', '.join(KINDS)}.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="At most this many records.")] = 50,
 ) -> None:
     """Print records of a journal, one a line: sequence, time (IST), kind, size and content where it is small."""
-    _, path = _journal_of(data_dir, date_text)
+    if kind and kind not in KINDS:
+        raise UserError(f"--kind {kind}: no such kind; {did_you_mean(kind, KINDS)}")
+    _, path = journal_of(data_dir, day)
     import msgspec
 
     shown = 0

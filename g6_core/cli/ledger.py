@@ -1,11 +1,13 @@
-"""`g6 ledger`: look at the ledger, export it, bring an old one to this version's schema."""
+"""Show, export or upgrade the ledger: signals, decisions, orders, fills and trades in SQL."""
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from g6_core.cli.command import command_group
+from g6_core.cli.options import date_option
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
@@ -14,11 +16,11 @@ from g6_core.schema.paths import DataPaths
 if TYPE_CHECKING:
     from g6_core.adapters.ledger import Ledger
 
-app = typer.Typer(help="The ledger: signals, decisions, orders, fills and trades in SQL.", no_args_is_help=True)
+app = command_group(__doc__)
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Data directory that holds ledger.sqlite.")]
 Url = Annotated[str, typer.Option("--url", help="Another ledger: a path or an SQLAlchemy URL.", envvar="G6_LEDGER_URL")]
-Day = Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only this day (IST).")]
+Day = Annotated[date | None, date_option("Only this day.")]
 
 
 def _open(data_dir: Path, url: str) -> "Ledger":
@@ -43,7 +45,7 @@ def export(
     from g6_core.adapters.ledger import export as export_tables
 
     with _open(data_dir, url) as ledger:
-        for path in export_tables(ledger, out, day.date() if day else None):
+        for path in export_tables(ledger, out, day):
             typer.echo(path)
 
 
@@ -56,10 +58,10 @@ def upgrade(data_dir: DataDir = Path("data"), url: Url = "") -> None:
 
 @app.command("show")
 def show(data_dir: DataDir = Path("data"), url: Url = "", day: Day = None) -> None:
-    """Counts of a day and its trades, times in IST; the newest day unless --date is given."""
+    """Show the counts of a day and its trades, times in IST; the newest day unless --date is given."""
     with _open(data_dir, url) as ledger:
         days = ledger.days()
-        wanted = day.date() if day else (days[-1] if days else None)
+        wanted = day or (days[-1] if days else None)
         if wanted is None or wanted not in days:
             raise DataError(_nothing(wanted, days))
         _print_day(ledger, wanted)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from g6_core.cli.command import Group, command_group, run
 from g6_core.cli.errors import exit_code_of
 from g6_core.domain.errors import UserError
 
@@ -26,22 +27,22 @@ G6: data and trading for buyers of Indian index options on Zerodha Kite.
 A newcomer starts here; no account and no data are needed:
 
 \b
-  g6 doctor                                             is this machine ready?
-  g6 day --source modelled --data-dir data/first-day    a whole simulated trading day
-  g6 day --source NIFTY.parquet --data-dir data/real    the same on your own recording
+  g6 doctor                                        is this machine ready?
+  g6 day --source modelled --data-dir data/first   a whole simulated day
+  g6 day --source NIFTY.parquet --data-dir data/r  the same on your recording
 
 Every command has its own --help. Results go to stdout, problems to stderr in one line.
 
 \b
 Exit codes:
-    0  done                          3  the configuration is wrong
-    1  unexpected (G6_DEBUG=1: why)  4  data missing or broken, or no trading day
-    2  wrong usage or input          5  it ran, but a check failed
+    0  done                         3  the configuration is wrong
+    1  unexpected (G6_DEBUG=1: why) 4  data missing or broken, closed day
+    2  wrong usage or input         5  it ran, but a check failed
   130  interrupted
 """
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A command group whose members are entry points."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -51,7 +52,9 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A stand-in that carries name and description: enough for `--help` and completion."""
         entry_point = commands_by_name().get(cmd_name)
-        return None if entry_point is None else TyperCommand(cmd_name, short_help=describe(entry_point))
+        if entry_point is None:
+            return None
+        return TyperCommand(cmd_name, short_help=describe(entry_point), rich_markup_mode=None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The real command, imported now that it was asked for."""
@@ -107,14 +110,7 @@ def describe(entry_point: EntryPoint) -> str:
     return docstring.partition("\n")[0]
 
 
-app = typer.Typer(
-    cls=LazyGroup,
-    help=HELP,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+app = command_group(HELP, LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def _show_version(wanted: bool) -> None:
@@ -133,7 +129,7 @@ def _options(
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's own) and return its exit code."""
     command = typer.main.get_group(app)
-    return exit_code_of(lambda: command.main(args=args, prog_name="g6"))
+    return exit_code_of(lambda: run(command, args))
 
 
 if __name__ == "__main__":

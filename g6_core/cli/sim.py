@@ -1,16 +1,18 @@
-"""`g6 sim`: the simulated exchange as a server that speaks Kite's wire protocol."""
+"""Serve a simulated exchange behind Kite's HTTP and WebSocket, on this machine only."""
 
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
+from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
-from g6_core.cli.options import clock_time_of, date_of, speed_of
+from g6_core.cli.command import command_group
+from g6_core.cli.options import date_option, speed_of, start_option
 from g6_core.domain.errors import UserError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, ist_date, to_ms
 
@@ -27,12 +29,7 @@ BEFORE_OPEN_MS = MINUTE_MS
 # In lockstep nobody waits for it: the same half hour as in `g6 day`.
 BEFORE_OPEN_LOCKSTEP_MS = 30 * MINUTE_MS
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
-
-
-@app.callback()
-def _group() -> None:
-    """A simulated exchange behind Kite's HTTP and WebSocket, on this machine only."""
+app = command_group(__doc__)
 
 
 @app.command()
@@ -41,12 +38,9 @@ def serve(
         str,
         typer.Option(help="`modelled`, or the path of a recording (Parquet): an NSE option chain or Kite snapshots."),
     ] = MODELLED,
-    date_text: Annotated[
-        str,
-        typer.Option(
-            "--date", help="Trading day, YYYY-MM-DD. Default: the only one in the file; modelled: the last one."
-        ),
-    ] = "",
+    day: Annotated[
+        date | None, date_option("Trading day. Default: the only one in the file; modelled: the last one.")
+    ] = None,
     index: Annotated[
         list[str] | None, typer.Option(help="Index to quote; modelled: may be repeated, default every configured one.")
     ] = None,
@@ -57,7 +51,9 @@ def serve(
         str, typer.Option(help="Names, by commas: with --lockstep, time waits until all of these have come.")
     ] = "",
     speed: Annotated[float | None, typer.Option(help="How many times faster than real time. Default: 1.")] = None,
-    start: Annotated[str, typer.Option(help="Time of day to start at, HH:MM in India. Default: before the open.")] = "",
+    start: Annotated[
+        clock_time | None, start_option("Time of day in India to start at. Default: before the open.")
+    ] = None,
     lead: Annotated[float | None, typer.Option(help="Instead of --start: real seconds until the open.")] = None,
     redirect_url: Annotated[
         str, typer.Option(help="Where the login page sends the browser back to.")
@@ -77,7 +73,7 @@ def serve(
     Examples:
       g6 sim serve --seed 7 --speed 5
       g6 sim serve --seed 7 --speed 5 --state data/exchange.jsonl
-      g6 sim serve --date 2026-11-18 --seed 7 --lockstep --participants collector,sidecar
+      g6 sim serve --seed 7 --lockstep --participants collector,sidecar
     """
     from g6_core.adapters.market_rules import load_market_rules
     from g6_core.config import check_against_rules, load_settings
@@ -89,17 +85,17 @@ def serve(
     if urlsplit(redirect_url).scheme not in ("http", "https"):
         raise UserError(f"--redirect-url {redirect_url}: not an address; write it like http://127.0.0.1:8766/")
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-    market = _source(source, date_of(date_text), tuple(index or ()), seed, rules, tuple(settings.indices))
+    market = _source(source, day, tuple(index or ()), seed, rules, tuple(settings.indices))
     check_against_rules(settings, rules, market.trade_date, market.underlyings)
     start_ms = _start_ms(start, lead, chosen_speed, market)
     with _exchange(state, market, rules, settings, seed, start_ms) as (exchange, clock, continued):
         pace = "lockstep" if chosen_speed is None else f"speed {chosen_speed:g}"
-        day = f"{', '.join(market.underlyings)} {market.trade_date} ({market.label}, seed {seed}, {pace}{continued})"
+        served = f"{', '.join(market.underlyings)} {market.trade_date} ({market.label}, seed {seed}, {pace}{continued})"
         run(
             exchange,
             clock,
             Serving(port, chosen_speed, names, redirect_url, time.monotonic),
-            lambda url: typer.echo(f"g6 sim: {day} at {url}"),
+            lambda url: typer.echo(f"g6 sim: {served} at {url}"),
         )
 
 
@@ -171,12 +167,12 @@ def _source(
     return RecordedSource(Path(source), rules, day, next(iter(indices), None), seed)
 
 
-def _start_ms(start: str, lead: float | None, speed: float | None, market: "MarketSource") -> int:
+def _start_ms(start: clock_time | None, lead: float | None, speed: float | None, market: "MarketSource") -> int:
     """When the served time begins; `speed` None is lockstep."""
-    if start and lead is not None:
+    if start is not None and lead is not None:
         raise UserError("--start and --lead exclude each other; choose one")
-    if start:
-        return at(market.trade_date, clock_time_of(start))
+    if start is not None:
+        return at(market.trade_date, start)
     if lead is not None and speed is None:
         raise UserError("--lead means nothing with --lockstep, where no real time passes; use --start")
     if lead is not None and speed is not None:

@@ -4,13 +4,14 @@ import os
 import sys
 import time
 from datetime import UTC, date, datetime
+from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from g6_core.cli.demo import DEMO_DATE, DEMO_SEED, INDEX
-from g6_core.cli.options import clock_time_of, date_of, speed_of
+from g6_core.cli.options import date_option, speed_of, start_option
 from g6_core.cli.plan import Ports, Simulation, Wanted
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
@@ -31,12 +32,9 @@ def up(
         str,
         typer.Option(help="`modelled` (default), or the path of a recording (Parquet): NSE chain or Kite snapshots."),
     ] = "",
-    date_text: Annotated[
-        str,
-        typer.Option(
-            "--date", help=f"Simulated trading day. Default: {DEMO_DATE}; recorded: the only one in the file."
-        ),
-    ] = "",
+    day: Annotated[
+        date | None, date_option(f"Simulated trading day. Default: {DEMO_DATE}; recorded: the only one in the file.")
+    ] = None,
     index: Annotated[
         str, typer.Option(help=f"Index to collect and trade. Default: {INDEX}; recorded: the one in the file.")
     ] = "",
@@ -45,8 +43,9 @@ def up(
         float | None, typer.Option(help=f"How many times faster than real time. Default: {DEFAULT_SPEED:g}.")
     ] = None,
     start: Annotated[
-        str, typer.Option(help="Time of day to start at, HH:MM in India. Default: half a real minute before the open.")
-    ] = "",
+        clock_time | None,
+        start_option("Time of day in India to start at. Default: half a real minute before the open."),
+    ] = None,
     ui_port: Annotated[int, typer.Option(help="Port of the web UI on 127.0.0.1.", min=1, max=65_535)] = 3000,
     sim_port: Annotated[int, typer.Option(help="Port of the simulated exchange.", min=1, max=65_535)] = 8765,
     control_port: Annotated[
@@ -67,10 +66,10 @@ def up(
 
     \b
     Examples:
-      g6 up                                         the day of the demo, twenty times as fast
-      g6 up --speed 1 --start 10:30                 in real time, from half past ten
+      g6 up                                the day of the demo, 20 times as fast
+      g6 up --speed 1 --start 10:30        in real time, from half past ten
       g6 up --source NIFTY.parquet --data-dir data/real
-      g6 stream status --data-dir data/up           what the sidecar does; also pause, resume, flatten
+      g6 stream status --data-dir data/up  the sidecar; what it does now
     """
     from g6_core.adapters.broker import Broker, BrokerSettings
     from g6_core.adapters.market_rules import load_market_rules
@@ -84,9 +83,9 @@ def up(
     if name:
         rules.index(name)
         settings.index(name)
-    day, now_ms = date_of(date_text), machine_ms()
+    now_ms = machine_ms()
     if live:
-        given = {"source": source, "date": date_text, "seed": seed, "speed": speed, "start": start}
+        given = {"source": source, "date": day, "seed": seed, "speed": speed, "start": start}
         _require_live([option for option, value in given.items() if value not in ("", None)], rules, name, now_ms)
         simulation, day = None, ist_date(now_ms)
     else:
@@ -97,12 +96,10 @@ def up(
     run_stack(Wanted(DataPaths(data_dir), config_dir, day, name, ports, simulation), settings, rules, _say)
 
 
-def _simulation(source: str, seed: int | None, speed: float | None, start: str) -> Simulation:
+def _simulation(source: str, seed: int | None, speed: float | None, start: clock_time | None) -> Simulation:
     """The simulated exchange with its defaults. Raises UserError."""
-    if start:
-        clock_time_of(start)
     chosen_speed = speed_of(DEFAULT_SPEED if speed is None else speed)
-    return Simulation(source, DEMO_SEED if seed is None else seed, chosen_speed, start)
+    return Simulation(source, DEMO_SEED if seed is None else seed, chosen_speed, str(start or ""))
 
 
 def machine_ms() -> int:

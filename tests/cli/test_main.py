@@ -13,7 +13,10 @@ PLUGINS = {
         "run",
     ),
     "group": (
-        '"""Look at it."""\nimport typer\napp = typer.Typer()\n@app.command()\ndef show():\n    print("shown")\n',
+        (
+            '"""Look at it."""\nfrom g6_core.cli.command import command_group\napp = command_group(__doc__)\n'
+            '@app.command()\ndef show():\n    print("shown")\n'
+        ),
         "app",
     ),
     "nameless": ('"""Has no such function."""\n', "absent"),
@@ -65,10 +68,30 @@ def test_a_broken_command_is_one_line(name: str, capsys: pytest.CaptureFixture[s
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("args", [["unheard-of"], ["plain"], ["plain", "a", "--odd"], []], ids=" ".join)
-def test_wrong_usage_ends_with_two(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["plian"], "plian: no such command; did you mean `g6 plain`?"),
+        (["zzz"], "zzz: no such command; choose one of garbled, group"),
+        (["plain"], "plain: <name> is missing; `g6 plain --help`"),
+        (["plain", "a", "--odd"], "plain --odd: no such option; `g6 plain --help`"),
+        (["plain", "a", "b"], "plain: nothing is known about 'b'"),
+        (["group", "shwo"], "group shwo: no such command; "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage_is_one_line_and_ends_with_two(
+    args: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(args) == 2
-    assert "Usage: g6" in "".join(capsys.readouterr())
+    said = capsys.readouterr().err
+    assert said.startswith(f"g6: {words}")
+    assert said.count("\n") == 1
+
+
+def test_no_command_at_all_shows_the_help_and_ends_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "Usage: g6" in capsys.readouterr().err
 
 
 def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
