@@ -5,7 +5,8 @@ import dagster as dg
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_pipelines.checks.fresh import chain_is_fresh
 from g6_pipelines.partitions import INDICES, RULES, TIMEZONE
-from g6_pipelines.schedules import AFTER_CLOSE_MS, DAY_TAG, last_close_ms
+from g6_pipelines.runs import DAY_TAG
+from g6_pipelines.schedules import AFTER_CLOSE_MS, last_close_ms
 
 OVER_TAG = "g6/day_over"
 

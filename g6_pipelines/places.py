@@ -71,13 +71,14 @@ class Market:
 class Now:
     """The day and time (ms) of the market that the environment names; a simulated exchange has one day only.
 
-    `final_ms` as in `Place`.
+    `final_ms` as in `Place`; `indices` are those that the market has, None when it has all.
     """
 
     day: date
     time_ms: int
     has_tomorrow: bool
     final_ms: int = 0
+    indices: tuple[str, ...] | None = None
 
 
 def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: date, *, past: bool = False) -> Place:
@@ -122,7 +123,8 @@ def market_now() -> Now | None:
     status = _status_of(broker)
     if status is None:
         return None
-    return Now(date.fromisoformat(status["date"]), int(status["now_ms"]), False, int(status["final_ms"]))
+    day, served = date.fromisoformat(status["date"]), tuple(status["indices"])
+    return Now(day, int(status["now_ms"]), False, int(status["final_ms"]), served)
 
 
 @contextmanager

@@ -9,11 +9,11 @@ import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date, to_ms
 from g6_pipelines.jobs import evening_job, pre_open_job
-from g6_pipelines.partitions import INDICES, RULES, TIMEZONE, partition_key
+from g6_pipelines.partitions import INDICES, RULES, TIMEZONE
+from g6_pipelines.runs import runs_of, whole_day
+from g6_pipelines.session.supervise import judge_evening
 
 AFTER_CLOSE_MS = 15 * MINUTE_MS
-DAY_TAG = "g6/day"
-RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 Answer = dg.RunRequest | dg.SkipReason
 
@@ -38,7 +38,7 @@ def pre_open_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     description="The first quarter of an hour that lies 15 minutes or more after the last close of the date.",
 )
 def evening_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
-    """Once a trading day; asks what has run, because a missed tick must not lose the evening."""
+    """Once a trading day, again after a crash; asks what has run, because a missed tick must not lose the evening."""
     now_ms = _now_ms(context)
     answer = _on_trading_day(now_ms)
     if isinstance(answer, dg.SkipReason):
@@ -47,8 +47,12 @@ def evening_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     due_ms = last_close_ms(day) + AFTER_CLOSE_MS
     if now_ms < due_ms:
         return dg.SkipReason(f"{day} is not over: the evening begins at {ist_clock(due_ms)[:5]}")
-    done = context.instance.get_runs_count(dg.RunsFilter(job_name=evening_job.name, tags={DAY_TAG: str(day)}))
-    return dg.SkipReason(f"the evening of {day} was started") if done else answer
+    runs = runs_of(context.instance, evening_job.name, day)
+    verdict = judge_evening(day, [run.phase for run in runs])
+    if not verdict.start:
+        return dg.SkipReason(verdict.why)
+    # A key is good for one run only.
+    return dg.RunRequest(run_key=f"{day} {len(runs) + 1}" if runs else str(day), tags=whole_day(day))
 
 
 SCHEDULES = (pre_open_schedule, evening_schedule)
@@ -57,15 +61,6 @@ SCHEDULES = (pre_open_schedule, evening_schedule)
 def last_close_ms(day: date) -> int:
     """When the last of the configured indices stops trading."""
     return max(RULES.session(day, RULES.index(name).option_exchange).close_ms for name in INDICES)
-
-
-def whole_day(day: date) -> dict[str, str]:
-    """Tags of one run over all indices of a day: a range of partitions, so that quote calls batch across them."""
-    return {
-        RANGE_START_TAG: partition_key(day, INDICES[0]),
-        RANGE_END_TAG: partition_key(day, INDICES[-1]),
-        DAY_TAG: str(day),
-    }
 
 
 def _on_trading_day(now_ms: int) -> Answer:

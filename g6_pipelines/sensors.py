@@ -1,7 +1,6 @@
 """The session's supervisor: starts the session run before the open, and again whenever nobody collects."""
 
 import time
-from datetime import date
 
 import dagster as dg
 
@@ -12,19 +11,10 @@ from g6_pipelines.jobs import session_job
 from g6_pipelines.partitions import INDICES, RULES, SETTINGS
 from g6_pipelines.places import market_now
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.schedules import DAY_TAG, whole_day
-from g6_pipelines.session.supervise import RunFact, RunPhase, judge
+from g6_pipelines.runs import runs_of, whole_day
+from g6_pipelines.session.supervise import judge
 
 INTERVAL_S = 10
-# Enough to see whether runs fail one after the other; the newest come first.
-RUNS_MAX = 50
-_PHASES = {
-    dg.DagsterRunStatus.QUEUED: RunPhase.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED: RunPhase.QUEUED,
-    dg.DagsterRunStatus.STARTING: RunPhase.STARTING,
-    dg.DagsterRunStatus.SUCCESS: RunPhase.ENDED,
-    dg.DagsterRunStatus.CANCELED: RunPhase.ENDED,
-}
 
 
 @dg.sensor(
@@ -50,7 +40,7 @@ def session_supervisor(context: dg.SensorEvaluationContext, g6: G6Resource) -> d
     if leased and beat is not None and beat.day == now.day and not whole:
         return dg.SkipReason(f"only {', '.join(beat.indices)} is being collected: end that run and all will be")
     finished = beat is not None and whole and beat.phase is Phase.FINISHED
-    runs = _runs(context.instance, now.day)
+    runs = runs_of(context.instance, session_job.name, now.day)
     verdict = judge(now.day, now.time_ms, hours, finished, leased, runs, _machine_ms(), now.final_ms)
     for run_id in verdict.stale:
         run = context.instance.get_run_by_id(run_id)
@@ -60,29 +50,6 @@ def session_supervisor(context: dg.SensorEvaluationContext, g6: G6Resource) -> d
 
 
 SENSORS = (session_supervisor,)
-
-
-def _runs(instance: dg.DagsterInstance, day: date) -> list[RunFact]:
-    """The newest session runs of a day."""
-    records = instance.get_run_records(
-        dg.RunsFilter(job_name=session_job.name, tags={DAY_TAG: str(day)}), limit=RUNS_MAX
-    )
-    return [
-        RunFact(
-            record.dagster_run.run_id,
-            _phase(instance, record.dagster_run),
-            round(1000 * (record.end_time or record.start_time or record.update_timestamp.timestamp())),
-        )
-        for record in records
-    ]
-
-
-def _phase(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunPhase:
-    """A process that was killed leaves no failed step behind; only its own error does."""
-    if run.status is not dg.DagsterRunStatus.FAILURE:
-        return _PHASES.get(run.status, RunPhase.STARTED)
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
-    return RunPhase.FAILED if failures.records else RunPhase.ENDED
 
 
 def _machine_ms() -> int:

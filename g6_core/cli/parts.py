@@ -17,8 +17,6 @@ HOST = "127.0.0.1"
 DEFINITIONS = "g6_pipelines.definitions"
 # Part of every run and schedule, as in workspace.yaml.
 LOCATION = "g6"
-# How the web UI knows the runs of its own jobs.
-REPOSITORY_TAGS = {".dagster/repository": f"__repository__@{LOCATION}"}
 ANSWER_S = 5.0
 # A proxy of the machine is for the world outside of it.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -30,14 +28,8 @@ def g6(*args: str) -> list[str]:
 
 
 def job(name: str, day: date, index: str) -> list[str]:
-    """The command that runs one phase of a day as a Dagster job, in its own process."""
-    key = f"{day}|{index}"
-    tags = {"dagster/partition": key, "dagster/partition/date": str(day), "dagster/partition/index": index}
-    tags |= REPOSITORY_TAGS
-    return [
-        *(sys.executable, "-m", "dagster", "job", "execute", "-m", DEFINITIONS),
-        *("-j", name, "--tags", json.dumps(tags)),
-    ]
+    """Return the command that runs one phase of a day as a Dagster job, in its own process."""
+    return [sys.executable, "-m", "g6_pipelines.execute", name, f"{day}|{index}"]
 
 
 def code_server(port: int) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import date
 
 import dagster as dg
 
-from g6_core.domain.checks import Check, failed
+from g6_core.domain.checks import Check
 from g6_core.domain.errors import G6Error
 from g6_pipelines.assets.publish import table
 from g6_pipelines.partitions import by_day
@@ -36,7 +36,7 @@ def answer(
     nothing: str = "nothing was compared",
 ) -> dg.AssetCheckResult:
     """One answer of checks by where they were made; where there are none it is `nothing`, and has not passed."""
-    bad = failed(check for _, check in found)
+    bad = [(where, check) for where, check in found if not check.passed]
     return dg.AssetCheckResult(
         passed=bool(found) and not bad,
         severity=severity,
@@ -53,14 +53,14 @@ def answer(
     )
 
 
-def _said(found: Sequence[tuple[str, Check]], bad: Sequence[Check]) -> str:
-    """The line that the UI shows without a click: what failed first, or what was found, as far as there is room."""
+def _said(found: Sequence[tuple[str, Check]], bad: Sequence[tuple[str, Check]]) -> str:
+    """The line that the UI shows without a click: what failed first, or what was found, as far as there is room. It
+    says of which day and index, since the UI shows the newest answer beside every partition."""
     if bad:
-        worst = f"{bad[0].name}: {bad[0].detail}"
+        where, first = bad[0]
+        worst = f"{where}: {first.name}: {first.detail}"
         return worst if len(bad) == 1 else f"{len(bad)} failed, first {worst}"
-    # A run of one partition shows its name already.
-    several = len({where for where, _ in found}) > 1
-    said = dict.fromkeys(f"{where}: {one.detail}" if several else one.detail for where, one in found if one.detail)
+    said = dict.fromkeys(f"{where}: {one.detail}" if one.detail else where for where, one in found)
     line = f"{len(found)} compared, all agree"
     return textwrap.shorten("; ".join((line, *said)), SAID_MAX, placeholder=" ...")
 

@@ -1,4 +1,4 @@
-"""Whether a session needs a new run: one decision over plain facts, which the supervisor sensor collects. Pure."""
+"""Decides whether a session or an evening needs a new run, over plain facts that sensor and schedule collect. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,19 @@ STARTING_MAX = 2
 FAILURES_MAX = 20
 FAILURES_WINDOW_MS = 10 * MINUTE_MS
 FAILURES_PAUSE_MS = MINUTE_MS
+# An evening whose process dies each time needs a person; one that fails by itself would do the same again.
+EVENING_CRASHES_MAX = 3
 
 
 class RunPhase(StrEnum):
-    """How far a run has come. `FAILED` is one that its own error ended, `ENDED` any other: done, canceled or killed."""
+    """How far a run has come. `FAILED` is one that its own error ended, `KILLED` one whose process is gone."""
 
     QUEUED = "queued"
     STARTING = "starting"
     STARTED = "started"
-    ENDED = "ended"
+    DONE = "done"
+    CANCELED = "canceled"
+    KILLED = "killed"
     FAILED = "failed"
 
 
@@ -91,3 +95,25 @@ def judge(
         why = f"{len(recent)} runs failed in ten minutes: look at the last one; tried each minute"
         return Verdict(False, why, stale)
     return Verdict(True, "nobody collects", stale)
+
+
+def judge_evening(day: date, phases: Sequence[RunPhase]) -> Verdict:
+    """Decide whether the evening of `day` is to be started, from its runs so far, the newest first.
+
+    After a crash it is started again, a few times. What a person cancelled and what failed by its own error is theirs.
+    """
+    if any(phase in (RunPhase.QUEUED, RunPhase.STARTING, RunPhase.STARTED) for phase in phases):
+        return Verdict(False, f"the evening of {day} is running")
+    if RunPhase.DONE in phases:
+        return Verdict(False, f"the evening of {day} is done")
+    crashes = phases.count(RunPhase.KILLED)
+    match phases[0] if phases else None:
+        case RunPhase.CANCELED:
+            why = "was cancelled by a person; launch the evening job for the day if it is still wanted"
+        case RunPhase.FAILED:
+            why = "failed by its own error; read it in the run, mend it and launch the evening job for the day"
+        case RunPhase.KILLED if crashes >= EVENING_CRASHES_MAX:
+            why = f"lost its process {crashes} times; look at the machine, then launch the evening job for the day"
+        case _:
+            return Verdict(True, f"its process died {crashes} times" if crashes else "it has not run")
+    return Verdict(False, f"the evening of {day} {why}")

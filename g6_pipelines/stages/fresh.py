@@ -65,7 +65,7 @@ def fresh_checks(
         session, late_ms = rules.session(today, exchange), INTERVALS_LATE_MAX * interval_ms
         if session.open_ms + late_ms <= now_ms < session.close_ms + AFTER_CLOSE_MS:
             last_ms = collected(paths, today, index).last_ms
-            found.append(_cycle_fresh(last_ms, session, min(now_ms, session.close_ms) - late_ms))
+            found.append(_cycle_fresh(today, last_ms, session, min(now_ms, session.close_ms) - late_ms))
     return tuple(found) or (Check("nothing_due", True, f"nothing is due on {today} at {ist_clock(now_ms)}", {}),)
 
 
@@ -94,9 +94,9 @@ def _day_complete(
     return Check("day_complete", False, f"{due} is not complete, nor is a day before it", {"days_missing": missing})
 
 
-def _cycle_fresh(last_ms: int | None, session: Session, wanted_ms: int) -> Check:
+def _cycle_fresh(today: date, last_ms: int | None, session: Session, wanted_ms: int) -> Check:
     """The newest cycle is not older than it may be."""
     fresh = last_ms is not None and last_ms >= wanted_ms
-    said = "no cycle is there" if last_ms is None else f"the newest cycle is of {ist_clock(last_ms)}"
+    said = f"{today}: no cycle is there" if last_ms is None else f"{today}: the newest cycle is of {ist_clock(last_ms)}"
     said += f", one of {ist_clock(max(wanted_ms, session.open_ms))} or later is due"
     return Check("cycle_fresh", fresh, said, {})

@@ -56,6 +56,16 @@ def test_the_demo_trades_by_rule_and_leaves_nothing_running(demo: Path) -> None:
     assert _running(demo) == []
 
 
+def test_the_timeline_of_the_web_ui_has_the_three_runs_of_the_demo(demo: Path) -> None:
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(demo / "dagster")) as instance:
+        runs = instance.get_runs()
+    # The timeline omits runs that name no code location.
+    where = {run.job_name: run.remote_job_origin and run.remote_job_origin.location_name for run in runs}
+    assert where == dict.fromkeys(("pre_open", "session", "evening"), "g6")
+
+
 def test_the_wire_decides_as_the_day_in_one_process(demo: Path, tmp_path: Path) -> None:
     wire = json.loads((demo / "day_summary.json").read_text())
     run = _g6(

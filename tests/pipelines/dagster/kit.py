@@ -14,7 +14,7 @@ import yaml
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.runs import RANGE_END_TAG, RANGE_START_TAG
 
 DAY = date(2025, 8, 29)
 NIFTY, BANKNIFTY = f"{DAY}|NIFTY", f"{DAY}|BANKNIFTY"

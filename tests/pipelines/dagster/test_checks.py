@@ -20,7 +20,7 @@ from g6_core.domain.records import OrderRecord, Purpose, TradeRecord
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
-from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.runs import RANGE_END_TAG, RANGE_START_TAG
 from g6_pipelines.stages.reconcile import copy_part, keep_checks
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, Made
 

@@ -22,7 +22,10 @@ def evaluation(made: Made, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluat
 
 
 def at_kite(monkeypatch: pytest.MonkeyPatch, day: date, clock: time) -> None:
-    now = Now(day, at(day, clock), has_tomorrow=True)
+    at_market(monkeypatch, Now(day, at(day, clock), has_tomorrow=True))
+
+
+def at_market(monkeypatch: pytest.MonkeyPatch, now: Now) -> None:
     monkeypatch.setattr("g6_pipelines.places.market_now", lambda: now)
 
 
@@ -52,3 +55,17 @@ def test_an_exchange_that_does_not_answer_is_not_taken_for_fresh(
     found = evaluation(made, instance)
     assert not found.passed
     assert "127.0.0.1:9" in str(found.description)
+
+
+def test_what_a_simulated_market_does_not_have_is_not_missing(
+    made: Made, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening = at(DAY, time(16, 0))
+    at_market(monkeypatch, Now(DAY, evening, has_tomorrow=False, indices=("NIFTY",)))
+    found = evaluation(made, instance)
+    assert found.passed
+    assert f"NIFTY: {DAY} is complete" in str(found.description)
+    at_market(monkeypatch, Now(DAY, evening, has_tomorrow=False, indices=("SENSEX",)))
+    red = evaluation(made, instance)
+    assert not red.passed
+    assert str(red.description).startswith("SENSEX: day_complete:")

@@ -22,7 +22,7 @@ from g6_pipelines.assets.repair import _works
 from g6_pipelines.definitions import defs
 from g6_pipelines.places import Where
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.runs import RANGE_END_TAG, RANGE_START_TAG
 from tests.conftest import PROJECT
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, NIFTY, Installation, Made, checks_of, failure_of, metadata_of
 

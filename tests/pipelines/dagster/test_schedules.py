@@ -10,13 +10,8 @@ import pytest
 from g6_core.domain.ist import at, to_ist
 from g6_pipelines.definitions import defs
 from g6_pipelines.freshness import freshness_schedule
-from g6_pipelines.schedules import (
-    DAY_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    evening_schedule,
-    pre_open_schedule,
-)
+from g6_pipelines.runs import DAY_TAG, RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.schedules import evening_schedule, pre_open_schedule
 
 BUDGET_SATURDAY = date(2025, 2, 1)
 MUHURAT = date(2025, 10, 21)
@@ -67,14 +62,52 @@ def test_the_evening_follows_the_close_of_its_date(day, waits, starts, instance)
     assert isinstance(asked(evening_schedule, instance, day, starts), dg.RunRequest)
 
 
+def an_evening(instance: dg.DagsterInstance, day: date) -> dg.DagsterRun:
+    return instance.create_run_for_job(defs.resolve_job_def("evening"), tags={DAY_TAG: str(day)})
+
+
 def test_the_evening_is_started_once_even_when_its_first_tick_was_missed(instance) -> None:
     day = date(2025, 8, 28)
     late = asked(evening_schedule, instance, day, time(21, 30))
     assert isinstance(late, dg.RunRequest)
-    instance.create_run_for_job(defs.resolve_job_def("evening"), tags={DAY_TAG: str(day)})
+    an_evening(instance, day)
     again = asked(evening_schedule, instance, day, time(21, 45))
     assert isinstance(again, dg.SkipReason)
-    assert "was started" in str(again.skip_message)
+    assert "is running" in str(again.skip_message)
+
+
+def test_a_crashed_evening_is_started_again_under_a_key_of_its_own(instance) -> None:
+    day = date(2025, 8, 26)
+    first = asked(evening_schedule, instance, day, time(16, 0))
+    instance.report_run_failed(an_evening(instance, day), "its worker is gone")
+    again = asked(evening_schedule, instance, day, time(16, 15))
+    assert isinstance(first, dg.RunRequest) and isinstance(again, dg.RunRequest)
+    assert again.run_key != first.run_key
+    assert again.tags == first.tags
+
+
+def test_a_cancelled_evening_is_left_to_the_person_who_cancelled_it(instance) -> None:
+    day = date(2025, 8, 25)
+    run = an_evening(instance, day)
+    instance.report_run_canceling(run)
+    instance.report_run_canceled(run)
+    answer = asked(evening_schedule, instance, day, time(16, 0))
+    assert isinstance(answer, dg.SkipReason)
+    assert "cancelled by a person" in str(answer.skip_message)
+
+
+@dg.op
+def broken() -> None:
+    raise RuntimeError("a file is damaged")
+
+
+def test_an_evening_that_failed_by_itself_waits_for_a_person(instance) -> None:
+    day = date(2025, 8, 22)
+    failing = dg.GraphDefinition("evening", node_defs=[broken]).to_job(tags={DAY_TAG: str(day)})
+    assert not failing.execute_in_process(instance=instance, raise_on_error=False).success
+    answer = asked(evening_schedule, instance, day, time(16, 0))
+    assert isinstance(answer, dg.SkipReason)
+    assert "own error" in str(answer.skip_message)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from g6_core.schema.session import Heartbeat, Phase
 from g6_pipelines.jobs import session_job
 from g6_pipelines.partitions import INDICES
 from g6_pipelines.resources import G6Resource
-from g6_pipelines.schedules import DAY_TAG, RANGE_END_TAG, RANGE_START_TAG
+from g6_pipelines.runs import DAY_TAG, RANGE_END_TAG, RANGE_START_TAG
 from g6_pipelines.sensors import session_supervisor
 from tests.pipelines.dagster.kit import narrow_config
 from tests.pipelines.dagster.services import installed

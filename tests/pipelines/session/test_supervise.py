@@ -1,4 +1,4 @@
-"""When a session needs a new run."""
+"""When a session needs a new run, and when an evening does."""
 
 from datetime import date
 
@@ -6,7 +6,14 @@ import pytest
 
 from g6_core.domain.calendar import Session
 from g6_core.domain.ist import MINUTE_MS
-from g6_pipelines.session.supervise import FAILURES_MAX, RunFact, RunPhase, judge
+from g6_pipelines.session.supervise import (
+    EVENING_CRASHES_MAX,
+    FAILURES_MAX,
+    RunFact,
+    RunPhase,
+    judge,
+    judge_evening,
+)
 
 DAY = date(2026, 11, 18)
 OPEN, CLOSE = 1_763_436_600_000, 1_763_459_700_000
@@ -24,7 +31,7 @@ def starting(age_ms: int, run_id: str = "s1") -> RunFact:
 
 
 def ended(age_ms: int, number: int = 0) -> RunFact:
-    return RunFact(f"e{number}", RunPhase.ENDED, NOW - age_ms)
+    return RunFact(f"e{number}", RunPhase.KILLED, NOW - age_ms)
 
 
 def failed(newest_ms: int) -> list[RunFact]:
@@ -78,3 +85,30 @@ def test_a_record_that_shows_the_end_of_the_day_late_is_waited_for(late_ms: int,
     final_ms = CLOSE + late_ms if late_ms else 0
     assert judge(DAY, CLOSE + 16 * MINUTE_MS, HOURS, False, False, [], NOW, final_ms).start is start
     assert not judge(DAY, CLOSE + 37 * MINUTE_MS, HOURS, False, False, [], NOW, final_ms).start
+
+
+KILLED, DONE, FAILED, CANCELED = RunPhase.KILLED, RunPhase.DONE, RunPhase.FAILED, RunPhase.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "start", "why"),
+    [
+        ([], True, "has not run"),
+        ([RunPhase.QUEUED], False, "running"),
+        ([RunPhase.STARTED, KILLED], False, "running"),
+        ([KILLED], True, "died 1 times"),
+        ([KILLED] * (EVENING_CRASHES_MAX - 1), True, "died"),
+        ([KILLED] * EVENING_CRASHES_MAX, False, "look at the machine"),
+        ([DONE, KILLED], False, "done"),
+        # What came after a good evening was asked for by a person.
+        ([CANCELED, DONE], False, "done"),
+        ([CANCELED], False, "cancelled by a person"),
+        ([CANCELED, KILLED], False, "cancelled by a person"),
+        ([FAILED], False, "own error"),
+        ([FAILED, KILLED], False, "own error"),
+    ],
+)
+def test_an_evening_is_started_again_after_a_crash_only(newest_first, start, why) -> None:
+    verdict = judge_evening(DAY, newest_first)
+    assert verdict.start is start
+    assert why in verdict.why
