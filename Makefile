@@ -44,8 +44,9 @@ demo: $(STAMP) ## a modelled day on the wire, in Dagster and in the sidecar; ope
 up: $(STAMP) ## the whole stack until Ctrl+C: exchange, web UI, collector and sidecar on the demo's day, 20 times as fast
 	@$(BIN)/g6 up --data-dir data/up --ui-port $(UI_PORT)
 
-ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others)
+ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others); ALL_DAYS=1: all partitions
 	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
+	@set -a; test -n "$(ALL_DAYS)" || . data/demo/dagster/ui.env; set +a; \
 	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
 # Which tests go to which process, and in what order, is in tests/conftest.py.

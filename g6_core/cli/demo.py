@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from g6_core.adapters.files import write_atomic
 from g6_core.cli.day import Progress, print_summary
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_option
@@ -23,6 +24,7 @@ from g6_core.schema.paths import DataPaths
 DEMO_DATE = date(2026, 11, 19)
 DEMO_SEED = 7
 INDEX = "NIFTY"
+UI_ENVIRONMENT = "ui.env"
 SERVER_PATIENCE_S = 60.0
 POLL_S = 0.25
 REMAKE = (
@@ -85,6 +87,9 @@ def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
         "DAGSTER_HOME": str(make_dagster_home(paths)),
         **OWN_STORES,
     }
+    # What the web UI is to show as collected by choice; `make ui` reads it.
+    shown = f"G6_FIRST_DAY={day}\nG6_LAST_DAY={day}\nG6_INDICES={INDEX}\n"
+    write_atomic(paths.root / "dagster" / UI_ENVIRONMENT, shown.encode())
     serve = ["sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
     with Processes(paths.root / "logs", environment) as group:
         progress.show("exchange", 0.0)

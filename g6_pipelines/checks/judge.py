@@ -60,8 +60,10 @@ def _said(found: Sequence[tuple[str, Check]], bad: Sequence[tuple[str, Check]]) 
         where, first = bad[0]
         worst = f"{where}: {first.name}: {first.detail}"
         return worst if len(bad) == 1 else f"{len(bad)} failed, first {worst}"
-    said = dict.fromkeys(f"{where}: {one.detail}" if one.detail else where for where, one in found)
-    line = f"{len(found)} compared, all agree"
+    places = {where for where, _ in found}
+    prefix = f"{next(iter(places))}: " if len(places) == 1 else ""
+    said = dict.fromkeys(one.detail if prefix else f"{where}: {one.detail}" for where, one in found if one.detail)
+    line = f"{prefix}{len(found)} compared, all agree"
     return textwrap.shorten("; ".join((line, *said)), SAID_MAX, placeholder=" ...")
 
 

@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 
+from g6_core.domain.errors import ConfigError
+from g6_core.domain.ist import at, to_ist
 from g6_pipelines.definitions import defs
-from g6_pipelines.partitions import DATE, DAY_INDEX, INDEX, trading_days
+from g6_pipelines.partitions import DATE, DAY_INDEX, INDEX, chosen_day, chosen_indices, trading_days
 
 HERE = Path(__file__).parent
 COLUMNS = "dagster/column_schema"
@@ -131,3 +134,21 @@ def test_importing_the_definitions_loads_no_heavy_library_and_nothing_of_the_tra
     loaded = set(done.stdout.split())
     assert {"polars", "matplotlib", "pandas", "kiteconnect", "twisted", "numba"} & loaded == set()
     assert not [name for name in loaded if name.startswith("g6_stream")]
+
+
+def test_partitions_are_what_is_collected_by_choice(rules) -> None:
+    monday, tuesday = date(2026, 11, 30), date(2026, 12, 1)
+    assert trading_days(rules, tuesday, date(2026, 11, 28)).get_partition_keys(
+        current_time=to_ist(at(tuesday, time(9)))
+    ) == [str(monday), str(tuesday)]
+    demo = trading_days(rules, tuesday, date(2026, 11, 19), date(2026, 11, 19))
+    assert demo.get_partition_keys(current_time=to_ist(at(tuesday, time(9)))) == ["2026-11-19"]
+    assert chosen_indices({}, ("NIFTY", "SENSEX")) == ("NIFTY", "SENSEX")
+    assert chosen_indices({"G6_INDICES": "SENSEX, NIFTY"}, ("NIFTY", "SENSEX", "BANKNIFTY")) == ("NIFTY", "SENSEX")
+
+
+def test_a_choice_that_means_nothing_is_named() -> None:
+    with pytest.raises(ConfigError, match="G6_FIRST_DAY=19-11-2026: not a day"):
+        chosen_day({"G6_FIRST_DAY": "19-11-2026"}, "G6_FIRST_DAY")
+    with pytest.raises(ConfigError, match="G6_INDICES: NIFTI not configured"):
+        chosen_indices({"G6_INDICES": "NIFTI"}, ("NIFTY",))
