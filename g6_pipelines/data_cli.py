@@ -1,6 +1,7 @@
 """Inspect, compare, complete, archive and restore what was recorded or collected."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 from g6_core.cli.command import command_group
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_option
+from g6_core.cli.tables import lines_of, terminal_width
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_date, utc_text
 from g6_pipelines.archive_cli import archive, restore, retain
@@ -54,7 +56,8 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(_plain(found), sort_keys=True))
     else:
-        _print(path, found)
+        for line in inspection_lines(path, found, terminal_width()):
+            typer.echo(line)
 
 
 def _plain(found: "Inspection") -> dict[str, Any]:
@@ -67,26 +70,37 @@ def _totals(found: "Inspection") -> dict[str, int]:
     return {kind.value: found.total(kind) for kind in dict.fromkeys(one.kind for one in found.defects)}
 
 
-def _print(path: Path, found: "Inspection") -> None:
+def inspection_lines(path: Path, found: "Inspection", width: int | None) -> Iterator[str]:
+    """Yield what people read of an inspection, on a terminal of this width (None: a pipe)."""
     rows, snapshots = sum(day.rows for day in found.days), sum(day.snapshots for day in found.days)
     inside = sum(day.in_session for day in found.days)
-    typer.echo(
+    yield (
         f"{path}: {found.kind}, {rows} rows, {snapshots} snapshots, {inside} of them in session, "
         f"{len({day.day for day in found.days})} days, {len({day.index for day in found.days})} indices"
     )
+    if found.defects:
+        heads = ("defect", "count", "share", "of", "days", "first example (days: of each index)")
+        yield ""
+        yield from lines_of(heads, list(_defect_rows(found, rows, snapshots)), width, right=(1, 2, 4))
+        yield ""
+    elif found.days:
+        yield "no known defect"
+    if not found.days:
+        yield "no day: not one row has a time, an index, an expiry and a strike that can be read"
+    for day in found.days:
+        own = [one for one in found.defects if (one.day, one.index) == (day.day, day.index)]
+        said = ", ".join(f"{one.kind} {one.count}" for one in own) or "nothing wrong"
+        yield f"{day.day} {day.index}: {day.snapshots} snapshots, {day.in_session} in session; {said}"
+
+
+def _defect_rows(found: "Inspection", rows: int, snapshots: int) -> Iterator[tuple[str, ...]]:
     whole = {"rows": rows, "snapshots": snapshots}
-    typer.echo(f"\n{'defect':<24}{'count':>9}{'share':>10}  {'of':<10}{'days':>5}  first example (days: of each index)")
     for kind, count in _totals(found).items():
         ones = [one for one in found.defects if one.kind.value == kind]
         first = ones[0]
         of = whole.get(first.unit) or sum(one.of for one in ones)
         example = f"{first.index} {first.example}".strip()
-        typer.echo(f"{kind:<24}{count:>9}{100 * count / of:>8.2f} %  {first.unit:<10}{len(ones):>5}  {example}")
-    typer.echo()
-    for day in found.days:
-        own = [one for one in found.defects if (one.day, one.index) == (day.day, day.index)]
-        said = ", ".join(f"{one.kind} {one.count}" for one in own) or "nothing wrong"
-        typer.echo(f"{day.day} {day.index}: {day.snapshots} snapshots, {day.in_session} in session; {said}")
+        yield kind, str(count), f"{100 * count / of:.2f} %", first.unit, str(len(ones)), example
 
 
 @app.command()

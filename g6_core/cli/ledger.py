@@ -1,5 +1,8 @@
 """Show, export or upgrade the ledger: signals, decisions, orders, fills and trades in SQL."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,15 +11,17 @@ import typer
 
 from g6_core.cli.command import command_group
 from g6_core.cli.options import date_option
+from g6_core.cli.tables import lines_of, terminal_width
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.schema.paths import DataPaths
 
 if TYPE_CHECKING:
-    from g6_core.adapters.ledger import Ledger
+    from g6_core.adapters.ledger import DayLedger, Ledger
 
 app = command_group(__doc__)
+SQLITE = "sqlite:///"
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Data directory that holds ledger.sqlite.")]
 Url = Annotated[str, typer.Option("--url", help="Another ledger: a path or an SQLAlchemy URL.", envvar="G6_LEDGER_URL")]
@@ -26,11 +31,14 @@ Day = Annotated[date | None, date_option("Only this day.")]
 def _open(data_dir: Path, url: str) -> "Ledger":
     from g6_core.adapters.ledger import Ledger
 
-    if url:
+    is_file = not url or "://" not in url or url.startswith(SQLITE)
+    if not is_file:
         return Ledger.open(url)
-    path = DataPaths(data_dir).ledger
+    path = Path(url.removeprefix(SQLITE)) if url else DataPaths(data_dir).ledger
+    # Opening one that is not there would make it.
     if not path.exists():
-        raise DataError(f"no ledger at {path}; run a day first (g6 day) or give --data-dir")
+        first = f"run a day first (`g6 day --source modelled --data-dir {data_dir}`)"
+        raise DataError(f"no ledger at {path}; {first} or name another {'--url' if url else '--data-dir'}")
     return Ledger.open(path)
 
 
@@ -57,38 +65,44 @@ def upgrade(data_dir: DataDir = Path("data"), url: Url = "") -> None:
 
 
 @app.command("show")
-def show(data_dir: DataDir = Path("data"), url: Url = "", day: Day = None) -> None:
+def show(
+    data_dir: DataDir = Path("data"),
+    url: Url = "",
+    day: Day = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, nothing else.")] = False,
+) -> None:
     """Show the counts of a day and its trades, times in IST; the newest day unless --date is given."""
     with _open(data_dir, url) as ledger:
         days = ledger.days()
         wanted = day or (days[-1] if days else None)
         if wanted is None or wanted not in days:
             raise DataError(_nothing(wanted, days))
-        _print_day(ledger, wanted)
+        held = ledger.day(wanted)
+    if as_json:
+        typer.echo(json.dumps(_plain(held, wanted), sort_keys=True))
+    else:
+        for line in day_lines(held, wanted, terminal_width()):
+            typer.echo(line)
 
 
 def _nothing(wanted: date | None, days: tuple[date, ...]) -> str:
     if wanted is None:
-        return "the ledger holds no day yet; run one (g6 day)"
+        return "the ledger holds no day yet; run one: `g6 day --source modelled --data-dir DIR`"
     held = f"{days[0]} to {days[-1]} ({len(days)} days)" if days else "no day"
     return f"the ledger holds nothing of {wanted}; it holds {held}"
 
 
-def _print_day(ledger: "Ledger", day: date) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    held = ledger.day(day)
-    console = Console()
-    console.print(
+def day_lines(held: "DayLedger", day: date, width: int | None) -> Iterator[str]:
+    """Yield what people read of a day, on a terminal of this width (None: a pipe)."""
+    yield (
         f"{day}: {len(held.signals)} signals, {len(held.decisions)} decisions, {len(held.orders)} orders,"
         f" {len(held.fills)} fills, {len(held.trades)} trades, {len(held.risk_events)} risk events"
     )
     if not held.trades:
         return
-    table = Table("trade", "contract", "units", "entry", "at", "exit", "at", "reason", "charges", "net")
-    for trade in held.trades:
-        table.add_row(
+    heads = ("trade", "contract", "units", "entry", "at", "exit", "at", "reason", "charges", "net")
+    rows = [
+        (
             trade.trade_id,
             trade.tradingsymbol,
             str(trade.quantity),
@@ -100,6 +114,19 @@ def _print_day(ledger: "Ledger", day: date) -> None:
             rupees_text(trade.charges_paise),
             rupees_text(trade.net_pnl_paise),
         )
-    console.print(table)
+        for trade in held.trades
+    ]
+    yield from lines_of(heads, rows, width, right=(2, 4, 6, 8, 9))
     net = sum(trade.net_pnl_paise for trade in held.trades)
-    console.print(f"net P&L {rupees_text(net)} rupees after charges")
+    yield f"net P&L {rupees_text(net)} rupees after charges"
+
+
+def _plain(held: "DayLedger", day: date) -> dict[str, object]:
+    """The day for machines: how many rows of each kind, and the trades in full; money in paise, times in ms."""
+    kinds = ("signals", "decisions", "orders", "fills", "risk_events")
+    return {
+        "date": str(day),
+        **{kind: len(getattr(held, kind)) for kind in kinds},
+        "trades": [asdict(trade) for trade in held.trades],
+        "net_pnl_paise": sum(trade.net_pnl_paise for trade in held.trades),
+    }

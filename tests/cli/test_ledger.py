@@ -1,12 +1,13 @@
 """`g6 ledger` shows, exports and upgrades, and says in one line what is missing."""
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from g6_core.adapters.ledger import Ledger
-from g6_core.cli.ledger import app
+from g6_core.cli.ledger import app, day_lines
 from g6_core.domain.errors import DataError
 from g6_core.domain.records import DecisionRecord, Direction, TradeRecord
 from g6_core.schema.paths import DataPaths
@@ -46,6 +47,13 @@ def run(*arguments: object) -> str:
     return result.output
 
 
+def shown(data_dir: Path, width: int | None) -> str:
+    """What `show` prints on a terminal of this width; None is a pipe."""
+    with Ledger.open(DataPaths(data_dir).ledger) as ledger:
+        (day,) = ledger.days()
+        return "\n".join(day_lines(ledger.day(day), day, width))
+
+
 def refused(*arguments: object) -> str:
     with pytest.raises(DataError) as caught:
         CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
@@ -77,4 +85,22 @@ def test_what_is_missing_is_one_line_with_the_fix(data_dir: Path, tmp_path: Path
     assert not (tmp_path / "nowhere").exists()
     wrong_day = refused("show", "--data-dir", data_dir, "--date", "2025-08-28")
     assert wrong_day == "the ledger holds nothing of 2025-08-28; it holds 2025-08-29 to 2025-08-29 (1 days)"
+    for url in (tmp_path / "none.sqlite", f"sqlite:///{tmp_path}/none.sqlite"):
+        assert "no ledger at" in refused("show", "--url", url)
+    assert not (tmp_path / "none.sqlite").exists(), "looking made it"
+    Ledger.open(tmp_path / "empty.sqlite").close()
     assert "no day yet" in refused("show", "--url", tmp_path / "empty.sqlite")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, None])
+def test_show_cuts_no_value_at_any_width(data_dir: Path, width: int | None) -> None:
+    said = shown(data_dir, width)
+    for value in ("T1", "NIFTY2590224500CE", "75", "12:00:00", "12:01:00", "trailing_stop_3pct", "60.00", "690.00"):
+        assert value in said.split()
+    assert width is None or all(len(line) <= width for line in said.splitlines()[1:])
+
+
+def test_show_has_json_for_machines(data_dir: Path) -> None:
+    document = json.loads(run("show", "--data-dir", data_dir, "--json"))
+    assert (document["date"], document["decisions"], document["net_pnl_paise"]) == ("2025-08-29", 1, 690_00)
+    assert document["trades"][0]["tradingsymbol"] == "NIFTY2590224500CE"

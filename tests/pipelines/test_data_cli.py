@@ -14,7 +14,9 @@ from g6_core.cli.errors import ExitCode
 from g6_core.domain.errors import DataError
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SideCells
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.data_cli import app
+from g6_pipelines.collection.defects import Inspection
+from g6_pipelines.collection.part import DayCount, Defect, DefectKind
+from g6_pipelines.data_cli import app, inspection_lines
 
 DAY = date(2026, 1, 27)
 CLOSE_MS = 1_769_508_000_000
@@ -57,6 +59,21 @@ def test_inspect_prints_every_defect_once_and_each_day_with_its_own(shared_data:
     assert falls.split()[1] == "12"
     assert "NIFTY 2025-08-29 09:35:13 2025-09-02 24650 call: volume 0 after 236846" in falls
     assert any(line.startswith("2025-08-27 NIFTY: 7 snapshots, 0 in session; ") for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, None])
+def test_inspect_cuts_nothing_and_prints_no_empty_table(width: int | None) -> None:
+    day, example = date(2025, 8, 29), "2025-08-29 09:35:13 2025-09-02 24650 call: volume 0 after 236846"
+    count = DayCount(day, "NIFTY", rows=9, snapshots=3, in_session=2)
+    defect = Defect(DefectKind.VOLUME_FALLS, day, "NIFTY", 1, 9, "rows", example)
+    said = list(inspection_lines(Path("a.parquet"), Inspection("NSE chain", (count,), (defect,)), width))
+    assert any(f"NIFTY {example}" in line for line in said)
+    assert any("volume_falls" in line.split() for line in said)
+    assert "…" not in "".join(said)
+    good = list(inspection_lines(Path("a.parquet"), Inspection("NSE chain", (count,), ()), width))
+    assert "no known defect" in good and not any("first example" in line for line in good)
+    none = list(inspection_lines(Path("a.parquet"), Inspection("Kite snapshots", (), ()), width))
+    assert any(line.startswith("no day: ") for line in none) and "no known defect" not in none
 
 
 def test_inspect_as_json_has_days_defects_and_totals(shared_data: Path, config_dir: Path) -> None:
