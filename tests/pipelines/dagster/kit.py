@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -40,21 +41,18 @@ class Installation:
         return self.g6.paths
 
     def phase(self, job: str, *partitions: str, only: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
-        """Run a job on one partition, or on the range from the first to the second; failures are results."""
-        definition = defs.resolve_job_def(job)
-        selection = [dg.AssetKey(name) for name in only] if only else None
-        where = (
+        """Run a job, or `only` some of its assets with their checks, on one partition or on the range from the first
+        to the second; failures are results."""
+        where: dict[str, Any] = (
             {"partition_key": partitions[0]}
             if len(partitions) == 1
             else {"tags": {RANGE_START_TAG: partitions[0], RANGE_END_TAG: partitions[1]}}
         )
-        return definition.execute_in_process(
-            instance=self.instance,
-            resources={"g6": self.g6},
-            asset_selection=selection,
-            raise_on_error=False,
-            **where,
-        )
+        where |= {"instance": self.instance, "resources": {"g6": self.g6}, "raise_on_error": False}
+        if not only:
+            return defs.resolve_job_def(job).execute_in_process(**where)
+        everything = [*(defs.assets or ()), *(defs.asset_checks or ())]
+        return dg.materialize(everything, selection=dg.AssetSelection.assets(*only), **where)
 
     def day(self, *partitions: str) -> dict[str, dg.ExecuteInProcessResult]:
         """All phases in their order."""

@@ -65,6 +65,7 @@ def test_the_definitions_are_those_of_the_snapshot() -> None:
     )
 
 
+@pytest.mark.slow
 def test_dagster_itself_finds_the_definitions_valid(tmp_path) -> None:
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(PROJECT / "workspace.yaml")]
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}

@@ -21,10 +21,13 @@ from tests.pipelines.dagster.test_checks import (
     published,
 )
 
+# The comparison of lake and files, and what it stops.
+COMPARED = ("data_reconciliation", "next_day_picks", "day_report")
+
 
 def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: Installation) -> None:
     # The check alone judges what the newest run made, and other tests leave runs in the same instance.
-    assert copy.phase("evening", BANKNIFTY).success
+    assert copy.phase("evening", BANKNIFTY, only=["data_reconciliation"]).success
     lakes = [read_lake(copy.paths.lake(DAY, name)) for name in ("NIFTY", NAME)]
     closings = [read_closing(copy.paths, DAY, name) for name in ("NIFTY", NAME)]
     states = last_states(pl.concat(lakes), DAY) | closing_states(pl.concat(closings), DAY, replayed=True)
@@ -46,7 +49,7 @@ def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: In
 def test_a_csv_that_differs_from_the_lake_stops_the_picks(copy: Installation) -> None:
     path = copy.paths.csv_options(NAME, "this_month", 0, DAY)
     path.write_text(path.read_text().replace(",live,", ",stale,", 1))
-    result = copy.phase("evening", BANKNIFTY)
+    result = copy.phase("evening", BANKNIFTY, only=COMPARED)
     assert not result.success
     assert checks_of(result)["lake_equals_csv"] is False
     made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
@@ -60,7 +63,7 @@ def test_a_chain_that_trading_on_would_cost_money_stops_the_picks_and_holds_the_
     """The session's own check is of another run: the evening judges again, and the next pack says what is wrong."""
     apart = Installation(copy.g6, instance)
     a_holidays_data(copy.paths)
-    result = apart.phase("evening", BANKNIFTY)
+    result = apart.phase("evening", BANKNIFTY, only=COMPARED)
     assert not result.success
     assert checks_of(result)["collected_chain_is_sound"] is False
     made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
@@ -75,7 +78,7 @@ def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installatio
     copy.paths.reconciliation(DAY, "orders").unlink()
     with copy.g6.ledger() as ledger:
         ledger.write([order(), open_trade()])
-    result = copy.phase("evening", BANKNIFTY)
+    result = copy.phase("evening", BANKNIFTY, only=["order_reconciliation"])
     found = checks_of(result)
     assert (found["orders_reconcile"], found["flat_after_the_close"]) == (False, False)
 
@@ -88,10 +91,10 @@ def test_a_pack_that_the_day_was_traded_with_is_not_made_anew(copy: Installation
     record_history(copy.paths.history, {NAME: HistoryPoint(date(2025, 8, 28), "modelled", 12.5, None)})
     journal.parent.mkdir()
     journal.touch()
-    assert apart.phase("pre_open", BANKNIFTY).success
+    assert apart.phase("pre_open", BANKNIFTY, only=["day_pack"]).success
     assert path.read_bytes() == traded, "the journal replays with this one only"
     journal.unlink()
-    assert apart.phase("pre_open", BANKNIFTY).success
+    assert apart.phase("pre_open", BANKNIFTY, only=["day_pack"]).success
     assert path.read_bytes() != traded
 
 
@@ -103,5 +106,6 @@ def test_a_comparison_that_was_kept_stands_when_the_books_are_gone(copy: Install
     kept = path.read_bytes()
     with copy.g6.ledger() as ledger:
         ledger.write([order()])
-    assert checks_of(copy.phase("evening", BANKNIFTY))["orders_reconcile"] is True
+    result = copy.phase("evening", BANKNIFTY, only=["order_reconciliation"])
+    assert checks_of(result)["orders_reconcile"] is True
     assert path.read_bytes() == kept

@@ -179,6 +179,7 @@ def repaired(g6: G6Resource, instance: dg.DagsterInstance, partition: str) -> di
     return metadata_of(result, "chain_repair", partition)
 
 
+@pytest.mark.slow
 def test_a_session_outlives_its_database_and_a_worker_that_died_with_it_is_replaced(
     mortal: Postgres, config_dir: Path, tmp_path: Path, rules, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ def test_a_whole_day_shows_its_account(made: Made) -> None:
 def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, instance: dg.DagsterInstance) -> None:
     apart = Installation(copy.g6, instance)
     lose(apart, 5)
-    result = apart.phase("evening", BANKNIFTY)
+    result = apart.phase("evening", BANKNIFTY, only=["chain_repair"])
     shown = metadata_of(result, "chain_repair", BANKNIFTY)
     found = checks_of(result)
     assert found["every_minute_is_accounted"] and found["repairs_are_sound"]
@@ -63,7 +63,7 @@ def test_lost_cycles_are_repaired_and_the_check_says_so(copy: Installation, inst
         and 36 - 10 <= int(str(shown["calls"])) < 3 * 36
     )
     kept = apart.paths.repaired(DAY, NAME).read_bytes()
-    again = apart.phase("evening", BANKNIFTY)
+    again = apart.phase("evening", BANKNIFTY, only=["chain_repair"])
     assert metadata_of(again, "chain_repair", BANKNIFTY)["calls"] == 0
     assert apart.paths.repaired(DAY, NAME).read_bytes() == kept
 
@@ -78,7 +78,7 @@ def test_a_day_of_another_market_stays_open_and_the_evening_goes_on(
     for path in (apart.paths.repaired(DAY, NAME), apart.paths.answers(DAY, NAME)):
         path.unlink()
     monkeypatch.setenv("G6_SIM_SEED", "8")
-    result = apart.phase("evening", BANKNIFTY)
+    result = apart.phase("evening", BANKNIFTY, only=["chain_repair", "data_reconciliation"])
     found = checks_of(result)
     assert (found["every_minute_is_accounted"], found["repairs_are_sound"]) == (False, True)
     assert "lake_equals_csv" in checks_of(result), "what comes after the repair has run"
@@ -96,8 +96,8 @@ def test_volatility_rank_and_percentile_are_shown_once_there_is_a_history(
         point = HistoryPoint(date(2025, 8, day), "modelled", 1.0 + day, 100_000)
         record_history(apart.paths.history, {NAME: point})
         record_history(apart.paths.history, {NAME: replace(point, source="kite", atm_iv_pct=80.0)})
-    assert apart.phase("pre_open", BANKNIFTY).success
-    result = apart.phase("evening", BANKNIFTY)
+    assert apart.phase("pre_open", BANKNIFTY, only=["day_pack"]).success
+    result = apart.phase("evening", BANKNIFTY, only=["next_day_picks"])
     shown = metadata_of(result, "next_day_picks", BANKNIFTY)
     iv = float(str(shown["atm_iv_pct"]))
     assert shown["history_days"] == 12
@@ -113,7 +113,7 @@ EXPIRES = f"{EXPIRY}|NIFTY"
 @pytest.fixture
 def last_evening(installation: Installation) -> Installation:
     """Of what expires only the strikes in the middle are listed."""
-    assert installation.phase("pre_open", EXPIRES, f"{EXPIRY}|{NAME}").success
+    assert installation.phase("pre_open", EXPIRES, f"{EXPIRY}|{NAME}", only=["instruments"]).success
     path = installation.paths.instruments(EXPIRY)
     dump = pl.read_parquet(path)
     for name in ("NIFTY", NAME):
@@ -187,6 +187,7 @@ def test_on_a_later_day_what_is_short_is_said_and_what_is_missing_fails_and_the_
     assert kept.exists(), "the other index was made again"
 
 
+@pytest.mark.slow
 def test_a_range_of_days_is_backfilled_in_one_run_from_the_command_line(narrow: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -168,6 +168,7 @@ def slowness() -> float:
     return max(1.0, (time.monotonic() - began_s) / DEFINITIONS_S)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_killed_code_server_are_replaced_within_half_a_minute(
     server: Server, config_dir: Path, tmp_path: Path
 ) -> None:

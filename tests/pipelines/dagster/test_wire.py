@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from g6_core.adapters.lake import lake_cycles
 from g6_core.schema.options import OPTION_COLUMNS
 from tests.pipelines.dagster.kit import narrow_config
@@ -32,6 +34,7 @@ def cycles(world: Wire) -> dict[int, set[str]]:
     }
 
 
+@pytest.mark.slow
 def test_the_collection_outlives_the_exchange_and_a_refused_token(tmp_path: Path, config_dir: Path) -> None:
     with wire(tmp_path, config_dir, 7, config=narrow_config, participants="collector,test") as world:
         world.prepare()
