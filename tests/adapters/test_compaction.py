@@ -44,11 +44,11 @@ def odd_day(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [odd_day, lambda path: fill(path, range(40), GROUP_ROWS // 10)], ids=["odd", "larger than one row group"]
+    "make", [odd_day, lambda path: fill(path, range(12), GROUP_ROWS // 10)], ids=["odd", "larger than one row group"]
 )
 def test_every_reader_gives_the_same_from_both_forms(path: Path, make: Callable[[Path], None]) -> None:
     make(path)
-    since = [FIRST_MS + minute * 60_000 for minute in (0, 1, 3, 4, 5, 39, 99)]
+    since = [FIRST_MS + minute * 60_000 for minute in (0, 1, 3, 4, 5, 11, 99)]
 
     def read() -> list[object]:
         some = read_lake(path, ["oi", "timestamp"])

@@ -109,7 +109,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, path: Path) -> Store:
     """An empty ledger's place in each database that it is made for."""
     return path if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()

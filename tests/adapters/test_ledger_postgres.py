@@ -15,6 +15,8 @@ from g6_core.schema.paths import DataPaths
 from tests.adapters.test_ledger import CLOSED, DAY, DECISION, INSTRUMENT, OPEN_MS, RECORDS, SIGNAL, later
 from tests.postgres import PASSWORD, Postgres, serving_postgres
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def mortal() -> Iterator[Postgres]:

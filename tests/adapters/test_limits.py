@@ -247,6 +247,7 @@ for _ in range(12):
 """
 
 
+@pytest.mark.slow
 def test_in_real_time_processes_with_one_key_are_never_refused() -> None:
     with serving("--start", "10:00") as server:
         two = [subprocess.Popen([sys.executable, "-c", ASK, server.url], stderr=subprocess.PIPE) for _ in range(2)]

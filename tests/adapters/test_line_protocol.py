@@ -5,7 +5,7 @@ from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from influxdb_client import Point
 
@@ -89,6 +89,7 @@ def row_frame(rows: list[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(times)
 
 
+@settings(max_examples=30)
 @given(ROWS)
 def test_every_row_is_the_point_that_the_client_library_makes_of_it(rows: list[tuple[object, ...]]) -> None:
     ours = encode_lines(row_frame(rows), "m", ("tag",), "t").split("\n")

@@ -26,7 +26,7 @@ TEXT_RULES = (
     (re.compile(r"(?<![\w.:/*}<])/(?:home|root|work|Users|tmp|opt|mnt|srv|private)/\w"), "a path of one machine"),
     (re.compile(r"\b(?:pypi|python[h]osted|anaconda|npmjs|docker|ghcr|quay)\.(?:org|com|io)\b"), "a registry host"),
     (re.compile(r"--(?:(?:extra-)?index-url|find-links|trusted-host)\b"), "an index option: belongs to the machine"),
-    (re.compile(r"^(?:<{7}|>{7}) "), "a conflict marker"),
+    (re.compile(r"(?m)^(?:<{7}|>{7}) "), "a conflict marker"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
     (
         re.compile(r"(?i)(?:secret|password|access_token|api_key)[\"']?\s*[:=]\s*[\"'][A-Za-z0-9/+_-]{20,}[\"']"),
@@ -58,8 +58,10 @@ def problems_of(root: Path, path: Path) -> list[str]:
 
 def text_problems(text: str) -> Iterator[Problem]:
     """What no file may contain, whatever its kind."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        for pattern, message in TEXT_RULES:
+    # Nearly every file is clean: looked at as a whole first, which costs a fifth of looking line by line.
+    suspected = [(pattern, message) for pattern, message in TEXT_RULES if pattern.search(text)]
+    for number, line in enumerate(text.splitlines() if suspected else (), start=1):
+        for pattern, message in suspected:
             if pattern.search(line):
                 yield number, message
     if text and not text.endswith("\n"):

@@ -184,7 +184,7 @@ def test_a_hundred_thousand_random_contracts_keep_the_error_bound() -> None:
     assert (error <= error_bound(contracts, sigmas)).all()
 
 
-def test_every_quote_of_a_real_day_is_solved_and_reprices_or_has_no_volatility(shared_data) -> None:
+def test_every_quote_of_a_real_day_is_solved_or_has_no_volatility_and_every_fiftieth_reprices(shared_data) -> None:
     path = shared_data / "nse-chain-20250829" / "NIFTY.parquet"
     chain = two_sided(path, stamps(path))
     found = solve_all(chain)()
@@ -193,7 +193,8 @@ def test_every_quote_of_a_real_day_is_solved_and_reprices_or_has_no_volatility(s
     solvable = (chain.prices > intrinsic) & (chain.prices < worth) & (chain.t_years > 0)
     assert np.array_equal(np.isfinite(found), solvable)
     assert solvable.sum() > 300_000
-    solved, sigmas = chain.part(solvable), found[solvable]
+    some = np.flatnonzero(solvable)[::50]
+    solved, sigmas = chain.part(some), found[some]
     again = [
         black76_price(forward, strike, sigma, years, discount, is_call)
         for sigma, (_, forward, strike, years, discount, is_call) in zip(sigmas.tolist(), solved.rows(), strict=True)

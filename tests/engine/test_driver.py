@@ -112,11 +112,12 @@ def _machine(base: Base) -> type[RuleBasedStateMachine]:
     return Machine
 
 
-def test_whatever_the_broker_does_exits_stay_single_covered_and_bounded(base: Base) -> None:
+@pytest.mark.parametrize("examples", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_whatever_the_broker_does_exits_stay_single_covered_and_bounded(base: Base, examples: int) -> None:
     run_state_machine_as_test(
         _machine(base),
         settings=hypothesis_settings(
-            max_examples=20,
+            max_examples=examples,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,

@@ -101,7 +101,9 @@ def test_every_recorded_snapshot_is_quoted_exactly(
     assert compared == 2 * rows.height > 0
 
 
-@pytest.mark.parametrize("day", [*DAYS, *PART_DAYS], ids=str)
+@pytest.mark.parametrize(
+    "day", [DAYS[3], *(pytest.param(day, marks=pytest.mark.slow) for day in (*DAYS, *PART_DAYS) if day != DAYS[3])], ids=str
+)
 def test_every_index_of_every_trading_day_can_be_traded_on(
     snapshots: Path, rules: MarketRules, record: pl.DataFrame, day: date
 ) -> None:

@@ -15,6 +15,8 @@ from tests.postgres import Postgres, serving_postgres
 from tests.stream.test_outage import Held
 from tests.stream.world import DAY, World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def mortal() -> Iterator[Postgres]:

@@ -10,7 +10,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import pytest
+
 from tests.sim.server.kit import INDEX_TOKEN, Desk, ticks, until
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("kite_ticker.py")
 Heard = list[dict[str, Any]]
