@@ -102,7 +102,9 @@ def test_every_recorded_snapshot_is_quoted_exactly(
 
 
 @pytest.mark.parametrize(
-    "day", [DAYS[3], *(pytest.param(day, marks=pytest.mark.slow) for day in (*DAYS, *PART_DAYS) if day != DAYS[3])], ids=str
+    "day",
+    [DAYS[3], *(pytest.param(day, marks=pytest.mark.slow) for day in (*DAYS, *PART_DAYS) if day != DAYS[3])],
+    ids=str,
 )
 def test_every_index_of_every_trading_day_can_be_traded_on(
     snapshots: Path, rules: MarketRules, record: pl.DataFrame, day: date
