@@ -90,7 +90,7 @@ def run_sidecar(request: Request) -> TradeReport:
         day = _day(request.day, clock, rules)
         check_against_rules(settings, rules, day, settings.indices)
         params = settings.engine_params()
-        pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
+        pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256, data_dir=paths.root)
         inputs = day_inputs(pack, rules, params)
         inbox: Inbox = SimpleQueue()
         lockstep = broker.broker is Broker.SIM and sim_status(broker)["mode"] == "lockstep"

@@ -51,5 +51,5 @@ class BrokerTime:
         about_s = round(abs(now_ms - way_ms / 2 - broker_ms - SECOND_MS / 2) / SECOND_MS)
         return (
             f"this machine's clock is about {about_s} s {'ahead of' if ahead_ms > 0 else 'behind'} the broker's: "
-            "set it (timedatectl set-ntp true), then g6 stream resume"
+            "set it (timedatectl set-ntp true), then resume the sidecar"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from g6_core.adapters.hints import command
 from g6_core.cli.command import command_group
 from g6_core.cli.options import date_option
 from g6_core.domain.errors import ConfigError, DataError, UserError
@@ -23,6 +24,10 @@ app = command_group(__doc__)
 DataDir = Annotated[
     Path,
     typer.Option("--data-dir", help="Data directory with the day pack; the journal goes there.", envvar="G6_DATA_DIR"),
+]
+ControlPort = Annotated[
+    int | None,
+    typer.Option(help="Where the sidecar answers. Default: G6_CONTROL_PORT, else 9103.", min=1, max=65_535),
 ]
 ANSWER_S = 10
 
@@ -62,42 +67,42 @@ def run(
 
 
 @app.command("status")
-def status(data_dir: DataDir = Path("data")) -> None:
-    """What the running sidecar does: mode, positions, orders, result, feed and journal, as JSON."""
-    typer.echo(json.dumps(_call("GET", "/status", data_dir), indent=2))
+def status(data_dir: DataDir = Path("data"), control_port: ControlPort = None) -> None:
+    """Show what the running sidecar does: mode, positions, orders, result, feed and journal, as JSON."""
+    typer.echo(json.dumps(_call("GET", "/status", data_dir, control_port), indent=2))
 
 
 @app.command("pause")
-def pause(data_dir: DataDir = Path("data")) -> None:
+def pause(data_dir: DataDir = Path("data"), control_port: ControlPort = None) -> None:
     """Stop new entries; exits go on."""
-    _order("pause", data_dir)
+    _order("pause", data_dir, control_port)
 
 
 @app.command("resume")
-def resume(data_dir: DataDir = Path("data")) -> None:
+def resume(data_dir: DataDir = Path("data"), control_port: ControlPort = None) -> None:
     """Arm again, if broker and journal agree."""
-    _order("resume", data_dir)
+    _order("resume", data_dir, control_port)
 
 
 @app.command("flatten")
-def flatten(data_dir: DataDir = Path("data")) -> None:
+def flatten(data_dir: DataDir = Path("data"), control_port: ControlPort = None) -> None:
     """Sell everything that is held now, and enter nothing until resumed."""
-    _order("flatten", data_dir)
+    _order("flatten", data_dir, control_port)
 
 
-def _order(action: str, data_dir: Path) -> None:
-    answer = _call("POST", f"/{action}", data_dir)
+def _order(action: str, data_dir: Path, port: int | None) -> None:
+    answer = _call("POST", f"/{action}", data_dir, port)
     when = "" if answer["in_force"] else " (asked for, not in force yet)"
     typer.echo(f"{action}: mode is {answer['mode']}{when}")
 
 
-def _call(method: str, path: str, data_dir: Path) -> dict[str, Any]:
+def _call(method: str, path: str, data_dir: Path, port: int | None) -> dict[str, Any]:
     """The JSON of the control port. UserError when nobody answers there."""
     import requests
 
     from g6_stream.control import HOST, control_port
 
-    url = f"http://{HOST}:{control_port()}{path}"
+    url = f"http://{HOST}:{port or control_port()}{path}"
     headers = {"Authorization": f"Bearer {_token(data_dir)}"} if method == "POST" else {}
     with requests.Session() as session:
         # A proxy of the machine is for the world outside of it.
@@ -105,10 +110,8 @@ def _call(method: str, path: str, data_dir: Path) -> dict[str, Any]:
         try:
             response = session.request(method, url, headers=headers, timeout=ANSWER_S)
         except requests.RequestException as error:
-            raise UserError(
-                f"no sidecar answers at {url} ({type(error).__name__}); start it with `g6 stream run` "
-                "or set G6_CONTROL_PORT"
-            ) from error
+            fix = f"start one (`{command('stream', 'run', '--data-dir', data_dir)}`) or name its --control-port"
+            raise UserError(f"no sidecar answers at {url} ({type(error).__name__}); {fix}") from error
     return _body(response)
 
 

@@ -101,6 +101,6 @@ class Loop:
 
     def _publish(self) -> None:
         status = status_of(self.session, self.feed, self.execution, self.clock.now_ms())
-        for line in changes(self.board.newest, status):
+        for line in changes(self.board.newest, status, self.session.kept.trades):
             self.say(line)
         self.board.newest = status

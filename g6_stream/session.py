@@ -116,7 +116,7 @@ def trade(
 
     Raises DataError for a bad day pack or a foreign journal.
     """
-    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256)
+    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=params.config_sha256, data_dir=paths.root)
     inputs = day_inputs(pack, rules, params)
     gateway = KiteGateway(kite, clock, inputs.book)
     now_ms = clock.now_ms()

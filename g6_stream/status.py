@@ -1,11 +1,13 @@
 """What the sidecar says about itself: one immutable picture a second, and what changed between two of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from g6_core.domain.events import Mode
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.domain.orders import RESTING
+from g6_core.domain.records import TradeRecord
 from g6_core.engine.guards import marked_pnl_paise
 from g6_core.engine.holdings import held_quantity
 from g6_core.engine.state import EngineState, Phase
@@ -158,8 +160,8 @@ def _orders(state: EngineState) -> tuple[OrderStatus, ...]:
     )
 
 
-def changes(before: Status | None, after: Status) -> list[str]:
-    """What a person wants to read in the log: mode, feed, positions opened and closed."""
+def changes(before: Status | None, after: Status, trades: Mapping[str, TradeRecord]) -> list[str]:
+    """Return what a person wants to read in the log: mode, feed, positions opened and closed (as in `trades`)."""
     clock = ist_clock(after.time_ms)
     lines = []
     if before is None or before.mode != after.mode:
@@ -172,8 +174,14 @@ def changes(before: Status | None, after: Status) -> list[str]:
         if one.quantity and one.trade_id not in known:
             lines.append(f"{clock} holds {one.quantity} {one.tradingsymbol} at {rupees_text(one.entry_paise)}")
     done = set(before.closed_trades) if before is not None else set()
-    lines += [f"{clock} closed {trade_id}" for trade_id in after.closed_trades if trade_id not in done]
+    lines += [f"{clock} {_closed(trades[trade_id])}" for trade_id in after.closed_trades if trade_id not in done]
     return lines
+
+
+def _closed(trade: TradeRecord) -> str:
+    """At which price, why, and what it brought."""
+    sold = f"{trade.quantity} {trade.tradingsymbol} at {rupees_text(trade.exit_paise)} ({trade.exit_reason})"
+    return f"closed {sold}, net Rs {rupees_text(trade.net_pnl_paise)} after charges"
 
 
 def farewell(status: Status) -> str:

@@ -7,6 +7,7 @@ from datetime import date
 import msgspec
 
 from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.hints import command
 from g6_core.domain.errors import DataError
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
@@ -52,5 +53,6 @@ def held_back(paths: DataPaths, pack: DayPack) -> Sequence[str]:
         return (str(error),)
     if given is not None and set(before.problems) <= set(given.problems):
         return ()
-    fix = f"mend it, or: g6 data accept --date {before.day} --why '...'"
+    word = command("data", "accept", "--date", before.day, "--data-dir", paths.root, "--why", "...")
+    fix = f"mend it, or: {word}"
     return (f"the evening of {before.day} found: {'; '.join(before.problems)} ({fix})",)

@@ -21,6 +21,7 @@ from kiteconnect.exceptions import DataException, KiteException, TokenException
 from requests import RequestException
 
 from g6_core.adapters.clock import OnlookerClock, RealClock, SimClock
+from g6_core.adapters.hints import command, serve_command
 from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
 from g6_core.adapters.limits import (
     PATIENCE_MS,
@@ -213,13 +214,14 @@ def sim_status(settings: BrokerSettings, timeout_s: float = STATUS_TIMEOUT_S) ->
 def _nobody_there(settings: BrokerSettings, error: RequestException) -> UserError:
     return UserError(
         f"no simulated exchange at {settings.sim_url} ({type(error).__name__}); "
-        "start one with `g6 sim serve` or set G6_SIM_URL"
+        f"start one (`{serve_command(settings.sim_url)}`) or set G6_SIM_URL"
     )
 
 
 def _somebody_else(settings: BrokerSettings) -> UserError:
     return UserError(
-        f"{settings.sim_url} answers, but is no simulated exchange; start one with `g6 sim serve` or set G6_SIM_URL"
+        f"{settings.sim_url} answers, but is no simulated exchange; start one on another port "
+        f"(`{command('sim', 'serve', '--port', 0)}` takes a free one) and set G6_SIM_URL to it"
     )
 
 

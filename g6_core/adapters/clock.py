@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from g6_core.adapters.hints import serve_command
 from g6_core.adapters.loopback import LoopbackSocket
 from g6_core.domain.errors import G6Error, UserError
 from g6_core.ports import Clock
@@ -126,9 +127,8 @@ class SimClock:
             self._socket = LoopbackSocket(f"{self._address}&now={self.now_ms()}", timeout_s=CONNECT_TIMEOUT_S)
             self._hear()
         except (OSError, InvalidHandshake) as error:
-            raise UserError(
-                f"no simulated exchange at {self._url} ({error}); start one with `g6 sim serve` or set G6_SIM_URL"
-            ) from error
+            fix = f"start one (`{serve_command(self._url)}`) or set G6_SIM_URL"
+            raise UserError(f"no simulated exchange at {self._url} ({error}); {fix}") from error
         except ConnectionClosed as error:
             reason = error.rcvd.reason if error.rcvd else "connection lost"
             raise UserError(f"the simulated exchange at {self._url} refused its clock: {reason}") from error
@@ -146,8 +146,8 @@ class SimClock:
             except UserError as error:
                 if time.monotonic() + pause_s > give_up_s:
                     raise UserError(
-                        f"no simulated exchange at {self._url} for {self._patience_s:g} s; start it again with "
-                        "`g6 sim serve`, and then this: it continues where it was"
+                        f"no simulated exchange at {self._url} for {self._patience_s:g} s; start it again "
+                        f"(`{serve_command(self._url)}` as before), and then this: it continues where it was"
                     ) from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S_MAX)

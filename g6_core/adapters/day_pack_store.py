@@ -7,13 +7,21 @@ from pathlib import Path
 import msgspec
 
 from g6_core.adapters.files import canonical_json, plain, sha256_hex, write_atomic
+from g6_core.adapters.hints import command
 from g6_core.domain.errors import DataError
 from g6_core.schema.day_pack import DAY_PACK_VERSION, DayPack
 from g6_core.schema.expiries import EXPIRIES_VERSION, Expiries
 from g6_core.schema.picks import PICKS_VERSION, Picks
 
-# What a person types: everything before the open of one index; the packs of several become one.
-PREPARE = "dagster asset materialize -m g6_pipelines.definitions --select '+day_pack' --partition '{day}|NIFTY'"
+
+def prepare_command(day: date | str, data_dir: Path | None) -> str:
+    """Return what a person types: everything before the open of one index; the packs of several become one."""
+    return command(
+        *("asset", "materialize", "-m", "g6_pipelines.definitions"),
+        *("--select", "+day_pack", "--partition", f"{day}|NIFTY"),
+        program="dagster",
+        environment={"G6_DATA_DIR": data_dir} if data_dir is not None else None,
+    )
 
 
 def sealed(pack: DayPack) -> DayPack:
@@ -26,13 +34,13 @@ def save_day_pack(path: Path, pack: DayPack) -> None:
     write_atomic(path, canonical_json(pack) + b"\n")
 
 
-def load_day_pack(path: Path, *, day: date, config_sha256: str) -> DayPack:
+def load_day_pack(path: Path, *, day: date, config_sha256: str, data_dir: Path | None = None) -> DayPack:
     """Read a pack that was made for `day` under this configuration.
 
-    Raises DataError, one line each: missing, not JSON, not a day pack, wrong version, wrong hash,
-    another day's, made under another configuration.
+    `data_dir` is where it is made, for the fix. Raises DataError, one line each: missing, not JSON, not a day pack,
+    wrong version, wrong hash, another day's, made under another configuration.
     """
-    fix = f"make it, for each index: {PREPARE.format(day=day)}"
+    fix = f"make it, for each index: {prepare_command(day, data_dir)}"
     document = _read_json(path, "day pack", fix)
     version = document.get("version")
     if version != DAY_PACK_VERSION:
@@ -57,7 +65,7 @@ def save_expiries(path: Path, expiries: Expiries) -> None:
 
 def load_expiries(path: Path) -> Expiries:
     """Read `data/state/expiries.json`; DataError when it is missing, damaged or of another version."""
-    fix = f"make it again: {PREPARE.format(day='DATE')}"
+    fix = f"make it again: {prepare_command('DATE', None)}"
     document = _read_json(path, "expiries file", fix)
     if document.get("version") != EXPIRIES_VERSION:
         raise DataError(f"{path}: version {document.get('version')!r}, this program reads {EXPIRIES_VERSION}; {fix}")

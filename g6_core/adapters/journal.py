@@ -145,7 +145,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         file = path.open("rb")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no journal there; run `g6 day` first or name the right data directory") from error
+        raise DataError(f"{path}: no journal there; trade the day first, or name its data directory") from error
     except OSError as error:
         raise DataError(f"{path}: the journal cannot be read ({error.strerror}); mend or move it away") from error
     with file:

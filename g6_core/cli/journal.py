@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.hints import command
 from g6_core.adapters.journal import file_sha256, inspect, read_header, read_journal
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.cli.command import command_group
@@ -39,8 +40,8 @@ def journal_of(data_dir: Path, day: date | None) -> tuple[date, Path]:
     """
     days = sorted(file.stem for file in data_dir.glob("journal/*.g6j"))
     if not days:
-        fix = f"trade a day first (`g6 day --source modelled --data-dir {data_dir}`) or name another --data-dir"
-        raise DataError(f"{data_dir}: no journal there; {fix}")
+        first = command("day", "--source", "modelled", "--data-dir", data_dir)
+        raise DataError(f"{data_dir}: no journal there; trade a day first (`{first}`) or name another --data-dir")
     held = days[0] if len(days) == 1 else f"{len(days)} journals, {days[0]} to {days[-1]}"
     if day is None and len(days) > 1:
         raise UserError(f"{data_dir} has {held}; say which one, for instance --date {days[-1]}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from g6_core.adapters.hints import command
 from g6_core.cli.command import command_group
 from g6_core.cli.options import date_option
 from g6_core.cli.tables import lines_of, terminal_width
@@ -37,8 +38,10 @@ def _open(data_dir: Path, url: str) -> "Ledger":
     path = Path(url.removeprefix(SQLITE)) if url else DataPaths(data_dir).ledger
     # Opening one that is not there would make it.
     if not path.exists():
-        first = f"run a day first (`g6 day --source modelled --data-dir {data_dir}`)"
-        raise DataError(f"no ledger at {path}; {first} or name another {'--url' if url else '--data-dir'}")
+        first = command("day", "--source", "modelled", "--data-dir", data_dir)
+        raise DataError(
+            f"no ledger at {path}; run a day first (`{first}`) or name another {'--url' if url else '--data-dir'}"
+        )
     return Ledger.open(path)
 
 
@@ -87,7 +90,7 @@ def show(
 
 def _nothing(wanted: date | None, days: tuple[date, ...]) -> str:
     if wanted is None:
-        return "the ledger holds no day yet; run one: `g6 day --source modelled --data-dir DIR`"
+        return f"the ledger holds no day yet; run one: {command('day', '--source', 'modelled', '--data-dir', 'DIR')}"
     held = f"{days[0]} to {days[-1]} ({len(days)} days)" if days else "no day"
     return f"the ledger holds nothing of {wanted}; it holds {held}"
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from g6_core.adapters.hints import command
 from g6_core.cli.parts import HOST, g6, require_free
 from g6_core.domain.errors import UserError
 from g6_core.schema.paths import DataPaths
 
 # Real seconds from the exchange's start to the open: enough for the pre-open job and the start of who takes part.
 LEAD_S = 30
+DEFAULT_CONTROL_PORT = 9103
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,13 @@ class Wanted:
     def control_url(self) -> str:
         """Where the sidecar answers."""
         return f"http://{HOST}:{self.ports.control}"
+
+    @property
+    def status_command(self) -> str:
+        """What a person types to look at the sidecar."""
+        port = self.ports.control
+        where = () if port == DEFAULT_CONTROL_PORT else ("--control-port", port)
+        return command("stream", "status", "--data-dir", self.paths.root, *where)
 
     def require_ports(self) -> None:
         """Each free, and no two of them the same. Raises UserError naming the option."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from g6_core.adapters.hints import command
 from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
@@ -31,7 +32,8 @@ def report(
         summary = json.loads(paths.summary.read_bytes())
         day = date.fromisoformat(summary["date"])
     except FileNotFoundError:
-        raise DataError(f"{paths.summary}: not there; run `g6 day --data-dir {data_dir}` first") from None
+        first = command("day", "--source", "modelled", "--data-dir", data_dir)
+        raise DataError(f"{paths.summary}: not there; run a day first (`{first}`) or name another --data-dir") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{paths.summary}: not a summary of `g6 day` ({error}); run the day again") from error
     journal = paths.journal(day)

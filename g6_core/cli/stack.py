@@ -211,7 +211,8 @@ class _Stack:
         lines = [
             f"{wanted.index} {wanted.day} is up ({market})",
             f"  web UI    {wanted.ui_url}  (no login: for this machine only)",
-            f"  sidecar   {wanted.control_url}/status  (also /readyz; g6 stream status --data-dir {root})",
+            f"  sidecar   {wanted.control_url}/status  (also /readyz)",
+            f"            {wanted.status_command}",
             f"  metrics   {wanted.control_url}/metrics",
             f"  logs      {root / 'logs'}",
             "  the end   Ctrl+C",

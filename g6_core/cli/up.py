@@ -12,7 +12,7 @@ import typer
 
 from g6_core.cli.demo import DEMO_DATE, DEMO_SEED, INDEX
 from g6_core.cli.options import date_option, speed_of, start_option
-from g6_core.cli.plan import Ports, Simulation, Wanted
+from g6_core.cli.plan import DEFAULT_CONTROL_PORT, Ports, Simulation, Wanted
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_core.schema.paths import DataPaths
@@ -50,7 +50,7 @@ def up(
     sim_port: Annotated[int, typer.Option(help="Port of the simulated exchange.", min=1, max=65_535)] = 8765,
     control_port: Annotated[
         int, typer.Option(help="Control port of the sidecar.", min=1, max=65_535, envvar="G6_CONTROL_PORT")
-    ] = 9103,
+    ] = DEFAULT_CONTROL_PORT,
     config_dir: Annotated[
         Path, typer.Option(help="Settings, strategies and market rules.", envvar="G6_CONFIG_DIR")
     ] = Path("config"),

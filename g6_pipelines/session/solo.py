@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from g6_core.adapters.clock import RealClock, SimClock, SleepInterrupted
+from g6_core.adapters.hints import command
 from g6_core.domain.calendar import Session
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import SECOND_MS, ist_clock
@@ -65,7 +66,8 @@ class Solo:
             self._unless_stopped()
             now = market_now()
             if now is None:
-                raise UserError("no simulated exchange answers; start one with `g6 sim serve`, or set G6_BROKER=kite")
+                start = command("sim", "serve")
+                raise UserError(f"no simulated exchange answers; start one (`{start}`), or set G6_BROKER=kite")
             hours = session_hours(self.installation.settings, self.installation.rules, now.day)
             closed = self._closed(now, hours)
             if closed and not forever:

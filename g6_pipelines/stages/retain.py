@@ -9,6 +9,7 @@ from pathlib import Path
 from g6_core.adapters.archive import damaged_objects, read_manifest
 from g6_core.adapters.compaction import compact_lake
 from g6_core.adapters.files import sha256_hex, unwritable
+from g6_core.adapters.hints import command
 from g6_core.adapters.object_store import ObjectStore
 from g6_core.config import Settings
 from g6_core.domain.errors import DataError
@@ -50,7 +51,7 @@ def due(settings: Settings, paths: DataPaths, store: ObjectStore | None, today: 
     found = sorted(_old(settings, paths, today), key=lambda one: (one.day, one.kind))
     if store is None:
         return found
-    why = {day: _not_archived(store, day) for day in dict.fromkeys(one.day for one in found)}
+    why = {day: _not_archived(paths, store, day) for day in dict.fromkeys(one.day for one in found)}
     return [Due(one.day, one.kind, one.files, one.bytes, why[one.day]) for one in found]
 
 
@@ -84,12 +85,16 @@ def _day_of(path: Path) -> date | None:
         return None
 
 
-def _not_archived(store: ObjectStore, day: date) -> str:
+def _archive_command(paths: DataPaths, day: date) -> str:
+    return command("data", "archive", "--date", day, "--data-dir", paths.root)
+
+
+def _not_archived(paths: DataPaths, store: ObjectStore, day: date) -> str:
     """Why nothing of a day may go; empty when it is complete in the archive."""
     try:
         manifest = read_manifest(store, day)
         if manifest is None:
-            return f"not archived; run g6 data archive --date {day}"
+            return f"not archived; run {_archive_command(paths, day)}"
         open_indices = [name for name, one in manifest.accounts.items() if not one.complete]
         if not manifest.complete:
             return f"archived, but not complete: {', '.join(open_indices) or 'nothing was collected'}"
@@ -106,7 +111,7 @@ def _removed(paths: DataPaths, store: ObjectStore | None, one: Due) -> Due:
             if one.kind is Kind.STREAMS:
                 compacted = compact_lake(path)
                 if store is not None and not _holds(manifest, compacted, paths.root):
-                    raise DataError(f"the archive has other rows; run g6 data archive --date {one.day}")
+                    raise DataError(f"the archive has other rows; run {_archive_command(paths, one.day)}")
                 compact_lake(path, drop_stream=True)
             else:
                 path.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def test_the_simulated_exchange_is_opened_without_any_secret(server: Address) ->
 def test_no_exchange_is_one_line_that_names_the_fix() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match="start one with `g6 sim serve` or set G6_SIM_URL"):
+    with pytest.raises(UserError, match=r"start one \(`.*g6 sim serve --port \d+`\) or set G6_SIM_URL"):
         open_kite(BrokerSettings(sim_url=f"http://127.0.0.1:{port}"))
 
 
@@ -121,7 +121,7 @@ def test_a_port_of_somebody_else_is_said_to_be_that(content_type: str, body: byt
         settings = BrokerSettings(sim_url=f"http://127.0.0.1:{other.server_address[1]}")
         try:
             for ask in (open_kite, sim_status):
-                with pytest.raises(UserError, match="answers, but is no simulated exchange; start one with"):
+                with pytest.raises(UserError, match="answers, but is no simulated exchange; start one on another port"):
                     ask(settings)
         finally:
             other.shutdown()

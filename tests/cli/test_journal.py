@@ -38,7 +38,7 @@ def test_one_of_several_is_named_by_its_date(tmp_path: Path) -> None:
 def test_without_a_journal_the_fix_is_a_command_that_works(command: str, tmp_path: Path) -> None:
     ended = g6("journal", command, "--data-dir", tmp_path / "none")
     assert ended.returncode == 4
-    assert f"`g6 day --source modelled --data-dir {tmp_path / 'none'}`" in ended.stderr
+    assert f"g6 day --source modelled --data-dir {tmp_path / 'none'}`" in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert not (tmp_path / "none").exists()
 

@@ -12,6 +12,7 @@ import requests
 
 from g6_core.domain.errors import ConfigError, UserError
 from g6_core.domain.events import OperatorAction
+from g6_core.domain.records import TradeRecord
 from g6_stream.control import ControlServer, control_app, control_port, control_token, listen
 from g6_stream.feed import FeedCounters
 from g6_stream.loop import StatusBoard
@@ -22,6 +23,10 @@ from tests.stream.wire import free_port
 
 NOW_MS = 1_756_439_100_000
 HELD = PositionStatus("T001", "NIFTY2590224500CE", 75, 100_00, 104_00, 70_00, "SL 250829000000002", "")
+CLOSED = TradeRecord(
+    "T001", "D", "NIFTY", "NIFTY2590224500CE", 1, 75, NOW_MS - 60_000, 112_45, NOW_MS, 119_70, "trailing_stop_3pct",
+    1_413_75, 101_90, 1_311_85, 120_00, 112_00,
+)  # fmt: skip
 ORDER = OrderStatus("G6X1", "250829000000002", "NIFTY2590224500CE", "SELL", "live", "TRIGGER PENDING", 75, 0)
 
 
@@ -152,11 +157,15 @@ def test_a_made_token_is_new_each_time_and_for_this_user_only(tmp_path: Path, mo
 
 def test_the_log_tells_what_changed_and_what_stays_at_the_broker() -> None:
     flat, holding = status_with(), status_with(positions=(HELD,))
-    assert changes(None, flat) == ["09:15:00 mode active"]
-    assert changes(flat, holding) == ["09:15:00 holds 75 NIFTY2590224500CE at 100.00"]
-    assert changes(holding, holding) == []
+    assert changes(None, flat, {}) == ["09:15:00 mode active"]
+    assert changes(flat, holding, {}) == ["09:15:00 holds 75 NIFTY2590224500CE at 100.00"]
+    assert changes(holding, holding, {}) == []
     gone = status_with(closed_trades=("T001",), feed_connected=False, mode="paused")
-    assert changes(holding, gone) == ["09:15:00 mode paused", "09:15:00 feed lost", "09:15:00 closed T001"]
+    assert changes(holding, gone, {"T001": CLOSED}) == [
+        "09:15:00 mode paused",
+        "09:15:00 feed lost",
+        "09:15:00 closed 75 NIFTY2590224500CE at 119.70 (trailing_stop_3pct), net Rs 1311.85 after charges",
+    ]
     assert "75 NIFTY2590224500CE covered by the resting order SL 250829000000002" in farewell(holding)
     assert farewell(holding).endswith("start again to go on")
     on_paper = farewell(status_with(positions=(HELD,), execution="paper"))

@@ -69,7 +69,7 @@ def _served(orders: list[dict[str, object]], side: Side, start: str, end: str) -
 def test_a_lost_exchange_pauses_what_it_no_longer_confirms(tmp_path: Path, config_dir: Path) -> None:
     with wire(tmp_path, config_dir, seed=8) as world:
         unprepared = world.sidecar()
-        assert "no day pack; make it, for each index: dagster asset materialize -m g6_pipelines" in said(unprepared)
+        assert "no day pack; make it, for each index: G6_DATA_DIR=" in said(unprepared)
         assert unprepared.returncode == 4
         kite = world.prepare()
         clock = world.clock()

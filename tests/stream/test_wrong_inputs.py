@@ -95,7 +95,7 @@ def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
     with kit.serving_here(start=time(8, 45)) as server:
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)
-        assert "no day pack; make it, for each index: dagster asset materialize" in said
+        assert "no day pack; make it, for each index: G6_DATA_DIR=" in said and "dagster asset materialize" in said
         paths.day_pack(kit.yesterday()).rename(paths.day_pack(kit.DAY))
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)

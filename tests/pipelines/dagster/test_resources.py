@@ -35,7 +35,7 @@ def test_without_an_exchange_a_day_is_modelled_here(installation: Installation, 
 
 def test_an_exchange_that_was_asked_for_and_is_down_is_no_reason_to_make_up_a_day(installation, monkeypatch) -> None:
     monkeypatch.setenv("G6_SIM_URL", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match=r"no simulated exchange at http://127.0.0.1:9 .*start one with `g6 sim serve`"):
+    with pytest.raises(UserError, match=r"no simulated exchange at http://127.0.0.1:9 .*g6 sim serve --port 9`"):
         installation.g6.locate(DAY)
 
 
