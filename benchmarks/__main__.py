@@ -12,6 +12,7 @@ from pathlib import Path
 # Name on the command line -> module with `measure(options) -> dict` and `lines(result) -> list of text`.
 BENCHMARKS = {
     "collector": "benchmarks.collector",
+    "day": "benchmarks.day",
     "iv": "benchmarks.iv",
     "lineprotocol": "benchmarks.lineprotocol",
 }
@@ -26,8 +27,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="machine-readable, on one line")
     parser.add_argument("--rounds", type=int, default=15, help="rounds that everybody runs, in turn")
     parser.add_argument("--small", action="store_true", help="tiny sizes: is everything there, do the results agree?")
-    parser.add_argument("--dir", type=Path, help="where collector writes and cleans up; default: here")
+    parser.add_argument("--dir", type=Path, help="where collector and day write and clean up; default: here, /tmp")
     parser.add_argument("--chain", type=Path, help="a recorded NSE option chain (Parquet), for iv")
+    parser.add_argument("--recording", type=Path, help="the day to run, as `g6 day --source`; default: a modelled one")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")

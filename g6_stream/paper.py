@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from g6_core.adapters.paper_account import PaperAccountFile
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.market import QUOTE
+from g6_core.domain.market import QUOTE, ticks_of
 from g6_core.ports import Clock, Feed
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.kite_shapes import Json
@@ -55,6 +55,10 @@ class BoardSource:
             if known is not None:
                 rows[place] = known[0]
         return rows
+
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """TICK rows of those of `tokens` that have come."""
+        return ticks_of(self.quotes(tokens, time_ms))
 
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
         """QUOTE rows of one token, one per moment: the newest, which is all there is."""

@@ -27,6 +27,8 @@ from g6_core.sim.feed import SimFeed
 from g6_core.sim.source import MarketSource
 
 Progress = Callable[[str, float], None]
+# Finds a stage of the day by its name.
+Stages = Callable[[str], Callable[..., Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,10 @@ def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketS
     return RecordedSource(Path(request.source), rules, request.day, request.underlying, request.seed)
 
 
-def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
+def run_day(request: DayRequest, today: date, progress: Progress, stage: Stages = stage) -> DayResult:
     """Run the day from the instruments before the open to the picks after the close.
 
+    `stage` finds each stage; a benchmark gives one that measures.
     Raises UserError kinds for everything a person can mend; the data directory keeps what was written so far.
     """
     settings = load_settings(request.config_dir)
@@ -94,7 +97,7 @@ def run_day(request: DayRequest, today: date, progress: Progress) -> DayResult:
     with only_run(paths), Ledger.open(paths.ledger) as ledger:
         claim_day(paths, day, Simulated(label, request.seed), rules.underlyings)
         ledger.clear_day(day)
-        checks = _live_through(request, settings, rules, source, paths, ledger, given, progress)
+        checks = _live_through(request, settings, rules, source, ledger, given, progress, stage)
         # A recorded market weighs 40 MB, and nothing asks it any more.
         del source
         progress("score", 1.0)
@@ -110,13 +113,13 @@ def _live_through(
     settings: Settings,
     rules: MarketRules,
     source: MarketSource,
-    paths: DataPaths,
     ledger: Ledger,
     given: DayPack | None,
     progress: Progress,
+    stage: Stages,
 ) -> list[Check]:
     """Everything that needs the market and its broker: prepare, collect and trade, repair, reconcile."""
-    day, underlyings = source.trade_date, source.underlyings
+    day, underlyings, paths = source.trade_date, source.underlyings, DataPaths(request.data_dir)
     world = open_world(source, rules, settings, request.seed)
     kite, clock = world.kite, world.clock
     progress("prepare", 0.0)

@@ -53,15 +53,17 @@ QUOTE = np.dtype(
     ]
 )
 
+# Where a full quote has the fields of a tick, of the book its best level.
+_TOUCH = np.array([(QUOTE.fields or {})[name][1] // 8 for name in TICK.names or ()])
+_STAMP = TICK.names.index("exchange_ms") if TICK.names else 0
+
 
 def ticks_of(quotes: NDArray[np.void]) -> NDArray[np.void]:
     """The touch of full quotes: QUOTE rows to TICK rows; rows without data are left out."""
-    known = quotes[quotes["exchange_ms"] > 0]
-    ticks = np.zeros(len(known), TICK)
-    for name in ("token", "exchange_ms", "ltp_paise", "volume", "oi"):
-        ticks[name] = known[name]
-    for name in ("bid_paise", "ask_paise", "bid_qty", "ask_qty"):
-        ticks[name] = known[name][:, 0]
+    # As plain numbers: a record field by field costs more than pricing it did.
+    table = np.ascontiguousarray(quotes).view(np.int64).reshape(len(quotes), QUOTE.itemsize // 8)
+    known = table[table[:, _STAMP] > 0]
+    ticks: NDArray[np.void] = known.take(_TOUCH, axis=1).view(TICK).reshape(len(known))
     return ticks
 
 

@@ -37,6 +37,7 @@ _Q_BUY_QTY, _Q_SELL_QTY = _AT["buy_qty"], _AT["sell_qty"]
 _Q_OI, _Q_OI_HIGH, _Q_OI_LOW = _AT["oi"], _AT["oi_day_high"], _AT["oi_day_low"]
 _Q_OPEN, _Q_HIGH, _Q_LOW, _Q_CLOSE = _AT["open_paise"], _AT["high_paise"], _AT["low_paise"], _AT["close_paise"]
 _Q_BID, _Q_ASK = _AT["bid_paise"], _AT["ask_paise"]
+_Q_BID_QTY, _Q_ASK_QTY = _AT["bid_qty"], _AT["ask_qty"]
 
 _ROW = "int32[::1]"
 _NODES = "int32[:, :, ::1]"
@@ -229,11 +230,11 @@ def _fill(
     noise: NDArray[np.float64],
     base_ms: int,
     out: NDArray[np.int64],
-    trades_only: bool,
+    touch_only: bool,
 ) -> None:
     """One known contract at `offset_ms` after the first snapshot; `left` is its node, `nodes` all of its nodes.
 
-    With `trades_only` the day's extremes and the book, which cost most, are not filled.
+    With `touch_only` the day's extremes and the book behind the touch, which cost most, are not filled.
     """
     lot, tick, key = terms[LOT], terms[TICK], terms[KEY]
     part_ms = offset_ms - left[TIME_S] * 1000
@@ -253,7 +254,7 @@ def _fill(
         part_s = moment - left[TIME_S]
         part = part_ms / ((right[TIME_S] - left[TIME_S]) * 1000.0)
         lots, trade_s, ltp = _last(left, right, part_s, noise, terms)
-        if not trades_only:
+        if not touch_only:
             high, low = _extremes(left, right, part_s, noise, terms)
         if lot > 0:
             bid, ask = _touch(left, right, part, noise_at(noise, offset_ms), tick)
@@ -270,7 +271,12 @@ def _fill(
     out[_Q_OI], out[_Q_OI_HIGH], out[_Q_OI_LOW] = oi, oi_high, oi_low
     out[_Q_OPEN] = terms[OPEN] if left[LAST_TRADE_S] >= 0 else 0
     out[_Q_HIGH], out[_Q_LOW], out[_Q_CLOSE] = high, low, terms[CLOSE]
-    if lot > 0 and not trades_only:
+    if lot > 0 and touch_only:
+        if bid > 0:
+            out[_Q_BID], out[_Q_BID_QTY] = bid, bid_qty
+        if ask > 0:
+            out[_Q_ASK], out[_Q_ASK_QTY] = ask, ask_qty
+    elif lot > 0:
         out[_Q_BUY_QTY] = fill_side(out, _Q_BID, bid, bid_qty, -tick, lot, moment, key)
         out[_Q_SELL_QTY] = fill_side(out, _Q_ASK, ask, ask_qty, tick, lot, moment, key)
 
@@ -289,7 +295,7 @@ def fill_quotes(
     nodes: NDArray[np.int32],
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
-    trades_only: bool,
+    touch_only: bool,
 ) -> None:
     """QUOTE rows as int64 of shape (n, QUOTE_WIDTH) into `out`, which holds zeros; `known_tokens` ascends."""
     offset_ms = time_ms - base_ms
@@ -301,7 +307,7 @@ def fill_quotes(
             continue
         left = nodes[place, snapshot]
         if left[TIME_S] >= 0:
-            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], trades_only)
+            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], touch_only)
 
 
 @kernel(
@@ -318,6 +324,6 @@ def fill_series(
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
 ) -> None:
-    """`fill_quotes` of one token for many moments, one row of `out` each, with `trades_only`."""
+    """`fill_quotes` of one token for many moments, one row of `out` each, with `touch_only`."""
     for i in range(len(moments_ms)):
         fill_quotes(token, moments_ms[i], base_ms, stamps_s, known_tokens, terms, nodes, noise, out[i : i + 1], True)

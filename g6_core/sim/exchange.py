@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import Instrument
-from g6_core.domain.market import ticks_of
 from g6_core.ports import Clock
 from g6_core.sim import kite_quotes
 from g6_core.sim import kite_shapes as shapes
@@ -150,7 +149,7 @@ class Exchange:
 
     def ticks(self, tokens: NDArray[np.int64]) -> NDArray[np.void]:
         """TICK rows of the tokens that have data now: stands in for the streaming feed."""
-        return ticks_of(self.source.quotes(tokens, self._now()))
+        return self.source.ticks(tokens, self._now())
 
     # orders and account
 

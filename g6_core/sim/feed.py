@@ -32,8 +32,9 @@ class SimFeed:
         if not len(self._tokens):
             return np.zeros(0, TICK)
         ticks = self._exchange.ticks(self._tokens)
-        if len(ticks) == len(self._last) and np.array_equal(ticks["token"], self._last["token"]):
-            fresh = np.asarray(ticks != self._last, np.bool_)
+        now, before = _numbers(ticks), _numbers(self._last)
+        if now.shape == before.shape and (now[:, 0] == before[:, 0]).all():
+            fresh = (now != before).any(axis=1)
         else:
             fresh = ~np.isin(ticks, self._last)
         self._last = ticks
@@ -43,3 +44,8 @@ class SimFeed:
     def order_updates(self) -> list[dict[str, Any]]:
         """Order rows pushed since the last call, in Kite's postback shape."""
         return self._exchange.take_order_updates()
+
+
+def _numbers(ticks: NDArray[np.void]) -> NDArray[np.int64]:
+    """TICK rows as a table, the token first: records are compared field by field, which costs far more."""
+    return ticks.view(np.int64).reshape(len(ticks), TICK.itemsize // 8)

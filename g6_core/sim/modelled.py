@@ -14,7 +14,7 @@ from g6_core.domain.calendar import IndexSpec, MarketRules, ModelledLevel, Sessi
 from g6_core.domain.errors import ConfigError, UserError
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import SECOND_MS
-from g6_core.domain.market import QUOTE
+from g6_core.domain.market import DEPTH_LEVELS, QUOTE, ticks_of
 from g6_core.domain.money import tick_floor
 from g6_core.domain.options import YEAR_MS
 from g6_core.sim import modelled_quotes as mq
@@ -68,12 +68,20 @@ class ModelledSource:
 
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """QUOTE rows, one per token in the same order; `exchange_ms` 0 for unknown tokens and before the open."""
+        return self._filled(tokens, time_ms, DEPTH_LEVELS)
+
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """TICK rows of those of `tokens` that have data."""
+        return ticks_of(self._filled(tokens, time_ms, 1))
+
+    def _filled(self, tokens: NDArray[np.int64], time_ms: int, book_levels: int) -> NDArray[np.void]:
         out = np.zeros(len(tokens), QUOTE)
         # Tokens are copied because compiled code takes no read-only or strided array.
         mq.fill_quotes(
             out.view(np.int64).reshape(len(tokens), mq.QUOTE_WIDTH),
             np.array(tokens, np.int64),
             time_ms,
+            book_levels,
             *self._arrays,
         )
         return out

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.kernel import kernel
-from g6_core.domain.market import DEPTH_LEVELS, QUOTE
+from g6_core.domain.market import QUOTE
 from g6_core.sim.counter_random import unit_at
 from g6_core.sim.smile import fair_value
 
@@ -194,7 +194,7 @@ def _advance(
     state[i, _NEXT] = second + 1
 
 
-@kernel("int64(int64[::1], int64, int64, int64, int64, int64, int64, float64, int64, int64, int64)")
+@kernel("int64(int64[::1], int64, int64, int64, int64, int64, int64, float64, int64, int64, int64, int64)")
 def _ladder(
     quote: Ints,
     price_at: int,
@@ -207,11 +207,12 @@ def _ladder(
     lot: int,
     tick: int,
     counter: int,
+    levels: int,
 ) -> int:
     """Write one side of the book from `best` outward (`step` -1 for bids, 1 for asks); returns its quantity."""
     price = best
     total = 0
-    for depth in range(DEPTH_LEVELS):
+    for depth in range(levels):
         if price < tick:
             break
         draw = unit_at(key, _BOOK, counter + 3 * depth)
@@ -224,14 +225,14 @@ def _ladder(
     return total
 
 
-@kernel("void(int64[::1], int64[:, ::1], int64, int64, int64, int64, float64)")
-def _depth(quote: Ints, terms: Ints, i: int, second: int, bid: int, ask: int, pace: float) -> None:
-    """Five levels a side, 1-3 ticks apart, sizes in lots: more where much is traded and where lots are cheap."""
+@kernel("void(int64[::1], int64[:, ::1], int64, int64, int64, int64, float64, int64)")
+def _depth(quote: Ints, terms: Ints, i: int, second: int, bid: int, ask: int, pace: float, levels: int) -> None:
+    """So many levels a side, 1-3 ticks apart, sizes in lots: more where much is traded and where lots are cheap."""
     key, lot, tick = terms[i, KEY], terms[i, LOT], terms[i, TICK]
     depth_lots = (0.8 + 0.15 * math.sqrt(pace)) * (1.0 + 3000.0 / (ask + 100.0))
     counter = second * _DRAWS_PER_SECOND
-    bids = _ladder(quote, _Q_BID, _Q_BID_QTY, _Q_BID_ORDERS, bid, -1, key, depth_lots, lot, tick, counter)
-    asks = _ladder(quote, _Q_ASK, _Q_ASK_QTY, _Q_ASK_ORDERS, ask, 1, key, depth_lots, lot, tick, counter + 32)
+    bids = _ladder(quote, _Q_BID, _Q_BID_QTY, _Q_BID_ORDERS, bid, -1, key, depth_lots, lot, tick, counter, levels)
+    asks = _ladder(quote, _Q_ASK, _Q_ASK_QTY, _Q_ASK_ORDERS, ask, 1, key, depth_lots, lot, tick, counter + 32, levels)
     beyond = 3 + np.int64(4.0 * unit_at(key, _BOOK, counter + 30))
     quote[_Q_BUY] = bids * beyond
     quote[_Q_SELL] = asks * beyond
@@ -270,13 +271,14 @@ def _index(quote: Ints, spot: float, tick: int, day: Ints, extremes: Ints, secon
 
 
 @kernel(
-    "void(int64[:, ::1], int64[::1], int64, int64[:, ::1], float64[:, ::1], int64[:, ::1], int64[:, :, ::1],"
+    "void(int64[:, ::1], int64[::1], int64, int64, int64[:, ::1], float64[:, ::1], int64[:, ::1], int64[:, :, ::1],"
     "float64[:, ::1], float64[:, ::1], float64[:, ::1], int64[:, :, ::1], int64[:, ::1], float64[::1])"
 )
 def fill_quotes(
     out: Ints,
     tokens: Ints,
     time_ms: int,
+    book_levels: int,
     terms: Ints,
     sizes: Floats,
     state: Ints,
@@ -290,7 +292,8 @@ def fill_quotes(
 ) -> None:
     """Write the quote of each token at `time_ms` into the zeroed rows of `out` (QUOTE as int64 columns).
 
-    `terms` is sorted by token. Rows of unknown tokens and of moments before the open keep only the token.
+    `terms` is sorted by token. Rows of unknown tokens and of moments before the open keep only the token. With fewer
+    than all levels of the book, its total quantities are not promised.
     """
     for place in range(len(tokens)):
         token = tokens[place]
@@ -326,9 +329,10 @@ def fill_quotes(
             levels[market],
             open_ms,
         )
-        now_ms = float(open_ms + passed_ms)
-        bid, ask, pace = _touch(terms, sizes, i, now_ms, second, spot, factors[market, second], levels[market])
-        _depth(quote, terms, i, second, bid, ask, pace)
+        if book_levels > 0:
+            now_ms = float(open_ms + passed_ms)
+            bid, ask, pace = _touch(terms, sizes, i, now_ms, second, spot, factors[market, second], levels[market])
+            _depth(quote, terms, i, second, bid, ask, pace, book_levels)
         _sums(quote, terms, state, i, open_ms)
 
 
@@ -351,12 +355,13 @@ def fill_series(
     days: Ints,
     levels: Floats,
 ) -> None:
-    """`fill_quotes` of one token for many moments, one row of `out` each."""
+    """`fill_quotes` of one token for many moments, one row of `out` each, without the book."""
     for place in range(len(moments_ms)):
         fill_quotes(
             out[place : place + 1],
             token,
             moments_ms[place],
+            0,
             terms,
             sizes,
             state,

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import DataError
-from g6_core.domain.market import QUOTE
+from g6_core.domain.market import QUOTE, ticks_of
 from g6_core.sim import bridge
 from g6_core.sim.chain_day import ChainDay, no_session
 from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
@@ -98,6 +98,13 @@ class RecordedSource:
 
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """QUOTE rows for `tokens`, in their order; see the module for what they are at any time."""
+        return self._filled(tokens, time_ms, touch_only=False)
+
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """TICK rows of those of `tokens` that have data."""
+        return ticks_of(self._filled(tokens, time_ms, touch_only=True))
+
+    def _filled(self, tokens: NDArray[np.int64], time_ms: int, *, touch_only: bool) -> NDArray[np.void]:
         out = np.zeros(len(tokens), QUOTE)
         bridge.fill_quotes(
             np.require(tokens, np.int64, ("C", "W")),
@@ -109,7 +116,7 @@ class RecordedSource:
             self._nodes,
             self._noise,
             out.view(np.int64).reshape(len(tokens), bridge.QUOTE_WIDTH),
-            False,
+            touch_only,
         )
         return out
 

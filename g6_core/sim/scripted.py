@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import SECOND_MS
-from g6_core.domain.market import DEPTH_LEVELS, QUOTE
+from g6_core.domain.market import DEPTH_LEVELS, QUOTE, ticks_of
 from g6_core.domain.money import tick_ceil, tick_floor
 from g6_core.sim.dump import synthetic_book
 from g6_core.sim.source import asked_one_by_one
@@ -140,6 +140,10 @@ class ScriptedSource:
             elif seen_ms >= self.spot_path[0][0]:
                 _fill_prices(row, seen_ms, [self._spot(seen_ms), self._spot(self._first_ms(self.spot_path[0][0]))])
         return rows
+
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """TICK rows of those of `tokens` that have data."""
+        return ticks_of(self.quotes(tokens, time_ms))
 
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
         """QUOTE rows of one token, one per moment."""

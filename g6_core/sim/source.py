@@ -47,6 +47,10 @@ class MarketSource(Protocol):
         """
         ...
 
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """TICK rows of the tokens that have data: `ticks_of` of their quotes, for less."""
+        ...
+
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
         """QUOTE rows of one token, one per moment: its stamp, last price, volume and open interest at each of them.
 

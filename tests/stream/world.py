@@ -17,6 +17,7 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.events import Alert
 from g6_core.domain.ist import at
+from g6_core.domain.market import ticks_of
 from g6_core.engine.params import EngineParams
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
@@ -64,6 +65,10 @@ class SteeredSource:
                     row["ask_paise"][level] = ask + 5 * level
                 row["ltp_paise"] = bid
         return rows
+
+    def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
+        """What the feed makes of them."""
+        return ticks_of(self.quotes(tokens, time_ms))
 
 
 def trend(day: date, minutes: int, points_per_minute: int) -> list[tuple[int, int]]:
