@@ -18,7 +18,7 @@ from packaging.version import Version
 
 import g6_core
 from g6_core.domain.errors import UserError
-from g6_core.domain.ist import at, ist_date, ist_text, to_ist
+from g6_core.domain.ist import DAY_MS, at, ist_date, ist_text, to_ist
 
 PROJECT = Path(g6_core.__file__).resolve().parents[1]
 PYTHON_MIN = (3, 11)
@@ -27,7 +27,6 @@ FREE_MB_MIN = 500
 CLOCK_EARLIEST_MS = 1_793_491_200_000
 # Where the module is not called like its distribution.
 MODULE_OF = {"pyyaml": "yaml"}
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from email.utils import format_datetime, parsedate_to_datetime
 import pytz
 
 IST = pytz.timezone("Asia/Kolkata")
-_OFFSET = timezone(timedelta(hours=5, minutes=30))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_MS = 1_000
 MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+IST_OFFSET_MS = 19_800_000
+_OFFSET = timezone(timedelta(milliseconds=IST_OFFSET_MS))
 
 
 def to_ms(moment: datetime) -> int:

@@ -3,16 +3,14 @@
 Beside the grid: what every reader needs to choose a day and an index of a file and to say in one line what is wrong.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules, Session
@@ -20,7 +18,6 @@ from g6_core.domain.errors import CalendarError, DataError
 from g6_core.domain.ist import ist_clock, ist_text
 
 SIDES = ("CALLS", "PUTS")
-EXPIRY_FORMATS = ("%d-%b-%Y", "%Y-%m-%d", "%d %b %Y", "%d-%m-%Y", "%Y%m%d")
 # What a field may hold to stay an int32 after conversion; no contract has more OI in lots than the last figure.
 INT32_MAX = 2**31 - 1
 PRICE_MAX, COUNT_MAX, OI_LOTS_MAX = INT32_MAX // 100, INT32_MAX, INT32_MAX // 1000
@@ -128,31 +125,6 @@ def _require_single_rows(path: Path, grid: Grid) -> None:
     )
 
 
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn the reader's own errors into one line."""
-    try:
-        yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as problem:
-        reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
-        kind = "CSV" if path.suffix == ".csv" else "Parquet"
-        raise DataError(f"{path}: not a readable {kind} file ({reason}); record or copy it again") from problem
-
-
-def expiry_date(path: Path, raw: object) -> date:
-    """The day of an expiry as a file writes it. DataError when it is none."""
-    if isinstance(raw, datetime):
-        return raw.date()
-    if isinstance(raw, date):
-        return raw
-    for form in EXPIRY_FORMATS:
-        try:
-            return datetime.strptime(str(raw).strip(), form).date()  # noqa: DTZ007 (a day has no zone)
-        except ValueError:
-            continue
-    raise DataError(f"{path}: expiry {raw!r} is not a date like 29-Dec-2026")
-
-
 def underlying_name(rules: MarketRules, raw: object) -> str:
     """The underlying, also where the file writes the name of the index (``Nifty Bank``)."""
     name = str(raw).strip().upper()
@@ -191,6 +163,11 @@ def no_session(path: Path, underlying: str, day: date, session: Session) -> Data
         f"{path}: the recording of {underlying} holds no snapshot within the session {hours} of "
         f"{day} (IST); record while the market is open"
     )
+
+
+def all_expired(path: Path, day: date) -> DataError:
+    """Return the line for a day whose contracts cannot have been recorded on it."""
+    return DataError(f"{path}: all contracts of {day} had expired before that day; dates are read day first")
 
 
 def listed(values: Iterable[object]) -> str:

@@ -11,16 +11,15 @@ the open, which shows the day before, and what repeats it after the open. `g6 da
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from g6_core.domain.calendar import MarketRules
+from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import SECOND_MS, ist_date, to_ms
+from g6_core.domain.ist import DAY_MS, at, ist_date
 from g6_core.sim.chain_day import (
     COUNT_MAX,
     PRICE_MAX,
@@ -28,14 +27,15 @@ from g6_core.sim.chain_day import (
     ChainDay,
     Field,
     Floats,
+    all_expired,
     chosen_underlying,
-    expiry_date,
     grid_of,
     no_session,
     only_trading_day,
-    readable,
     underlying_name,
 )
+from g6_core.sim.columns import days, figures, moments, names
+from g6_core.sim.table_file import readable
 
 # Our name -> names of the column in a file, lower case, everything but letters and digits as one underscore.
 NAMES = {
@@ -54,17 +54,7 @@ OPTIONAL = {
     "spot": ("spot", "stock_ltp", "spot_price", "underlying_value"),
     "pct_change": ("pct_change", "change", "stock_change"),
 }
-STAMP_FORMATS = (
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M:%S",
-    "%d-%m-%Y %H:%M:%S",
-    "%d-%m-%Y %H:%M",
-    "%d/%m/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%d-%b-%Y %H:%M:%S",
-)
-KEY_COLUMNS = ("symbol", "timestamp", "expiry", "strike")
+KEY_COLUMNS = ("symbol", "stamp_ms", "expiry", "strike")
 # Field -> largest value in the file, steps per unit of the file, what an empty cell is.
 MOST = {
     Field.LTP: (PRICE_MAX, 100, 0.0),
@@ -100,32 +90,41 @@ def missing_kite_columns(columns: Iterable[str]) -> list[str]:
     return [name for name, choices in NAMES.items() if held.isdisjoint(choices)]
 
 
-def kite_frame(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The columns of `NAMES` and `OPTIONAL`, by our names, figures as float64; an optional one may be all null."""
-    schema = frame.collect_schema()
-    held: dict[str, str] = {}
-    for column in schema:
-        held.setdefault(_plain(column), column)
+def kite_frame(path: Path, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the columns of `NAMES` and `OPTIONAL` by our names, the stamp as `stamp_ms` (milliseconds, to the second).
+
+    Figures are float64; an optional column may be all null. DataError for a column or a stamp that cannot be read.
+    """
     wanted: list[pl.Expr] = []
-    for name, choices in (NAMES | OPTIONAL).items():
-        found = next((held[choice] for choice in choices if choice in held), None)
-        values = pl.lit(None, pl.Float64) if found is None else pl.col(found)
-        if found is not None and name not in ("symbol", "expiry", "timestamp"):
-            values = _number(values, schema[found])
-        wanted.append(values.alias(name))
+    for name in NAMES | OPTIONAL:
+        column = kite_column(path, frame, name)
+        match name:
+            case _ if column is None:
+                wanted.append(pl.lit(None, pl.Float64).alias(name))
+            case "symbol":
+                wanted.append(names(column).alias(name))
+            case "timestamp":
+                wanted.append(moments(path, frame, column).alias("stamp_ms"))
+            case "expiry":
+                wanted.append(days(path, frame, column).alias(name))
+            case _:
+                wanted.append(figures(path, frame, column).alias(name))
     return frame.select(wanted)
 
 
-def stamp_ms(raw: object) -> int | None:
-    """The moment of a snapshot to the second, naive text is IST; None for what is no time."""
-    if isinstance(raw, datetime):
-        return to_ms(raw) // SECOND_MS * SECOND_MS
-    text = str(raw).strip().partition(".")[0]
-    for form in STAMP_FORMATS:
-        try:
-            return to_ms(datetime.strptime(text, form))  # noqa: DTZ007 (naive is IST, see to_ms)
-        except ValueError:
-            continue
+def kite_column(path: Path, frame: pl.LazyFrame, name: str) -> str | None:
+    """Return what the file calls a column; None when it has none. DataError when two columns have that name."""
+    by_plain: dict[str, list[str]] = {}
+    for column in frame.collect_schema().names():
+        by_plain.setdefault(_plain(re.sub(r"_duplicated_\d+$", "", column)), []).append(column)
+    for choice in (NAMES | OPTIONAL)[name]:
+        match by_plain.get(choice, []):
+            case []:
+                continue
+            case [column]:
+                return column
+            case several:
+                raise DataError(f"{path}: {len(several)} columns are called {several[0]}; keep the right one")
     return None
 
 
@@ -133,38 +132,38 @@ def read_kite_day(
     path: Path, frame: pl.LazyFrame, rules: MarketRules, trade_date: date | None, underlying: str | None
 ) -> ChainDay:
     """One index and day of an opened file that has `missing_kite_columns` none; see `g6_core.sim.recording`."""
-    chain = kite_frame(frame).filter(pl.all_horizontal(pl.col(KEY_COLUMNS).is_not_null()))
+    chain = kite_frame(path, frame).filter(pl.all_horizontal(pl.col(KEY_COLUMNS).is_not_null()))
     with readable(path):
-        seen = chain.select("symbol", "timestamp").unique().collect().rows()
-    moments = {raw: moment for raw in {raw for _, raw in seen} if (moment := stamp_ms(raw)) is not None}
-    if not moments:
-        raise DataError(f"{path}: no row has a timestamp like 2026-01-07 09:19:00; record it again")
-    days = {ist_date(moment) for moment in moments.values()}
-    day = trade_date if trade_date is not None else only_trading_day(path, rules, days)
-    of_day = {raw: moment for raw, moment in moments.items() if ist_date(moment) == day}
-    held = {underlying_name(rules, name) for name, raw in seen if raw in of_day}
-    name = chosen_underlying(path, rules, day, held, underlying, days)
+        seen = chain.select("symbol", "stamp_ms").unique().collect().rows()
+    if not seen:
+        raise DataError(f"{path}: no row has a stamp, an index, an expiry and a strike; record it again")
+    days_held = {ist_date(moment) for moment in {moment for _, moment in seen}}
+    day = trade_date if trade_date is not None else only_trading_day(path, rules, days_held)
+    held = {underlying_name(rules, symbol) for symbol, moment in seen if ist_date(moment) == day}
+    name = chosen_underlying(path, rules, day, held, underlying, days_held)
     session = rules.session(day, rules.index(name).option_exchange)
     symbols = [raw for raw in {raw for raw, _ in seen} if underlying_name(rules, raw) == name]
-    rows = _of_this_day(_rows_of(path, chain, symbols, of_day, day), session.open_ms)
+    rows = _of_this_day(_rows_of(path, chain, symbols, session), session.open_ms)
     if rows.is_empty():
         raise no_session(path, name, day, session)
     return _chain_day(path, _whole_lots(path, rows, rules, name, day), name, day)
 
 
-def _rows_of(path: Path, chain: pl.LazyFrame, symbols: list[str], wanted: dict[Any, int], day: date) -> pl.DataFrame:
-    """Rows of these symbols and stamps, with `stamp_ms` and typed `expiry`, no expired contract and no exact copy."""
-    stamp_type = chain.collect_schema()["timestamp"]
-    stamps = pl.LazyFrame(
-        {"timestamp": list(wanted), "stamp_ms": list(wanted.values())},
-        schema={"timestamp": stamp_type, "stamp_ms": pl.Int64},
-    )
+def _rows_of(path: Path, chain: pl.LazyFrame, symbols: list[str], session: Session) -> pl.DataFrame:
+    """Rows of these symbols and the session's day, no expired contract and no exact copy.
+
+    DataError when all that was recorded within the session had expired.
+    """
+    day, stamp_ms = ist_date(session.open_ms), pl.col("stamp_ms")
+    start_ms = at(day, time(0))
     with readable(path):
-        rows = chain.filter(pl.col("symbol").is_in(symbols)).join(stamps, on="timestamp").collect()
-    raw = rows["expiry"].unique().to_list()
-    expiry = pl.col("expiry").replace_strict(raw, [expiry_date(path, one) for one in raw], return_dtype=pl.Date)
-    rows = rows.with_columns(expiry.alias("expiry")).filter(pl.col("expiry") >= day)
-    return rows.drop("symbol", "timestamp").unique().sort("stamp_ms", "expiry", "strike")
+        of_day = stamp_ms.is_between(start_ms, start_ms + DAY_MS, closed="left")
+        rows = chain.filter(pl.col("symbol").is_in(symbols), of_day).collect()
+    inside = rows.filter(stamp_ms.is_between(session.open_ms, session.close_ms, closed="left"))
+    if inside.height and inside.select((pl.col("expiry") < day).all()).item():
+        raise all_expired(path, day)
+    rows = rows.filter(pl.col("expiry") >= day)
+    return rows.drop("symbol").unique().sort("stamp_ms", "expiry", "strike")
 
 
 def _of_this_day(rows: pl.DataFrame, open_ms: int) -> pl.DataFrame:
@@ -226,18 +225,11 @@ def _index_close(index: pl.DataFrame, spot_paise: Floats) -> int:
 def _sane(path: Path, column: str, values: Floats, most: float, least: float = 0, empty: float = 0.0) -> Floats:
     """Figures that can be; what is empty becomes `empty`. DataError naming the column otherwise."""
     known = values[~np.isnan(values)]
-    if not np.isfinite(known).all() or (len(known) and (known.min() < least or known.max() > most)):
+    if not np.isfinite(known).all():
+        raise DataError(f"{path}: column {column} holds something that is not a number")
+    if len(known) and (known.min() < least or known.max() > most):
         raise DataError(f"{path}: column {column} has impossible values, {known.min():g} to {known.max():g}")
     return np.where(np.isnan(values), empty, values)
-
-
-def _number(values: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """float64; text that is no number is infinite, so that it is found, and an empty cell or a dash is null."""
-    if kind != pl.String:
-        return values.cast(pl.Float64).fill_nan(None)
-    text = values.str.replace_all(",", "").str.strip_chars()
-    known = text.is_not_null() & ~text.is_in(["", "-"])
-    return pl.when(known).then(text.cast(pl.Float64, strict=False).fill_null(float("inf")))
 
 
 def _plain(column: str) -> str:

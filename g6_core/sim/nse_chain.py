@@ -5,12 +5,10 @@ derived are derived; numbers and dates may be text. What is wrong with a file is
 Columns are read one at a time: a whole day in one frame would cost ten times the memory of the result.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import SECOND_MS, ist_date, to_ms
+from g6_core.domain.ist import DAY_MS, IST_OFFSET_MS
 from g6_core.sim.chain_day import (
     COUNT_MAX,
     OI_LOTS_MAX,
@@ -27,13 +25,14 @@ from g6_core.sim.chain_day import (
     ChainDay,
     Field,
     Floats,
+    all_expired,
     chosen_underlying,
-    expiry_date,
     grid_of,
     only_trading_day,
-    readable,
     underlying_name,
 )
+from g6_core.sim.columns import days, figures, moments, names
+from g6_core.sim.table_file import readable
 
 NSE_FIELDS = {
     Field.LTP: "LTP",
@@ -49,12 +48,6 @@ NET_CHANGE = "Net_Chng"
 STAMP, STRIKE = "collection_timestamp", "Strike_Price"
 NAME_COLUMNS = ("index_name", "Symbol")
 EXPIRY_COLUMNS = ("Expiry_Date", "expiry")
-# Date, time with one separator throughout (a minus may also begin an offset), fraction of a second, zone.
-STAMP_TEXT = re.compile(
-    r"(\d{4})\D?(\d\d)\D?(\d\d)[^\d+]*(\d\d)([^\d+]?)(\d\d)\5(\d\d)(?:[.,:_]?\d+)?"
-    r"\s*(?:IST|(?P<utc>Z|UTC)|(?P<offset>[+-]\d\d(?::?\d\d)?))?",
-    re.ASCII | re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +67,14 @@ class _File:
         with readable(self.path):
             return self.frame.slice(first, length).select(values).collect().to_series()
 
-    def coded(self, column: str) -> tuple[list[Any], NDArray[np.int32]]:
-        """The distinct values of a column, and for each row its place among them."""
-        values = pl.col(column)
-        if self.schema[column].is_integer():
-            values = values.cast(pl.String)
-        if not self.schema[column].is_temporal():
-            values = values.cast(pl.Categorical)
+    def whole(self, column: str, values: pl.Expr) -> pl.Series:
+        """A column of all rows, each with a value. DataError when the file has no rows or a cell is empty."""
         series = self.column(values)
         if series.is_empty():
             raise DataError(f"{self.path}: the file has no rows")
         if series.null_count():
             raise DataError(f"{self.path}: column {column} is empty in {series.null_count()} rows")
-        _, first, place = np.unique(series.to_physical().to_numpy(), return_index=True, return_inverse=True)
-        text = series.gather(first)
-        return (text if series.dtype.is_temporal() else text.cast(pl.String)).to_list(), place.astype(np.int32)
+        return series
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +106,26 @@ def read_nse_day(
     Rows of contracts that had expired before the day are left out.
     """
     file = _File(path, frame, frame.collect_schema())
-    raw_stamps, stamp_code = file.coded(STAMP)
-    stamps = np.array([nse_stamp_ms(path, raw) for raw in raw_stamps], np.int64)
-    days = [ist_date(int(stamp)) for stamp in stamps]
-    day = trade_date if trade_date is not None else only_trading_day(path, rules, set(days))
-    mask = np.array([each == day for each in days], np.bool_)[stamp_code]
+    stamps = file.whole(STAMP, moments(path, frame, STAMP)).to_numpy()
+    day_of = ((stamps + IST_OFFSET_MS) // DAY_MS).astype("datetime64[D]")
+    held_days = set(np.unique(day_of).tolist())
+    day = trade_date if trade_date is not None else only_trading_day(path, rules, held_days)
+    mask = day_of == np.datetime64(day)
 
-    raw_names, name_code = file.coded(file.first_of(NAME_COLUMNS))
-    names = [underlying_name(rules, raw) for raw in raw_names]
-    held = {names[code] for code in np.unique(name_code[mask])}
-    name = chosen_underlying(path, rules, day, held, underlying, set(days))
-    mask &= np.array([each == name for each in names], np.bool_)[name_code]
+    column = file.first_of(NAME_COLUMNS)
+    coded = file.whole(column, names(column).cast(pl.Categorical))
+    named = {raw: underlying_name(rules, raw) for raw in coded.unique().cast(pl.String).to_list()}
+    held = {named[raw] for raw in coded.filter(mask).unique().cast(pl.String).to_list()}
+    name = chosen_underlying(path, rules, day, held, underlying, held_days)
+    mask &= coded.is_in([raw for raw, one in named.items() if one == name]).to_numpy()
 
-    raw_expiries, expiry_code = file.coded(file.first_of(EXPIRY_COLUMNS))
-    expiry = np.array([expiry_date(path, raw) for raw in raw_expiries], "datetime64[D]")
-    mask &= (expiry >= np.datetime64(day))[expiry_code]
+    column = file.first_of(EXPIRY_COLUMNS)
+    expiry = file.whole(column, days(path, frame, column)).to_numpy().astype("datetime64[D]")
+    mask &= expiry >= np.datetime64(day)
     if not mask.any():
-        raise DataError(f"{path}: all contracts of {day} had expired before that day")
+        raise all_expired(path, day)
     strikes = np.rint(_numbers(file, mask, STRIKE, 1, PRICE_MAX) * 100).astype(np.int64)
-    grid = grid_of(path, stamps[stamp_code[mask]], expiry[expiry_code[mask]], strikes)
+    grid = grid_of(path, stamps[mask], expiry[mask], strikes)
     return ChainDay(
         path=path,
         underlying=name,
@@ -160,12 +147,7 @@ def missing_nse_columns(columns: Iterable[str]) -> list[str]:
 
 def _numbers(file: _File, mask: NDArray[np.bool_], column: str, least: int, most: int) -> Floats:
     """The wanted rows of a column; what the exchange leaves empty or marks with a dash is 0."""
-    if file.schema[column] == pl.String:
-        text = pl.col(column).str.replace_all(",", "").str.strip_chars()
-        empty = text.is_null() | text.is_in(["", "-"])
-        value = pl.when(empty).then(0.0).otherwise(text.cast(pl.Float64, strict=False).fill_null(float("inf")))
-    else:
-        value = pl.col(column).cast(pl.Float64).fill_null(0.0).fill_nan(0.0)
+    value = figures(file.path, file.frame, column).fill_null(0.0)
     first, end = int(mask.argmax()), len(mask) - int(mask[::-1].argmax())
     values: Floats = file.column(value, first, end - first).to_numpy()[mask[first:end]]
     if not np.isfinite(values).all():
@@ -173,20 +155,3 @@ def _numbers(file: _File, mask: NDArray[np.bool_], column: str, least: int, most
     if values.min() < least or values.max() > most:
         raise DataError(f"{file.path}: column {column} has impossible values, {values.min():g} to {values.max():g}")
     return values
-
-
-def nse_stamp_ms(path: Path, raw: object) -> int:
-    """The moment of a collection to the second; one without zone is IST."""
-    if isinstance(raw, datetime):
-        return to_ms(raw) // SECOND_MS * SECOND_MS
-    text = STAMP_TEXT.fullmatch(str(raw).strip())
-    try:
-        if text is not None:
-            digits = "".join(text.group(1, 2, 3, 4, 6, 7))
-            zone = "Z" if text["utc"] else text["offset"] or ""
-            zone += "00" if len(zone) == len("+05") else ""
-            form = "%Y%m%d%H%M%S%z" if zone else "%Y%m%d%H%M%S"
-            return to_ms(datetime.strptime(digits + zone, form))  # noqa: DTZ007 (naive is IST, see to_ms)
-    except ValueError:
-        pass
-    raise DataError(f"{path}: {STAMP} {raw!r} is not like 20250829_092416 (IST) or 2025-08-29T03:54:16Z")

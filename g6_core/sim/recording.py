@@ -7,9 +7,10 @@ import polars as pl
 
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.sim.chain_day import ChainDay, readable
+from g6_core.sim.chain_day import ChainDay
 from g6_core.sim.kite_chain import NAMES, missing_kite_columns, read_kite_day
 from g6_core.sim.nse_chain import missing_nse_columns, read_nse_day
+from g6_core.sim.table_file import open_table
 
 
 def read_chain_day(path: Path, rules: MarketRules, trade_date: date | None, underlying: str | None) -> ChainDay:
@@ -29,17 +30,8 @@ def read_chain_day(path: Path, rules: MarketRules, trade_date: date | None, unde
 
 
 def open_recording(path: Path) -> pl.LazyFrame:
-    """The file, not read yet: a CSV (all text) by its name, else Parquet. DataError when it cannot be opened."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the path of an NSE chain recording or of Kite snapshots (Parquet)")
-    with readable(path):
-        frame = (
-            pl.scan_csv(path, infer_schema=False, glob=False)
-            if path.suffix.lower() == ".csv"
-            else pl.scan_parquet(path, glob=False)
-        )
-        frame.collect_schema()
-    return frame
+    """Return the file, not read yet. DataError when it cannot be opened."""
+    return open_table(path, "give the path of an NSE chain recording or of Kite snapshots (Parquet)")
 
 
 def is_kite_chain(path: Path, frame: pl.LazyFrame) -> bool:

@@ -84,7 +84,8 @@ def forwards_agree(rows: pl.DataFrame) -> Check:
     """
     known = rows.filter(pl.col("forward").is_not_null()).unique(("timestamp", "expiry"), keep="first")
     ordered = known.sort("timestamp", "expiry")
-    since = pl.col("expiry").shift().over("timestamp").fill_null(pl.col("timestamp").dt.date())
+    today = pl.col("timestamp").dt.convert_time_zone("Asia/Kolkata").dt.date()
+    since = pl.col("expiry").shift().over("timestamp").fill_null(today)
     days = (pl.col("expiry") - since).dt.total_days()
     before = pl.col("forward").shift().over("timestamp").fill_null(pl.col("spot"))
     carry = (pl.col("forward") / before - 1) * 100

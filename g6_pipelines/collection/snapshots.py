@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+LAKE = "lake"
 FIGURES = ("ltp", "bid", "ask", "bid_qty", "ask_qty", "volume", "oi")
 
 
@@ -41,4 +42,4 @@ def lake_snapshots(rows: pl.DataFrame) -> Snapshots:
             *(pl.col(f"{side}_{name}").cast(pl.Float64) for side in ("call", "put") for name in FIGURES),
         )
     )
-    return Snapshots(frame, "lake", False, True, True, {}, 1)
+    return Snapshots(frame, LAKE, False, True, True, {}, 1)

@@ -2,21 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from g6_core.adapters.lake import read_lake
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.sim.chain_day import Field, expiry_date, readable, underlying_name
-from g6_core.sim.kite_chain import kite_frame, stamp_ms
-from g6_core.sim.nse_chain import EXPIRY_COLUMNS, NAME_COLUMNS, NSE_FIELDS, STAMP, STRIKE, nse_stamp_ms
+from g6_core.domain.ist import IST_OFFSET_MS
+from g6_core.sim.chain_day import Field, all_expired, underlying_name
+from g6_core.sim.columns import days, figures, moments, names
+from g6_core.sim.kite_chain import kite_column, kite_frame
+from g6_core.sim.nse_chain import EXPIRY_COLUMNS, NAME_COLUMNS, NSE_FIELDS, STAMP, STRIKE
 from g6_core.sim.recording import is_kite_chain, open_recording
-from g6_pipelines.collection.snapshots import FIGURES, Snapshots, lake_snapshots
+from g6_core.sim.table_file import readable
+from g6_pipelines.collection.snapshots import FIGURES, LAKE, Snapshots, lake_snapshots
 
 KITE_FIGURES = ("ltp", "volume", "oi")
 NSE_SOURCE_STAMP = "Fetch_Time"
@@ -24,10 +24,31 @@ LAKE_MARKS = {"timestamp", "expiry_code", "call_ltp", "put_ltp"}
 
 
 def read_snapshots(path: Path, rules: MarketRules) -> Snapshots:
-    """A recording (Parquet, CSV, a folder of CSVs of one recorder) or a lake file of G6.
+    """Return a recording (Parquet, CSV, a folder of CSVs of one recorder) or a lake file of G6.
 
-    DataError when it is missing, unreadable or of a foreign schema.
+    DataError when it is missing, unreadable, of a foreign schema or without a row that has a stamp.
     """
+    snapshots = _read_all(path, rules)
+    if not snapshots.frame.height:
+        raise DataError(f"{path}: the file has no rows; record it again")
+    if snapshots.frame["time_ms"].null_count() == snapshots.frame.height:
+        raise DataError(f"{path}: no row has a time stamp; record it again")
+    if snapshots.kind != LAKE:
+        _require_possible(path, snapshots.frame)
+    return snapshots
+
+
+def _require_possible(path: Path, rows: pl.DataFrame) -> None:
+    """DataError for figures that are no numbers, and for days that cannot be those of the recording."""
+    for name in ("strike", "spot", *(f"{side}_{figure}" for side in ("call", "put") for figure in FIGURES)):
+        if rows[name].is_infinite().any():
+            raise DataError(f"{path}: {name.replace('_', ' ')} holds something that is not a number; correct that row")
+    day = pl.from_epoch(pl.col("time_ms") + IST_OFFSET_MS, "ms").dt.date()
+    if rows.select((pl.col("expiry") < day).all(ignore_nulls=True) & pl.col("expiry").is_not_null().any()).item():
+        raise all_expired(path, rows.select(day.min()).item())
+
+
+def _read_all(path: Path, rules: MarketRules) -> Snapshots:
     if path.is_dir():
         files = sorted(path.glob("*.csv"))
         if not files:
@@ -47,97 +68,82 @@ def _read(path: Path, rules: MarketRules) -> Snapshots:
 
 
 def _kite(path: Path, frame: pl.LazyFrame, rules: MarketRules) -> Snapshots:
-    chain = kite_frame(frame)
     null = pl.lit(None, pl.Float64)
-    with readable(path):
-        raw = chain.select(
-            "timestamp",
-            pl.col("symbol").alias("index"),
-            "expiry",
-            "strike",
-            "spot",
-            *(
-                (pl.col(f"{short}_{name}") if name in KITE_FIGURES else null).alias(f"{side}_{name}")
-                for side, short in (("call", "ce"), ("put", "pe"))
-                for name in FIGURES
-            ),
-        ).collect()
-    rows = _mapped(raw, "timestamp", "time_ms", pl.Int64(), stamp_ms)
-    rows = rows.with_columns(pl.lit(None, pl.Int64).alias("source_ms"))
+    chain = kite_frame(path, frame).select(
+        pl.col("stamp_ms").alias("time_ms"),
+        pl.lit(None, pl.Int64).alias("source_ms"),
+        pl.col("symbol").alias("index"),
+        "expiry",
+        "strike",
+        "spot",
+        *(
+            (pl.col(f"{short}_{name}") if name in KITE_FIGURES else null).alias(f"{side}_{name}")
+            for side, short in (("call", "ce"), ("put", "pe"))
+            for name in FIGURES
+        ),
+    )
+    rows = _collected(path, chain, rules)
+    stamp = kite_column(path, frame, "timestamp")
+    assert stamp is not None, "is_kite_chain has found it"
     return Snapshots(
-        frame=_named(path, rows, rules),
+        frame=rows,
         kind="Kite snapshots",
         in_lots=False,
         has_touch=False,
-        has_spot="spot" in raw.columns and raw["spot"].null_count() < raw.height,
-        formats=_formats(raw["timestamp"]),
+        has_spot=rows["spot"].null_count() < rows.height,
+        formats=_formats(path, frame, stamp),
         headers=1,
     )
 
 
 def _nse(path: Path, frame: pl.LazyFrame, rules: MarketRules) -> Snapshots:
-    names = frame.collect_schema().names()
-    source = pl.col(NSE_SOURCE_STAMP) if NSE_SOURCE_STAMP in names else pl.lit(None, pl.String)
-    with readable(path):
-        raw = frame.select(
-            pl.col(STAMP),
-            source.alias("source"),
-            pl.col(next(name for name in NAME_COLUMNS if name in names)).alias("index"),
-            pl.col(next(name for name in EXPIRY_COLUMNS if name in names)).alias("expiry"),
-            pl.col(STRIKE).cast(pl.Float64, strict=False).alias("strike"),
-            pl.lit(None, pl.Float64).alias("spot"),
-            *(
-                pl.col(f"{prefix}_{NSE_FIELDS[Field(name)]}").cast(pl.Float64, strict=False).alias(f"{side}_{name}")
-                for side, prefix in (("call", "CALLS"), ("put", "PUTS"))
-                for name in FIGURES
-            ),
-        ).collect()
-    rows = _mapped(raw, STAMP, "time_ms", pl.Int64(), lambda one: nse_stamp_ms(path, one))
-    rows = _mapped(rows, "source", "source_ms", pl.Int64(), stamp_ms)
+    held = frame.collect_schema().names()
+    has_source = NSE_SOURCE_STAMP in held
+    chain = frame.select(
+        moments(path, frame, STAMP).alias("time_ms"),
+        (moments(path, frame, NSE_SOURCE_STAMP) if has_source else pl.lit(None, pl.Int64)).alias("source_ms"),
+        names(next(name for name in NAME_COLUMNS if name in held)).alias("index"),
+        days(path, frame, next(name for name in EXPIRY_COLUMNS if name in held)).alias("expiry"),
+        figures(path, frame, STRIKE).alias("strike"),
+        pl.lit(None, pl.Float64).alias("spot"),
+        *(
+            figures(path, frame, f"{prefix}_{NSE_FIELDS[Field(name)]}").alias(f"{side}_{name}")
+            for side, prefix in (("call", "CALLS"), ("put", "PUTS"))
+            for name in FIGURES
+        ),
+    )
     return Snapshots(
-        frame=_named(path, rows, rules),
+        frame=_collected(path, chain, rules),
         kind="NSE chain",
         in_lots=True,
         has_touch=True,
         has_spot=False,
-        formats=_formats(raw[STAMP]),
+        formats=_formats(path, frame, STAMP),
         headers=1,
     )
 
 
-def _named(path: Path, rows: pl.DataFrame, rules: MarketRules) -> pl.DataFrame:
-    """With typed expiry and our name of the index; only the columns of the module."""
-
-    def expiry(raw: object) -> date | None:
-        return None if raw is None else expiry_date(path, raw)
-
-    rows = _mapped(rows, "expiry", "expiry", pl.Date(), expiry)
-    rows = _mapped(
-        rows, "index", "index", pl.String(), lambda raw: None if raw is None else underlying_name(rules, raw)
-    )
-    sides = [f"{side}_{name}" for side in ("call", "put") for name in FIGURES]
-    return rows.select("time_ms", "source_ms", "index", "expiry", "strike", "spot", *sides)
+def _collected(path: Path, chain: pl.LazyFrame, rules: MarketRules) -> pl.DataFrame:
+    """The rows, with our names of the indices."""
+    with readable(path):
+        rows = chain.collect()
+    index = {raw: underlying_name(rules, raw) for raw in rows["index"].unique().drop_nulls().to_list()}
+    if not index:
+        return rows
+    return rows.with_columns(pl.col("index").replace_strict(index, default=None, return_dtype=pl.String))
 
 
-def _mapped(
-    rows: pl.DataFrame, column: str, into: str, kind: pl.DataType, value: Callable[[Any], object]
-) -> pl.DataFrame:
-    """A column worked out from the few distinct values of another one."""
-    raw = [one for one in rows[column].unique().to_list() if one is not None]
-    if not raw:
-        return rows.with_columns(pl.lit(None, kind).alias(into))
-    replaced = pl.col(column).replace_strict(raw, [value(one) for one in raw], default=None, return_dtype=kind)
-    return rows.with_columns(replaced.alias(into))
-
-
-def _formats(stamps: pl.Series) -> dict[str, int]:
-    """Rows by the shape of their stamp, every digit as 9; typed stamps have one."""
-    if stamps.dtype != pl.String:
-        return {str(stamps.dtype): len(stamps)}
+def _formats(path: Path, frame: pl.LazyFrame, column: str) -> dict[str, int]:
+    """Rows by the shape of their stamp, every digit as 9 and both halves of a day alike; typed stamps have one."""
+    kind = frame.collect_schema()[column]
+    with readable(path):
+        if kind.is_temporal():
+            return {str(kind): frame.select(pl.len()).collect().item()}
+        counts = frame.select(names(column).alias("stamp")).group_by("stamp").len().collect()
     shapes: Counter[str] = Counter()
-    for stamp, count in stamps.value_counts().rows():
+    for stamp, count in counts.sort("stamp").rows():
         if stamp is not None and stamp.strip():
-            shapes[re.sub(r"\d", "9", stamp)] += count
+            shapes[re.sub(r"(?i)(?<![a-z])[ap](?=\.?m)", "A", re.sub(r"\d", "9", stamp))] += count
     return dict(shapes.most_common())
 
 

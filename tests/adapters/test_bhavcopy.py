@@ -1,10 +1,12 @@
 """The UDiFF bhavcopy reader: the exchange's own files, zipped or not, and what is refused."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from g6_core.adapters.bhavcopy import read_bhavcopy
@@ -75,12 +77,12 @@ def test_what_is_no_bhavcopy_of_the_day_is_one_line(original: Path, shared_data:
     for name, day, message in (
         ("none.csv", EXPIRY_DAY, "no such file; give the F&O bhavcopy of 2026-01-27"),
         ("page.html", EXPIRY_DAY, "not a bhavcopy; give the .zip or .csv of the exchange"),
-        ("broken.zip", EXPIRY_DAY, "not a readable bhavcopy"),
+        ("broken.zip", EXPIRY_DAY, "not a readable zip file"),
         ("two.zip", EXPIRY_DAY, "2 CSV files in the archive, a bhavcopy has one"),
         ("less.csv", EXPIRY_DAY, "not a UDiFF bhavcopy: missing columns TtlTradgVol"),
         ("twice.csv", EXPIRY_DAY, "comes twice on 2026-01-27"),
         ("empty.csv", EXPIRY_DAY, "rows of index options with empty cells"),
-        ("odd.csv", EXPIRY_DAY, "not a readable bhavcopy"),
+        ("odd.csv", EXPIRY_DAY, "column OpnIntrst holds something that is not a number"),
         (str(original), date(2026, 1, 28), "no rows of 2026-01-28; give the bhavcopy of that day"),
     ):
         with pytest.raises(DataError) as caught:
@@ -90,3 +92,64 @@ def test_what_is_no_bhavcopy_of_the_day_is_one_line(original: Path, shared_data:
     # 1 February was a session; its bhavcopy is missing from the collection.
     with pytest.raises(DataError, match="no rows of 2026-02-01"):
         read_bhavcopy(shared_data / "nse-fo-bhavcopy" / "index_2026_01_02.parquet", date(2026, 2, 1), ["NIFTY"])
+
+
+def made(
+    trade_date: object = "2026-01-27", expiry: object = "2026-01-27", count: object = 65, **more: object
+) -> pl.DataFrame:
+    """Two contracts of a day in the form of the exchange."""
+    row = {"TradDt": trade_date, "FinInstrmTp": "IDO", "TckrSymb": "NIFTY", "XpryDt": expiry, "StrkPric": 25_000.0}
+    row |= {"LastPric": 101.55, "SttlmPric": 101.55, "OpnIntrst": count, "TtlTradgVol": count, "NewBrdLotQty": count}
+    return pl.DataFrame([row | {"OptnTp": side} | more for side in ("CE", "PE")])
+
+
+def zoned(folder: Path) -> Path:
+    """Days as midnight in India with the offset that only Arrow knows, one of them in a column that nobody needs."""
+    midnight = datetime(2026, 1, 26, 18, 30, tzinfo=UTC)
+    table = made(midnight, midnight, seen=midnight).to_arrow()
+    for name in ("TradDt", "XpryDt", "seen"):
+        kind = pa.timestamp("ns", "+05:30")
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
+    pq.write_table(table, folder / "zoned.parquet")
+    return folder / "zoned.parquet"
+
+
+def test_days_and_figures_of_other_tools_are_the_same_contracts(tmp_path: Path) -> None:
+    made().write_csv(tmp_path / "plain.csv")
+    plain = read_bhavcopy(tmp_path / "plain.csv", EXPIRY_DAY, ["NIFTY"])
+    assert plain[ContractKey("NIFTY", EXPIRY_DAY, 25_000_00, "CE")] == Published(101_55, 101_55, 65 * 65, 65, 65)
+    moment = datetime(2026, 1, 26, 18, 30, tzinfo=UTC)
+    others = [zoned(tmp_path)]
+    for name, frame in {
+        "utc": made(moment.isoformat(), moment.isoformat()),
+        "named": made("27-Jan-2026", "27JAN2026"),
+        "fractions": made("2026-01-27 00:00:00", count=65.0),
+    }.items():
+        others.append(tmp_path / f"{name}.csv")
+        frame.write_csv(others[-1])
+    made(moment + timedelta(hours=9), moment).write_parquet(tmp_path / "aware.parquet")
+    for path in (*others, tmp_path / "aware.parquet"):
+        assert read_bhavcopy(path, EXPIRY_DAY, ["NIFTY"]) == plain, path.name
+
+
+def test_another_zones_midnight_a_locked_zip_and_odd_figures_are_one_line(tmp_path: Path) -> None:
+    made(expiry="2026-01-26 18:30:00").write_csv(tmp_path / "late.csv")
+    made(count=0.5).write_csv(tmp_path / "half.csv")
+    made(count=-1).write_csv(tmp_path / "below.csv")
+    with ZipFile(tmp_path / "locked.zip", "w") as archive:
+        archive.writestr("a.csv", made().write_csv())
+    # The flag of an encrypted member, in its own header and in the list at the end.
+    content = bytearray((tmp_path / "locked.zip").read_bytes())
+    for mark, flag in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(mark) + flag] |= 1
+    (tmp_path / "locked.zip").write_bytes(content)
+    for name, message in (
+        ("late.csv", "'2026-01-26 18:30:00'"),
+        ("half.csv", "OpnIntrst has impossible values"),
+        ("below.csv", "OpnIntrst has impossible values"),
+        ("locked.zip", "not a readable zip file"),
+    ):
+        with pytest.raises(DataError) as caught:
+            read_bhavcopy(tmp_path / name, EXPIRY_DAY, ["NIFTY"])
+        assert message in str(caught.value), name
+        assert "\n" not in str(caught.value)

@@ -343,10 +343,10 @@ def test_a_mostly_missing_index_is_not_shown_as_the_index(tmp_path: Path, rules:
     ("change", "message"),
     [
         ({"CE_LTP": -1.0}, "column ce_ltp has impossible values"),
-        ({"PE_LTP": "much"}, "column pe_ltp has impossible values"),
+        ({"PE_LTP": "much"}, "column pe_ltp holds something that is not a number"),
         ({"PE_OI": 3e10}, "column pe_oi has impossible values"),
-        ({"timestamp": "soon"}, "no row has a timestamp like 2026-01-07 09:19:00"),
-        ({"Expiry": "one day"}, "expiry 'one day' is not a date like 29-Dec-2026"),
+        ({"timestamp": "soon"}, "column timestamp has 'soon', not a time stamp like 2026-01-07 09:19:00"),
+        ({"Expiry": "one day"}, "column Expiry has 'one day', not a date like 2026-01-27"),
         ({"Symbol": "DAX"}, "unknown index 'DAX'"),
     ],
 )
