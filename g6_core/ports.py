@@ -23,7 +23,11 @@ class Feed(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether the stream is up: false from the moment it is known to be lost or silent."""
+        """Whether the stream is up: false from the moment it is known to be lost, silent or without data."""
+        ...
+
+    def link(self) -> tuple[bool, tuple[str, ...]]:
+        """Return `connected`, and why the stream was lost, once for each loss since the last call."""
         ...
 
     def subscribe(self, tokens: tuple[int, ...]) -> None:

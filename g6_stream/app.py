@@ -28,7 +28,7 @@ from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.errors import CalendarError, ConfigError, DataError
 from g6_core.domain.events import Alert
-from g6_core.domain.ist import ist_date
+from g6_core.domain.ist import SECOND_MS, ist_date
 from g6_core.engine.inputs import DayInputs
 from g6_core.ports import Feed
 from g6_core.research.inputs import day_inputs
@@ -40,6 +40,7 @@ from g6_stream.feed import KiteFeed
 from g6_stream.gateway import KiteGateway
 from g6_stream.kept import TradeReport
 from g6_stream.lease import sidecar_lease
+from g6_stream.liveness import SUSPECT_MS, Liveness, hours_of
 from g6_stream.loop import Loop, StatusBoard
 from g6_stream.paper import BoardSource, PaperBroker, PaperFeed
 from g6_stream.session import header_of, open_session
@@ -95,7 +96,12 @@ def run_sidecar(request: Request) -> TradeReport:
         inbox: Inbox = SimpleQueue()
         lockstep = broker.broker is Broker.SIM and sim_status(broker)["mode"] == "lockstep"
         arrivals = (lambda: None) if lockstep else (lambda: inbox.put(Arrived()))
-        feed = KiteFeed(lambda: _feed_url(broker, kite), clock, lockstep=lockstep, on_arrival=arrivals)
+        # Where time is faster than the machine, a second of it is soon over.
+        suspect_ms = max(SUSPECT_MS, round(SECOND_MS * clock.speed))
+        liveness = Liveness(hours_of(inputs, rules), suspect_ms)
+        feed = KiteFeed(
+            lambda: _feed_url(broker, kite), clock, lockstep=lockstep, on_arrival=arrivals, liveness=liveness
+        )
         stack.callback(feed.close)
         relogin = renew_login(kite, broker, log.warning)
         board = StatusBoard()

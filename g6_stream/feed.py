@@ -1,13 +1,14 @@
 """The streamed feed: one WebSocket to Kite's ticker, kept alive and subscribed by a thread of its own.
 
 The thread receives and decodes; everything else is called from the thread of the trading loop. Silence, retries and
-back-off count in the time of the clock, so that they mean the same under real and under virtual time.
+back-off count in the time of the clock, so that they mean the same under real and under virtual time. A connection that
+is up and brings no data is made anew, too: `g6_stream.liveness` says which that is.
 """
 
 import json
 import socket
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
@@ -16,25 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from g6_core.domain.errors import Bug
 from g6_core.domain.market import TICK, ticks_of
 from g6_core.domain.packets import INDEX_SEGMENT, decode_frame
 from g6_core.ports import Clock
+from g6_stream.liveness import Liveness
+from g6_stream.ticker_link import HANDSHAKE_S, open_ticker, requests_of, text_frame, why_ended
 
 # Kite sends a heartbeat every second when nothing else comes.
 SILENCE_MS = 5_000
 RETRY_MS, RETRY_MS_MAX = 1_000, 30_000
 # A refused token gets no better by asking often.
 REFUSED_RETRY_MS = 60_000
-BATCH = 100
-# A full frame of 3,000 instruments has 558 kB.
-MESSAGE_BYTES_MAX = 1 << 20
 FRAMES_MAX = 1_000
 ORDERS_MAX = 10_000
 PROBLEMS_MAX = 100
-HANDSHAKE_S = 5.0
 LOCKSTEP_WAIT_S = 5.0
 
 
@@ -63,8 +62,10 @@ class KiteFeed:
         *,
         lockstep: bool = False,
         on_arrival: Callable[[], None] = lambda: None,
+        liveness: Liveness | None = None,
     ) -> None:
         self.counters = FeedCounters()
+        self._liveness = liveness or Liveness()
         self._url = url
         self._clock = clock
         self._lockstep = lockstep
@@ -73,6 +74,7 @@ class KiteFeed:
         self._ticks: deque[NDArray[np.void]] = deque(maxlen=FRAMES_MAX)
         self._orders: deque[dict[str, Any]] = deque(maxlen=ORDERS_MAX)
         self._problems: deque[str] = deque(maxlen=PROBLEMS_MAX)
+        self._losses: deque[str] = deque(maxlen=PROBLEMS_MAX)
         self._wanted: set[int] = set()
         self._socket: ClientConnection | None = None
         self._connected = self._refused = self._closing = self._missed = False
@@ -90,8 +92,22 @@ class KiteFeed:
 
     @property
     def connected(self) -> bool:
-        """True from the first message after the handshake and the subscriptions, until the link is lost or silent."""
-        return self._connected
+        """True from the first message after the handshake and the subscriptions, until the link is lost or silent.
+
+        False as well while the link is up and does not bring the data that it should.
+        """
+        return self._connected and not self._liveness.reason
+
+    @property
+    def sickness(self) -> str:
+        """Return what the connection does not bring, in words; "" when nothing is known to be missing."""
+        return self._liveness.reason
+
+    def link(self) -> tuple[bool, tuple[str, ...]]:
+        """Return whether the stream is up, and why it was lost, once for each loss since the last call."""
+        with self._changed:
+            losses, self._losses = tuple(self._losses), deque(maxlen=PROBLEMS_MAX)
+            return self.connected, losses
 
     @property
     def heard_ms(self) -> int:
@@ -107,6 +123,7 @@ class KiteFeed:
         """Stream these tokens in full mode, now or when the connection is back."""
         with self._changed:
             self._wanted.update(tokens)
+            self._liveness.asked(tokens, self._clock.now_ms())
             link = self._socket
         self._say(link, "subscribe", tokens)
         with self._changed:
@@ -116,6 +133,7 @@ class KiteFeed:
         """Stop streaming these tokens."""
         with self._changed:
             self._wanted.difference_update(tokens)
+            self._liveness.dropped(tokens)
             link = self._socket
         self._say(link, "unsubscribe", tokens)
         with self._changed:
@@ -152,10 +170,15 @@ class KiteFeed:
         return refused
 
     def watch(self, now_ms: int) -> None:
-        """Drop a silent connection, and have a lost one made again when its time has come. Called every second."""
+        """Drop a connection without a word or without data, and have a lost one made again when its time has come.
+
+        Called every second.
+        """
         with self._changed:
             if self._linked and now_ms - self._alive_ms > SILENCE_MS:
                 self._lost(f"feed silent for {(now_ms - self._alive_ms) / 1000:.0f} s: connection dropped")
+            if self._linked:
+                self._judge_data(now_ms)
             if not self._linked and not self._attempting and now_ms >= self._attempt_ms:
                 if not self._thread.is_alive():
                     raise Bug("the feed's thread has ended")
@@ -164,6 +187,25 @@ class KiteFeed:
             if self._lockstep:
                 self._changed.wait_for(lambda: not self._attempting, LOCKSTEP_WAIT_S)
                 self._await_confirmation()
+
+    def suspects(self, now_ms: int) -> tuple[int, ...]:
+        """Return the tokens of which too little comes; somebody should ask the broker for their quotes."""
+        with self._changed:
+            return self._liveness.suspects(now_ms) if self._linked else ()
+
+    def answered(self, tokens: tuple[int, ...], stamps_ms: Mapping[int, int] | None, now_ms: int) -> None:
+        """Take the stamps of these quotes at the broker; None when they could not be had."""
+        with self._changed:
+            self._liveness.answered(tokens, stamps_ms, now_ms)
+
+    def _judge_data(self, now_ms: int) -> None:
+        """Tell of a connection without data once, and make it anew when it is time; with the lock held."""
+        was_well = not self._liveness.reason
+        again = self._liveness.judge(now_ms)
+        if was_well and self._liveness.reason:
+            self._note_loss(f"feed without data: {self._liveness.reason}; the connection is made anew")
+        if again:
+            self._lost("")
 
     def await_second(self, now_ms: int) -> None:
         """In lockstep: return when everything of this second has arrived, or is not going to."""
@@ -199,40 +241,24 @@ class KiteFeed:
                 if self._closing:
                     return
             try:
-                link = self._open()
+                link = open_ticker(self._url())
             except InvalidStatus as error:
                 self._not_connected(f"the broker answered {error.response.status_code}", error.response.status_code)
                 continue
             except (OSError, InvalidHandshake, ConnectionClosed) as error:
-                self._not_connected(_words(error))
+                self._not_connected(why_ended(error))
                 continue
             try:
                 with link:
                     self._serve(link)
             except (OSError, ConnectionClosed, UnicodeDecodeError) as error:
                 # What a WebSocket does not allow (text that is none, say) ends the connection like any loss.
-                self._ended(link, _words(error))
-
-    def _open(self) -> ClientConnection:
-        url = self._url()
-        link = connect(
-            url,
-            # A proxy of the machine is for the world outside of it: plain ws is the exchange on loopback.
-            proxy=None if url.startswith("ws:") else True,
-            additional_headers={"X-Kite-Version": "3"},
-            open_timeout=HANDSHAKE_S,
-            close_timeout=1.0,
-            ping_interval=None,
-            compression=None,
-            max_size=MESSAGE_BYTES_MAX,
-            legacy=True,
-        )
-        assert isinstance(link, ClientConnection)
-        return link
+                self._ended(link, why_ended(error))
 
     def _serve(self, link: ClientConnection) -> None:
         with self._changed:
             self._socket = link
+            self._liveness.linked(self._clock.now_ms())
             self._asked = self._confirmed = 0
             wanted = tuple(self._wanted)
         self._say(link, "subscribe", wanted)
@@ -247,15 +273,8 @@ class KiteFeed:
         """(Un)subscribe in batches. A connection that is lost meanwhile subscribes everything when it is back."""
         if link is None:
             return
-        ordered = sorted(tokens)
-        requests: list[dict[str, Any]] = []
-        for start in range(0, len(ordered), BATCH):
-            batch = ordered[start : start + BATCH]
-            requests.append({"a": action, "v": batch})
-            if action == "subscribe":
-                requests.append({"a": "mode", "v": ["full", batch]})
         with suppress(ConnectionClosed):
-            for request in requests:
+            for request in requests_of(action, tokens):
                 with self._changed:
                     self._asked += 1
                 link.send(json.dumps(request))
@@ -269,7 +288,12 @@ class KiteFeed:
         is_index = rows["token"] & 0xFF == INDEX_SEGMENT
         # Before its mode takes effect a contract is sent without depth and open interest: nothing to judge by.
         ticks = ticks_of(rows[is_index | (rows["last_trade_ms"] > 0)])
+        # A contract may not have traded yet; one that is sent in full still has a book or open interest.
+        is_full = (rows["oi"] > 0) | (rows["bid_paise"][:, 0] > 0) | (rows["ask_paise"][:, 0] > 0)
+        has_stamp = is_index | (rows["last_trade_ms"] > 0) | is_full
+        stamps_ms = np.where(has_stamp, rows["exchange_ms"], 0)
         with self._changed:
+            self._liveness.took(rows["token"].tolist(), stamps_ms.tolist(), now_ms)
             is_back = self._heard(now_ms)
             self.counters.ticks += len(ticks)
             self.counters.garbage += len(message) > 1 and not len(rows)
@@ -279,7 +303,7 @@ class KiteFeed:
             self._on_arrival()
 
     def _take_text(self, message: str, now_ms: int) -> None:
-        kind, data = _text(message)
+        kind, data = text_frame(message)
         with self._changed:
             if self._lockstep and kind == "message":
                 self._take_marker(str(data))
@@ -341,14 +365,21 @@ class KiteFeed:
             self._changed.notify_all()
         self._on_arrival()
 
-    def _lost(self, text: str) -> None:
-        """The connection is no more; called with the lock held."""
+    def _note_loss(self, text: str) -> None:
+        """Keep why the feed is no longer up, for people; with the lock held."""
         self._problems.append(text)
+        self._losses.append(text)
+        self.counters.losses += 1
+
+    def _lost(self, text: str) -> None:
+        """End the connection; `text` says why, "" if that was told. Called with the lock held."""
         self._attempt_ms = self._clock.now_ms() + self._retry_ms
-        if self._connected:
-            self.counters.losses += 1
-        else:
+        if not self._connected:
             self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
+        if self.connected:
+            self._note_loss(text)
+        elif text:
+            self._problems.append(text)
         self._connected = self._linked = self._attempting = False
         self._hang_up()
 
@@ -358,19 +389,3 @@ class KiteFeed:
             with suppress(OSError):
                 self._socket.socket.shutdown(socket.SHUT_RDWR)
             self._socket = None
-
-
-def _words(error: Exception) -> str:
-    """What happened, without the address: that one carries the access token."""
-    if isinstance(error, ConnectionClosed):
-        return f"closed by the broker ({error.rcvd.code})" if error.rcvd else "connection broken"
-    return type(error).__name__ if not isinstance(error, OSError) else (error.strerror or type(error).__name__)
-
-
-def _text(message: str) -> tuple[str, Any]:
-    """Type and data of a text frame; an empty type for what is none of Kite's."""
-    try:
-        body = json.loads(message)
-    except ValueError:
-        return "", None
-    return (str(body.get("type", "")), body.get("data")) if isinstance(body, dict) else ("", None)

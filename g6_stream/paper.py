@@ -139,6 +139,10 @@ class PaperFeed:
         """Whether the real stream is up."""
         return self._feed.connected
 
+    def link(self) -> tuple[bool, tuple[str, ...]]:
+        """Return whether the real stream is up, and why it was lost since the last call."""
+        return self._feed.link()
+
     def subscribe(self, tokens: tuple[int, ...]) -> None:
         """Stream these tokens in full mode."""
         self._feed.subscribe(tokens)

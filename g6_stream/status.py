@@ -108,7 +108,8 @@ def _reasons(session: TradingSession, feed: KiteFeed, now_ms: int) -> list[str]:
     if session.state.mode is not Mode.ACTIVE:
         reasons.append(f"mode is {session.state.mode}")
     if not feed.connected:
-        reasons.append("the feed is not connected")
+        sickness = feed.sickness
+        reasons.append(f"the feed brings no data: {sickness}" if sickness else "the feed is not connected")
     elif _feed_age_ms(feed, now_ms) > FEED_AGE_MAX_MS:
         reasons.append("the feed is silent")
     if session.book_problem:

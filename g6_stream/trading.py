@@ -38,8 +38,9 @@ from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import Kind, encode_command, encode_event
 from g6_stream.arming import position_differences, reasons_not_to_arm
-from g6_stream.gateway import KiteGateway, is_out_of_turn, order_view
+from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
+from g6_stream.quote_reads import QuoteReads
 
 Decide = Callable[[EngineState, Event], tuple[Command, ...]]
 
@@ -48,8 +49,6 @@ POLL_MS = 2_000
 COMPARE_MS = 60_000
 # Held contracts are quoted by REST this often while the stream does not bring them: every other call is left to others.
 REST_QUOTE_MS = 2_000
-# Others with the same key may quote first so often before a person hears of it.
-TURNS_MISSED_MAX = 3
 LATE_QUOTE_MS = 15_000
 POSITIONS_RETRY_MS = 10_000
 CHECKPOINT_MS = 60_000
@@ -78,6 +77,7 @@ class TradingSession:
     ) -> None:
         self.state = state
         self.kept = Kept()
+        self.quotes = QuoteReads(gateway, self.alert)
         self.alerts: list[str] = []
         self.events = 0
         self.armed = False
@@ -100,7 +100,6 @@ class TradingSession:
         self._positions_due_ms = 0
         # What besides the book could not be read the last time; told once a spell.
         self._failing: set[str] = set()
-        self._quotes_failed, self._quotes_told = 0, False
         self._doubt = ""
 
     @property
@@ -139,7 +138,7 @@ class TradingSession:
             case Unsubscribe():
                 self._feed.unsubscribe(command.tokens)
             case FetchQuotes():
-                self._inbox.extend(self._fetched(command.tokens, now_ms))
+                self._inbox.extend(self.quotes.frames(command.tokens, now_ms))
             case Persist():
                 self.kept.add(command.record)
             case Alert():
@@ -155,26 +154,9 @@ class TradingSession:
         if text not in self.alerts:
             self.alert(Alert(level, text))
 
-    def _fetched(self, tokens: tuple[int, ...], now_ms: int) -> list[Frame]:
-        """Quotes by REST as a frame; none, and one alert a spell of failures, when they cannot be had.
-
-        A turn that did not come at once is no failure yet: it comes a second later.
-        """
-        try:
-            ticks = self._gateway.quotes(tokens)
-        except Exception as error:  # noqa: BLE001 - a read that failed: the guards already refuse without it
-            self._quotes_failed += 1
-            if self._quotes_failed >= (TURNS_MISSED_MAX if is_out_of_turn(error) else 1) and not self._quotes_told:
-                self._quotes_told = True
-                self.alert(Alert("info", f"quote by REST failed: {error}"))
-            return []
-        self._quotes_failed, self._quotes_told = 0, False
-        return [Frame(now_ms, ticks)] if len(ticks) else []
-
     def arrivals(self, now_ms: int) -> None:
         """Take what came in since the last call: the feed's state, its ticks, pushed orders."""
-        if self._feed.connected != self.state.feed_connected:
-            self.take(FeedState(now_ms, self._feed.connected))
+        self._take_link(now_ms)
         # What happened to orders comes first: a tick must not change an order that has already ended.
         for row in self._feed.order_updates():
             self._hint = True
@@ -182,6 +164,16 @@ class TradingSession:
         ticks = self._feed.poll()
         if len(ticks):
             self.take(Frame(now_ms, ticks))
+
+    def _take_link(self, now_ms: int) -> None:
+        """Take every loss of the feed, also one that was over before anybody looked, and its return."""
+        connected, losses = self._feed.link()
+        for reason in losses:
+            if not self.state.feed_connected:
+                self.take(FeedState(now_ms, True))
+            self.take(FeedState(now_ms, False, reason))
+        if connected != self.state.feed_connected:
+            self.take(FeedState(now_ms, connected, "" if connected else "the feed is not connected"))
 
     def second(self, now_ms: int) -> None:
         """One whole second: arrivals, the timer, and the order book when it is due."""
@@ -212,7 +204,7 @@ class TradingSession:
             if self.state.open_quantity(trade) > 0 and (is_late or not self._feed.connected):
                 late.append(trade.instrument.token)
         if late:
-            frames = self._fetched(tuple(late), now_ms)
+            frames = self.quotes.frames(tuple(late), now_ms)
             self._quoted_ms = now_ms if frames else now_ms - REST_QUOTE_MS + SECOND_MS
             for frame in frames:
                 self.take(frame)

@@ -109,10 +109,11 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """The feed came or went."""
+    """The feed came or went; `reason` says why it went."""
 
     time_ms: int
     connected: bool
+    reason: str = ""
 
 
 Event = Frame | Second | OrderUpdate | WriteResult | BrokerSnapshot | Operator | FeedState

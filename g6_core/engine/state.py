@@ -146,6 +146,7 @@ class EngineState:
     per_underlying: dict[str, UnderlyingState]
     mode: Mode = Mode.PAUSED
     feed_connected: bool = True
+    feed_lost_ms: int = 0
     cash_paise: int = 0
     starting_balance_paise: int = 0
     realised_net_paise: int = 0

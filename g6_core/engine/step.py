@@ -53,11 +53,26 @@ def step(state: EngineState, event: Event) -> tuple[Command, ...]:
         case Operator():
             _on_operator(state, event, out)
         case FeedState():
-            state.feed_connected = event.connected
+            _on_feed(state, event, out)
         case _:
             assert_never(event)
     driver.drive(state, event.time_ms, out)
     return tuple(out)
+
+
+def _on_feed(state: EngineState, event: FeedState, out: list[Command]) -> None:
+    """The feed came or went: a risk event of the day, however short it was."""
+    if event.connected == state.feed_connected:
+        return
+    now_ms = event.time_ms
+    state.feed_connected = event.connected
+    if not event.connected:
+        state.feed_lost_ms = now_ms
+        text = event.reason or "the feed was lost"
+        out.append(Persist(risk_event(state, now_ms, "feed_lost", "", 0.0, 0.0, text)))
+        return
+    away_s = (now_ms - state.feed_lost_ms) / 1000 if state.feed_lost_ms else 0.0
+    out.append(Persist(risk_event(state, now_ms, "feed_back", "", away_s, 0.0, f"feed back after {away_s:.0f} s")))
 
 
 def _on_second(state: EngineState, event: Second, out: list[Command]) -> None:

@@ -19,6 +19,10 @@ class SimFeed:
         self._tokens = np.zeros(0, np.int64)
         self._last = np.zeros(0, TICK)
 
+    def link(self) -> tuple[bool, tuple[str, ...]]:
+        """Return that it is up: nothing lies between this feed and the exchange."""
+        return self.connected, ()
+
     def subscribe(self, tokens: tuple[int, ...]) -> None:
         """Stream these tokens in full mode."""
         self._tokens = np.union1d(self._tokens, np.array(tokens, np.int64))

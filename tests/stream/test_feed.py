@@ -18,7 +18,9 @@ from websockets.sync.server import Server, ServerConnection, serve
 from g6_core.domain.market import QUOTE, TICK
 from g6_core.domain.packets import encode_frame, packet_length
 from g6_core.sim.clock import VirtualClock
-from g6_stream.feed import BATCH, REFUSED_RETRY_MS, RETRY_MS, SILENCE_MS, KiteFeed
+from g6_stream.feed import REFUSED_RETRY_MS, RETRY_MS, SILENCE_MS, KiteFeed
+from g6_stream.liveness import Hours, Liveness
+from g6_stream.ticker_link import BATCH
 
 NOW_MS = 1_756_439_100_000
 INDEX = 256265
@@ -85,10 +87,10 @@ class Ticker:
 class Watched:
     """A feed with its arrivals, on a clock in the test's hand."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, liveness: Liveness | None = None) -> None:
         self.changed = Condition()
         self.clock = VirtualClock(NOW_MS)
-        self.feed = KiteFeed(lambda: url, self.clock, on_arrival=self._arrived)
+        self.feed = KiteFeed(lambda: url, self.clock, on_arrival=self._arrived, liveness=liveness)
         self.ticks: list[np.void] = []
 
     def _arrived(self) -> None:
@@ -107,6 +109,12 @@ class Watched:
         """The handshake is done on this side, too."""
         with self.feed._changed:
             assert self.feed._changed.wait_for(lambda: self.feed._linked, PATIENCE_S)
+
+    def beat(self, link: ServerConnection) -> None:
+        """A heartbeat and an order row, which are no market data, have arrived."""
+        link.send(b"\x00")
+        link.send(json.dumps({"type": "order", "data": {}}))
+        self.wait(lambda: bool(self.feed.order_updates()))
 
     def later(self, by_ms: int) -> None:
         self.clock.sleep_until(self.clock.now_ms() + by_ms)
@@ -331,3 +339,27 @@ def test_in_lockstep_the_newest_tick_of_each_token_counts_and_markers_are_awaite
     assert ticks.dtype == TICK
     assert [(int(one["token"]), int(one["ltp_paise"])) for one in ticks] == [(OPTIONS[0], 100_00), (OPTIONS[1], 51_00)]
     feed.close()
+
+
+def test_a_connection_that_brings_heartbeats_and_no_data_is_told_and_made_anew(ticker: Ticker) -> None:
+    watched = Watched(ticker.url, Liveness(lambda _: Hours("NIFTY 50", NOW_MS - 60_000, NOW_MS + 3_600_000)))
+    watched.feed.subscribe((INDEX,))
+    watched.connect()
+    ticker.wait(lambda: bool(ticker.links))
+    while watched.feed.connected:
+        watched.beat(ticker.link)
+        watched.later(1_000)
+        for token in watched.feed.suspects(watched.clock.now_ms()):
+            watched.feed.answered((token,), {token: watched.clock.now_ms()}, watched.clock.now_ms())
+    assert 5_000 <= watched.clock.now_ms() - NOW_MS <= 10_000
+    assert watched.feed.link() == (False, tuple(watched.feed.problems()))
+    assert "no tick of NIFTY 50" in watched.feed.sickness
+    watched.later(RETRY_MS)
+    ticker.wait(lambda: len(ticker.links) == 2)
+    watched.beat(ticker.link)
+    assert not watched.feed.connected, "a heartbeat is no proof of data"
+    ticker.link.send(frame(INDEX, 24_500_00))
+    watched.polled(1)
+    watched.later(1_000)
+    assert (watched.feed.link(), watched.feed.sickness) == ((True, ()), "")
+    watched.feed.close()

@@ -25,6 +25,12 @@ class FaultKind(StrEnum):
     CLOCK_OFF = "clock_off"
     WS_DROP = "ws_drop"
     WS_STALL = "ws_stall"
+    WS_NO_TICKS = "ws_no_ticks"
+    WS_DEAD_TOKENS = "ws_dead_tokens"
+    WS_OLD_STAMPS = "ws_old_stamps"
+
+
+SICK = frozenset({FaultKind.WS_STALL, FaultKind.WS_NO_TICKS, FaultKind.WS_DEAD_TOKENS, FaultKind.WS_OLD_STAMPS})
 
 
 class Fault(BaseModel):
@@ -32,7 +38,10 @@ class Fault(BaseModel):
 
     Faults of HTTP hit requests whose method is `method` (any when empty) and whose path begins with `path`.
     `happens` says whether a request that is badly answered takes effect. `token_expired` ends the session once, until
-    the next login. `ws_drop` cuts every ticker and refuses new ones, `ws_stall` keeps them silent.
+    the next login. `ws_drop` cuts every ticker and refuses new ones, `ws_stall` keeps them silent. A ticker that is up
+    and sick sends heartbeats and order rows as ever: `ws_no_ticks` takes every subscription and sends no tick,
+    `ws_dead_tokens` sends none of `tokens`, `ws_old_stamps` sends prices that move with stamps that stand still. With
+    `until_reconnect` a ticker that connects after the fault began is well.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +60,23 @@ class Fault(BaseModel):
     """`clock_off`: what the time in the head of an answer is ahead of the time of the exchange."""
     keys: tuple[str, ...] = ()
     """`missing_keys`: what `/quote` leaves out; all when empty."""
+    tokens: tuple[int, ...] = ()
+    """`ws_dead_tokens`: what is not sent."""
+    until_reconnect: bool = False
+    """`ws_no_ticks`, `ws_dead_tokens`, `ws_old_stamps`: only what was connected before is sick."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ills:
+    """What is wrong with one ticker at a moment. `stamped_ms` is where its stamps stand still; 0 when they move."""
+
+    stalled: bool = False
+    no_ticks: bool = False
+    dead: frozenset[int] = frozenset()
+    stamped_ms: int = 0
+
+
+WELL = Ills()
 
 
 @dataclass(slots=True)
@@ -59,6 +85,7 @@ class _Ordered:
     from_ms: int
     to_ms: int
     hits: int = 0
+    is_seen: bool = False
 
     def is_on(self, now_ms: int) -> bool:
         spent = self.fault.count is not None and self.hits >= self.fault.count
@@ -94,8 +121,22 @@ class FaultBook:
         return None
 
     def is_on(self, kind: FaultKind, now_ms: int) -> bool:
-        """Whether a fault without requests (a silent feed) is on."""
+        """Whether a fault without requests (a cut feed) is on."""
         return any(one.fault.kind is kind and one.is_on(now_ms) for one in self._ordered)
+
+    def ills(self, now_ms: int, connected_ms: int) -> Ills:
+        """Return what is wrong now with a ticker that connected at `connected_ms`; a fault counts once."""
+        on = [one for one in self._ordered if one.fault.kind in SICK and one.is_on(now_ms)]
+        on = [one for one in on if not (one.fault.until_reconnect and connected_ms > one.from_ms)]
+        if not on:
+            return WELL
+        for one in on:
+            self.fired[one.fault.kind] += not one.is_seen
+            one.is_seen = True
+        kinds = {one.fault.kind for one in on}
+        stamped_ms = min((one.from_ms for one in on if one.fault.kind is FaultKind.WS_OLD_STAMPS), default=0)
+        dead = {token for one in on if one.fault.kind is FaultKind.WS_DEAD_TOKENS for token in one.fault.tokens}
+        return Ills(FaultKind.WS_STALL in kinds, FaultKind.WS_NO_TICKS in kinds, frozenset(dead), stamped_ms)
 
     def begun(self, kind: FaultKind, now_ms: int) -> bool:
         """Whether a fault that happens once has become due since the last look."""

@@ -39,7 +39,8 @@ class Sockets:
             await socket.send_denial_response(Response(status_code=status))
             return
         await socket.accept()
-        ticker = Ticker(self._world.exchange.source, lockstep=self._pace.lockstep)
+        source = self._world.exchange.source
+        ticker = Ticker(source, lockstep=self._pace.lockstep, connected_ms=self._world.now_ms())
         self._world.tickers.append(ticker)
         reading = asyncio.create_task(self._read(socket, ticker))
         try:
@@ -73,8 +74,7 @@ class Sockets:
                 if message.get("text") is not None:
                     self._pace.refresh()
                     now_ms = self._world.now_ms()
-                    stalled = self._world.faults.is_on(FaultKind.WS_STALL, now_ms)
-                    ticker.take(message["text"], now_ms, stalled=stalled)
+                    ticker.take(message["text"], now_ms, self._world.faults.ills(now_ms, ticker.connected_ms))
         finally:
             ticker.cut()
 

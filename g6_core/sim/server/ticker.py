@@ -16,6 +16,7 @@ import numpy as np
 
 from g6_core.domain.market import QUOTE
 from g6_core.domain.packets import encode_frame, packet_length
+from g6_core.sim.server.faults import WELL, Ills
 from g6_core.sim.source import MarketSource
 
 INSTRUMENTS_MAX = 3_000
@@ -29,35 +30,36 @@ TOKEN_MAX = 0xFFFFFFFF
 class Ticker:
     """State of one connection. `outbox` is what the socket has to send, in order; None ends the connection."""
 
-    def __init__(self, source: MarketSource, *, lockstep: bool) -> None:
+    def __init__(self, source: MarketSource, *, lockstep: bool, connected_ms: int = 0) -> None:
         self.outbox: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         self.is_cut = False
+        self.connected_ms = connected_ms
         self._source = source
         self._lockstep = lockstep
         self._modes: dict[int, str] = {}
         self._sent: dict[int, bytes] = {}
         self._requests = 0
-        self._stalled = False
+        self._ills = WELL
 
     @property
     def instruments(self) -> int:
         """How many are subscribed to."""
         return len(self._modes)
 
-    def take(self, text: str, now_ms: int, *, stalled: bool = False) -> None:
+    def take(self, text: str, now_ms: int, ills: Ills = WELL) -> None:
         """Carry out a request of the client; errors go back as error frames and change nothing."""
         self._requests += 1
-        self._stalled = stalled
+        self._ills = ills
         problem = self._carry_out(text, now_ms)
         if problem:
             self._say("error", problem)
         if self._lockstep:
             self._say("message", f"ok {self._requests}")
 
-    def show(self, second_ms: int, *, stalled: bool) -> None:
+    def show(self, second_ms: int, ills: Ills = WELL) -> None:
         """Send what changed in a second, or the heartbeat. A stalled feed only keeps its marker."""
-        self._stalled = stalled
-        if not stalled:
+        self._ills = ills
+        if not ills.stalled:
             self._put(self._frame(self._modes, second_ms) or HEARTBEAT)
         if self._lockstep:
             self._say("message", f"now {second_ms}")
@@ -107,11 +109,15 @@ class Ticker:
 
     def _frame(self, tokens: Iterable[int], time_ms: int) -> bytes:
         """The packets of these tokens that differ from the last ones sent; empty when none does."""
-        wanted = np.array(list(tokens), np.int64)
-        if not len(wanted) or self._stalled:
+        ills = self._ills
+        wanted = np.array([token for token in tokens if token not in ills.dead], np.int64)
+        if not len(wanted) or ills.stalled or ills.no_ticks:
             return b""
         quotes = self._source.quotes(wanted, time_ms)
         rows = np.ascontiguousarray(quotes[quotes["exchange_ms"] > 0], QUOTE)
+        if ills.stamped_ms:
+            for name in ("exchange_ms", "last_trade_ms"):
+                rows[name] = np.minimum(rows[name], ills.stamped_ms)
         names = rows["token"].tolist()
         lengths = [packet_length(token, self._modes[token]) for token in names]
         whole = encode_frame(rows, np.array(lengths, np.int64))

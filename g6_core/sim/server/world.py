@@ -47,15 +47,14 @@ class World:
     def _show(self, second_ms: int) -> None:
         self.apply_faults()
         self.push_updates()
-        stalled = self.faults.is_on(FaultKind.WS_STALL, second_ms)
         for ticker in self.tickers:
-            ticker.show(second_ms, stalled=stalled)
+            ticker.show(second_ms, self.faults.ills(second_ms, ticker.connected_ms))
 
     def push_updates(self) -> None:
         """Send the order updates that have come up since the last time; without a ticker they are lost, as on Kite."""
         updates = self.exchange.take_order_updates()
-        if not self.faults.is_on(FaultKind.WS_STALL, self.now_ms()):
-            for ticker in self.tickers:
+        for ticker in self.tickers:
+            if not self.faults.ills(self.now_ms(), ticker.connected_ms).stalled:
                 ticker.push(updates)
 
     def apply_faults(self) -> None:

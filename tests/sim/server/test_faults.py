@@ -6,7 +6,7 @@ import pytest
 import requests
 from kiteconnect.exceptions import DataException, NetworkException, TokenException
 
-from g6_core.sim.server.faults import Fault, FaultBook, FaultKind
+from g6_core.sim.server.faults import WELL, Fault, FaultBook, FaultKind, Ills
 from tests.sim.server.kit import Desk
 
 ORDERS = {"method": "POST", "path": "/orders/", "count": 1}
@@ -102,3 +102,15 @@ def test_spent_and_over_faults_are_not_on() -> None:
     book.order([Fault(kind=FaultKind.WS_STALL, for_ms=10)], 200)
     assert [book.is_on(FaultKind.WS_STALL, now_ms) for now_ms in (199, 200, 209, 210)] == [False, True, True, False]
     assert book.fired == {"http_429": 2}
+
+
+def test_a_sick_ticker_is_well_after_its_window_and_after_a_reconnect_where_that_helps() -> None:
+    book = FaultBook()
+    for_good = Fault(kind=FaultKind.WS_DEAD_TOKENS, tokens=(1, 2), for_ms=10)
+    book.order([for_good, Fault(kind=FaultKind.WS_NO_TICKS, until_reconnect=True)], 100)
+    book.order([Fault(kind=FaultKind.WS_OLD_STAMPS, in_ms=5, for_ms=5)], 100)
+    assert book.ills(99, 50) == WELL
+    assert book.ills(107, 50) == Ills(no_ticks=True, dead=frozenset({1, 2}), stamped_ms=105)
+    assert book.ills(107, 101) == Ills(dead=frozenset({1, 2}), stamped_ms=105)
+    assert (book.ills(110, 50), book.ills(110, 105)) == (Ills(no_ticks=True), WELL)
+    assert book.fired == {"ws_dead_tokens": 1, "ws_no_ticks": 1, "ws_old_stamps": 1}

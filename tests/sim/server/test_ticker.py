@@ -1,6 +1,7 @@
 """A ticker connection without its socket: subscriptions, what changed, limits, markers."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.market import QUOTE
 from g6_core.domain.packets import decode_frame
 from g6_core.sim.scripted import ScriptedSource
+from g6_core.sim.server.faults import Ills
 from g6_core.sim.server.ticker import HEARTBEAT, OUTBOX_MAX, Ticker
 from tests.sim.kit import DAY, EXPIRY, NOON, OPEN, STRIKE
 from tests.sim.server.kit import INDEX_TOKEN, frame
@@ -73,14 +75,14 @@ def test_a_second_without_news_is_a_heartbeat_and_only_news_is_sent(source: Scri
     ticker.take(frame(a="subscribe", v=[INDEX_TOKEN, token]), NOON)
     ticker.take(frame(a="mode", v=["ltp", [INDEX_TOKEN, token]]), NOON)
     sent(ticker)
-    ticker.show(NOON, stalled=False)
+    ticker.show(NOON)
     assert sent(ticker) == [HEARTBEAT]
-    ticker.show(NOON + SECOND, stalled=False)
+    ticker.show(NOON + SECOND)
     (payload,) = sent(ticker)
     assert isinstance(payload, bytes)
     assert decode_frame(payload, NOON)["token"].tolist() == [token]
     ticker.take(frame(a="unsubscribe", v=[INDEX_TOKEN, token]), NOON)
-    ticker.show(NOON + 2 * SECOND, stalled=False)
+    ticker.show(NOON + 2 * SECOND)
     assert sent(ticker) == [HEARTBEAT]
 
 
@@ -120,8 +122,8 @@ def test_tokens_as_text_or_out_of_range_mean_nothing(source: ScriptedSource) -> 
 def test_lockstep_confirms_requests_and_marks_seconds(source: ScriptedSource, token: int) -> None:
     ticker = Ticker(source, lockstep=True)
     ticker.take(frame(a="subscribe", v=[token]), NOON)
-    ticker.show(NOON + SECOND, stalled=False)
-    ticker.show(NOON + 2 * SECOND, stalled=True)
+    ticker.show(NOON + SECOND)
+    ticker.show(NOON + 2 * SECOND, Ills(stalled=True))
     ticker.take("garbage", NOON)
     kinds = ["bytes" if isinstance(message, bytes) else json.loads(message or "")["data"] for message in sent(ticker)]
     problem = kinds.pop(-2)
@@ -131,15 +133,48 @@ def test_lockstep_confirms_requests_and_marks_seconds(source: ScriptedSource, to
 
 def test_a_stalled_feed_loses_nothing_for_later(source: ScriptedSource, token: int) -> None:
     ticker = Ticker(source, lockstep=False)
-    ticker.take(frame(a="subscribe", v=[token]), NOON, stalled=True)
-    ticker.show(NOON + SECOND, stalled=True)
+    ticker.take(frame(a="subscribe", v=[token]), NOON, Ills(stalled=True))
+    ticker.show(NOON + SECOND, Ills(stalled=True))
     assert sent(ticker) == []
-    ticker.show(NOON + 2 * SECOND, stalled=False)
+    ticker.show(NOON + 2 * SECOND)
     assert len(sent(ticker)) == 1
 
 
 def test_a_client_that_does_not_read_is_cut_off(source: ScriptedSource) -> None:
     ticker = Ticker(source, lockstep=False)
     for second in range(OUTBOX_MAX + 2):
-        ticker.show(NOON + second * SECOND, stalled=False)
+        ticker.show(NOON + second * SECOND)
     assert (ticker.is_cut, sent(ticker)) == (True, [None])
+
+
+def stamps(ticker: Ticker) -> list[dict[int, int]]:
+    """Token and stamp of the packets of each frame that waits."""
+    frames = [message for message in sent(ticker) if isinstance(message, bytes) and len(message) > 1]
+    rows = [decode_frame(one, NOON) for one in frames]
+    return [dict(zip(one["token"].tolist(), one["exchange_ms"].tolist(), strict=True)) for one in rows]
+
+
+@pytest.mark.parametrize(
+    ("ills", "sick"),
+    [
+        (lambda token: Ills(no_ticks=True), lambda token, now_ms: {}),
+        (lambda token: Ills(dead=frozenset({INDEX_TOKEN})), lambda token, now_ms: {token: now_ms}),
+        (lambda token: Ills(stamped_ms=NOON), lambda token, now_ms: {token: NOON}),
+    ],
+    ids=["no ticks", "dead tokens", "old stamps"],
+)
+def test_a_sick_ticker_takes_everything_and_brings_too_little(
+    source: ScriptedSource, token: int, ills: Callable[[int], Ills], sick: Callable[[int, int], dict[int, int]]
+) -> None:
+    ticker = Ticker(source, lockstep=False)
+    ticker.take(frame(a="subscribe", v=[INDEX_TOKEN, token]), NOON, ills(token))
+    ticker.take(frame(a="mode", v=["full", [INDEX_TOKEN, token]]), NOON, ills(token))
+    sent(ticker)
+    now_ms = NOON + SECOND
+    ticker.show(now_ms, ills(token))
+    assert {one: stamp for shown in stamps(ticker) for one, stamp in shown.items() if one == token} == sick(
+        token, now_ms
+    )
+    assert not said(ticker)
+    ticker.show(now_ms + SECOND)
+    assert set(stamps(ticker)[0]) == {INDEX_TOKEN, token}, "well again"
