@@ -16,21 +16,23 @@ from g6_core.config import load_settings
 from g6_core.domain.errors import CalendarError, TryLater, UserError
 from g6_core.domain.ist import at
 from g6_core.schema.paths import DataPaths
+from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.cli import collect
 from g6_pipelines.places import Now
 from g6_pipelines.session.run import Installation
 from g6_pipelines.session.solo import Solo
+from tests.command_line import g6
 from tests.pipelines.collecting import OPEN, collecting, narrowed
 from tests.pipelines.dagster.kit import narrow_config
-from tests.sim.server.kit import DAY, Server, serving
-from tests.soak.session import collector, indices_of
+from tests.sim.server.kit import DAY, Address, serving_here
 
 HOLIDAY = date(2026, 11, 21)
 
 
 @pytest.fixture(scope="module")
-def server(settings) -> Iterator[Server]:
-    with serving("--start", "10:02", *indices_of(settings)) as running:
+def server(settings, rules) -> Iterator[Address]:
+    market = ModelledSource(tuple(settings.indices), DAY, rules, 7)
+    with serving_here(market, start=time(10, 2), speed=1) as running:
         yield running
 
 
@@ -39,10 +41,10 @@ def narrow(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return narrow_config(config_dir, tmp_path_factory.mktemp("narrow") / "config")
 
 
-def ended(server: Server, root: Path, config: Path, *options: str) -> tuple[int, str, str]:
-    process = collector(server, root, *options, G6_CONFIG_DIR=str(config))
-    said, complaints = process.communicate(timeout=90)
-    return process.returncode, said, complaints
+def ended(server: Address, root: Path, config: Path, *options: str) -> tuple[int, str, str]:
+    where = {"G6_SIM_URL": server.url, "G6_DATA_DIR": str(root), "G6_CONFIG_DIR": str(config)}
+    done = g6("collect", "--json", *options, environment=where)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_once_collects_the_cycle_of_now_and_accounts_for_those_before(server, narrow, tmp_path) -> None:

@@ -6,6 +6,8 @@ At length, with every index, strike and minute: `python -m tests.soak.session fa
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from g6_core.config import load_settings
 from g6_core.domain.calendar import MarketRules
 from tests.pipelines.dagster.kit import narrow_config
@@ -14,6 +16,7 @@ from tests.soak.faults import faulty_day
 KINDS = {"http_429", "http_5xx", "html_body", "malformed_json", "missing_keys", "slow_ms", "token_expired"}
 
 
+@pytest.mark.slow
 def test_after_the_repair_every_minute_is_accounted_for_and_the_copy_is_the_lake(
     config_dir: Path, rules: MarketRules, tmp_path: Path
 ) -> None:

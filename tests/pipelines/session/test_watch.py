@@ -167,6 +167,7 @@ def test_a_port_that_is_none_is_named(text: str, monkeypatch) -> None:
         metrics_port()
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_scrapes_it(world, tmp_path) -> None:
     binary = shutil.which("prometheus")
     if binary is None:

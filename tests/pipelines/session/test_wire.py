@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import time
 from pathlib import Path
 
 import polars as pl
@@ -18,10 +19,13 @@ from g6_core.config import Settings, load_settings
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Phase
+from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.session.known import read_heartbeat, session_hours
 from tests.pipelines.dagster.kit import narrow_config
-from tests.sim.server.kit import DAY, Server, serving, until
+from tests.sim.server.kit import DAY, Address, Server, serving, serving_here, until
 from tests.soak.kit import collected, collector, figures_of, indices_of, killed, lake_problems
+
+MINUTES = 5
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +50,19 @@ def two(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_index_code_and_offset_in_as_few_calls_as_the_limit_allows(settings, rules, opens, tmp_path) -> None:
     assert {len(index.offsets) for index in settings.indices.values()} == {21}
     with serving("--lockstep", *indices_of(settings)) as server:
-        report, cycles = collected(server, settings, rules, DataPaths(tmp_path), opens + 30 * MINUTE_MS)
+        report, cycles = collected(server, settings, rules, DataPaths(tmp_path), opens + MINUTES * MINUTE_MS)
         assert server.status()["faults_fired"] == {}
     figures = figures_of(report, cycles)
     assert figures["contracts"] > 500, "one call cannot hold them"
     assert (figures["calls_failed"], figures["keys_missing"], figures["coverage_pct"]) == (0, 0, 100.0)
     assert figures["cycle_ms_max"] <= figures["cycle_ms_bound"] == 2_400
     # The levels are asked for first only while nothing is known; a new strike finds room in the second call.
-    assert [cycle.calls for cycle in cycles] == [3] + [2] * 29
+    assert [cycle.calls for cycle in cycles] == [3] + [2] * (MINUTES - 1)
     assert figures["late_ms_max"] == 0
-    assert lake_problems(DataPaths(tmp_path), settings, rules, opens + 30 * MINUTE_MS) == []
+    assert lake_problems(DataPaths(tmp_path), settings, rules, opens + MINUTES * MINUTE_MS) == []
 
 
+@pytest.mark.slow
 def test_with_everything_going_wrong_each_contract_is_still_accounted_for(settings, rules, opens, tmp_path) -> None:
     lead_ms, quote = 30 * MINUTE_MS, {"method": "GET", "path": "/quote"}
     names = ("http_429", "http_5xx", "html_body", "malformed_json", "missing_keys", "slow_ms", "token_expired")
@@ -104,9 +109,10 @@ def narrowed(config: Path) -> Settings:
     return load_settings(config)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_day_is_whole_after_the_last_start(flowing, two, rules, tmp_path) -> None:
-    lives = killed(flowing, tmp_path, 5, seed=20_261_120, longest_s=4.0, G6_CONFIG_DIR=str(two))
-    assert len(lives) == 5
+    lives = killed(flowing, tmp_path, 3, seed=20_261_120, longest_s=4.0, G6_CONFIG_DIR=str(two))
+    assert len(lives) == 3
     last = collector(flowing, tmp_path, G6_CONFIG_DIR=str(two))
     said, complaints = last.communicate(timeout=120)
     assert last.returncode == 0, complaints
@@ -117,18 +123,19 @@ def test_killed_at_any_moment_the_day_is_whole_after_the_last_start(flowing, two
 
 
 @pytest.fixture
-def at_noon() -> Iterator[Server]:
+def begun(rules) -> Iterator[Address]:
     """A session that does not end while a test of it runs."""
-    with serving("--speed", "30", "--start", "12:00", "--index", "NIFTY", "--index", "SENSEX") as server:
+    with serving_here(ModelledSource(("NIFTY", "SENSEX"), DAY, rules, 7), start=time(9, 20), speed=1) as server:
         yield server
 
 
-def test_a_second_run_says_who_collects_and_ends_without_a_failure(at_noon, two, tmp_path) -> None:
-    first = collector(at_noon, tmp_path, G6_CONFIG_DIR=str(two))
+@pytest.mark.slow
+def test_a_second_run_says_who_collects_and_ends_without_a_failure(begun, two, tmp_path) -> None:
+    first = collector(begun, tmp_path, G6_CONFIG_DIR=str(two))
     try:
         beaten = DataPaths(tmp_path)
         until(lambda: read_heartbeat(beaten) is not None, "the first one collects")
-        second = collector(at_noon, tmp_path, G6_CONFIG_DIR=str(two))
+        second = collector(begun, tmp_path, G6_CONFIG_DIR=str(two))
         said, complaints = second.communicate(timeout=60)
         assert second.returncode == 0
         assert f"collected by process {first.pid}" in json.loads(said)["skipped"]
