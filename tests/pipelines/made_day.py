@@ -67,14 +67,16 @@ class MadeDay:
         spread: float = 0.2,
     ) -> None:
         """Write cycles into the lake: Black-76 prices around one spot path, all strikes at one volatility."""
+        exchange = self.rules.index(self.underlying).option_exchange
+        closes = {code: self.rules.expiry_close_ms(self.day, exchange, expiry) for code, expiry in self.codes.items()}
         rows = [
-            self._row(minute, code, offset, spot(minute), status, vol_pct, oi, spread).cells()
+            self._row(minute, code, offset, spot(minute), status(minute, offset), closes[code], vol_pct, oi, spread)
             for minute in minutes
             for code in self.codes
             for offset in OFFSETS
         ]
         with Lake.open(self.paths.lake(self.day, self.underlying), OPTION_COLUMNS) as lake:
-            lake.append(rows)
+            lake.append([row.cells() for row in rows])
 
     def _row(
         self,
@@ -82,7 +84,8 @@ class MadeDay:
         code: str,
         offset: int,
         money: float,
-        status: Status,
+        state: RowStatus,
+        close_ms: int,
         vol_pct: float,
         oi: int,
         spread: float,
@@ -91,9 +94,7 @@ class MadeDay:
         atm = round(money / 50) * 50
         strike = atm + 50 * offset
         time_ms = self.at(minute)
-        close_ms = self.rules.expiry_close_ms(self.day, self.rules.index(self.underlying).option_exchange, expiry)
         t_years = (close_ms - time_ms) / YEAR_MS
-        state = status(minute, offset)
 
         def side(kind: str) -> SideCells:
             contract = self.book.option(self.underlying, expiry, strike * 100, kind)

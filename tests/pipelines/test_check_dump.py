@@ -188,6 +188,7 @@ def test_an_index_token_is_wrong_where_the_rule_is_verified_and_told_where_it_is
     assert told.passed and "SENSEX has 999, the rule says 265, unverified" in told.detail
 
 
+@pytest.mark.slow
 def test_what_recordings_and_models_list_is_sound_however_short(rules: MarketRules, shared_data: Path) -> None:
     snapshots = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
     sources = [

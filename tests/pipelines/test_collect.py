@@ -337,6 +337,7 @@ def test_two_runs_write_the_same_bytes(rules, small, tmp_path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
 
 
+@pytest.mark.slow
 def test_a_recorded_session_is_collected_as_its_source_quotes_it(rules, settings, shared_data, tmp_path) -> None:
     source = RecordedSource(shared_data / "nse-chain-20250829" / "NIFTY.parquet", rules)
     codes = ("this_week", "this_month")

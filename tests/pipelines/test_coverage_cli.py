@@ -14,6 +14,7 @@ from g6_core.schema.options import RowStatus
 from g6_pipelines.data_cli import last_day_over
 from tests.command_line import Ended, g6
 from tests.conftest import PROJECT
+from tests.pipelines.conftest import WholeDay
 from tests.pipelines.made_day import DAY, NEXT_DAY, MadeDay, make_day
 
 
@@ -30,8 +31,8 @@ def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
     return found
 
 
-def test_a_whole_day_is_one_line_and_code_0(made: MadeDay) -> None:
-    made.collect(spot=lambda minute: 24_512.35)
+def test_a_whole_day_is_one_line_and_code_0(made: MadeDay, whole_day: WholeDay) -> None:
+    whole_day(made.paths.root)
     done = asked(made.paths.root, "--date", str(DAY), "--index", "NIFTY")
     # The made day collects two expiries of eleven pairs.
     assert (done.returncode, done.stderr) == (0, "")
@@ -53,8 +54,8 @@ def test_a_hole_is_named_and_code_5(made: MadeDay) -> None:
     assert (found["complete"], found["open"], found["live"], found["index"]) == (False, 4, 16_496, "NIFTY")
 
 
-def test_of_a_real_day_every_configured_index_is_accounted_for(made: MadeDay) -> None:
-    made.collect(spot=lambda minute: 24_512.35)
+def test_of_a_real_day_every_configured_index_is_accounted_for(made: MadeDay, whole_day: WholeDay) -> None:
+    whole_day(made.paths.root)
     simulated = asked(made.paths.root, "--date", str(DAY))
     assert simulated.returncode == 0 and len(simulated.stdout.splitlines()) == 1
     assert simulated.stderr == "never collected here: BANKNIFTY, FINNIFTY, MIDCPNIFTY, SENSEX\n"
@@ -75,7 +76,7 @@ def test_a_day_of_which_nothing_is_there_is_not_complete(made: MadeDay) -> None:
     ("more", "code", "said"),
     [
         (("--date", "2025-08-30"), 4, "2025-08-30 is a Saturday"),
-        (("--date", "yesterday"), 2, "does not match the format"),
+        (("--date", "yesterday"), 2, "not a date"),
         (("--date", str(DAY), "--index", "NIFTEE"), 3, "indices.NIFTEE: missing"),
         (("--date", str(DAY), "--config-dir", "/nowhere"), 3, "/nowhere"),
     ],
@@ -86,8 +87,8 @@ def test_a_wrong_question_is_answered_in_one_line(tmp_path: Path, more: tuple[st
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_damaged_lake_is_a_line_and_code_4_and_the_others_are_answered(made: MadeDay) -> None:
-    made.collect(spot=lambda minute: 24_512.35)
+def test_a_damaged_lake_is_a_line_and_code_4_and_the_others_are_answered(made: MadeDay, whole_day: WholeDay) -> None:
+    whole_day(made.paths.root)
     path = made.paths.lake(DAY, "FINNIFTY")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"timestamp,spot\n")
@@ -101,8 +102,8 @@ def test_a_damaged_lake_is_a_line_and_code_4_and_the_others_are_answered(made: M
     assert "not a readable lake file" in found[1]["error"]
 
 
-def test_answers_that_are_another_file_are_named_too(made: MadeDay) -> None:
-    made.collect(spot=lambda minute: 24_512.35)
+def test_answers_that_are_another_file_are_named_too(made: MadeDay, whole_day: WholeDay) -> None:
+    whole_day(made.paths.root)
     path = made.paths.answers(DAY, "FINNIFTY")
     path.parent.mkdir(parents=True)
     path.write_bytes(made.paths.lake(DAY, "NIFTY").read_bytes())

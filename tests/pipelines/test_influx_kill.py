@@ -37,7 +37,7 @@ collecting(load_market_rules(Path(config)), settings, Path(root)).finish()
 """
 
 
-@pytest.mark.parametrize("after", [1, 4, 11])
+@pytest.mark.parametrize("after", [1, 11])
 def test_a_killed_collector_leaves_a_copy_that_the_next_one_completes(
     influx: InfluxBox, rules: MarketRules, settings: Settings, config_dir: Path, tmp_path: Path, after: int
 ) -> None:

@@ -70,18 +70,18 @@ def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
     source = ModelledSource((index,), day, rules, seed)
     start_ms = source.session.open_ms - MINUTE_MS
     codes = ("this_week", "this_month")
-    narrow = influx.settings(narrowed(settings, codes=codes, offsets=(-3, 3), interval_s=60))
+    narrow = influx.settings(narrowed(settings, codes=codes, offsets=(-3, 3), interval_s=300))
     world = collecting(rules, narrow, tmp_path, source, start_ms=start_ms)
     report = world.finish()
     lake = read_lake(world.paths.lake(day, index))
     checks = reconcile_influx(world.paths, world.settings, day, index)
     assert report.said == ()
     assert [one.detail for one in failed(checks)] == []
-    minutes = (source.session.close_ms - source.session.open_ms) // MINUTE_MS
+    cycles = (source.session.close_ms - source.session.open_ms) // (5 * MINUTE_MS)
     assert [one.figures.get("points", one.figures.get("sent")) for one in checks] == [
-        0, lake.height, minutes * len(codes), minutes,
+        0, lake.height, cycles * len(codes), cycles,
     ]  # fmt: skip
-    assert count(influx) == lake.height == minutes * 14
+    assert count(influx) == lake.height == cycles * 14
     # Beside the comparison's own way: two figures of the day by plain InfluxQL.
     assert count(influx, "sum(call_volume) FROM options WHERE \"offset\" = '0'") == (
         lake.filter(pl.col("offset") == 0)["call_volume"].sum()

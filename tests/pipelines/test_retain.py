@@ -15,15 +15,15 @@ from g6_core.schema.options import OPTION_COLUMNS, RowStatus
 from g6_pipelines.stages.archive import archive_day, configured_store
 from g6_pipelines.stages.retain import Kind, due, remove
 from tests.command_line import g6
-from tests.pipelines.made_day import DAY, MadeDay, make_day
+from tests.pipelines.conftest import WholeDay
+from tests.pipelines.made_day import DAY, MadeDay
 
 INDEX = "NIFTY"
 
 
 @pytest.fixture
-def made(tmp_path: Path, rules: MarketRules, settings: Settings) -> MadeDay:
-    found = make_day(tmp_path / "data", rules, settings)
-    found.collect(spot=lambda minute: 24_512.35)
+def made(tmp_path: Path, whole_day: WholeDay) -> MadeDay:
+    found = whole_day(tmp_path / "data")
     for offset in (-1, 0):
         path = found.paths.csv_options(INDEX, "this_week", offset, DAY)
         path.parent.mkdir(parents=True, exist_ok=True)

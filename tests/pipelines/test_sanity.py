@@ -1,7 +1,6 @@
-"""The spot of a day: a sound one passes, with an index or without; each way of lacking or standing still is found."""
+"""The spot of a day: a sound one passes; each way of lacking or standing still is found. Recorded days: judges."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,9 +9,7 @@ from g6_core.adapters.lake import read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
-from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.stages.sanity import COLUMNS, spot_coverage, spot_of_cycles
-from tests.pipelines.collecting import collecting, narrowed
 from tests.pipelines.made_day import DAY, make_day
 
 MINUTE = 60_000
@@ -69,20 +66,3 @@ def test_cycles_that_left_no_row_have_no_spot(rows: pl.DataFrame) -> None:
     assert spot_coverage(rows, 375, 80.0).passed
     late = spot_coverage(rows.filter(CYCLE > 300), 375, 80.0)
     assert (late.passed, late.figures["cycles"]) == (False, 75)
-
-
-@pytest.mark.parametrize(
-    ("file", "day"),
-    [("nse-chain-20250829/NIFTY.parquet", "2025-08-29"), ("kite-chain-2026q1/snapshots.parquet", "2026-02-01")],
-    ids=["forward_for_a_spot", "index"],
-)
-def test_a_recorded_chain_passes_with_an_index_and_without(
-    shared_data: Path, rules: MarketRules, settings: Settings, tmp_path: Path, file: str, day: str
-) -> None:
-    source = RecordedSource(shared_data / file, rules, DAY.fromisoformat(day), "NIFTY", 7)
-    chain = narrowed(settings, codes=("this_week",), offsets=(-4, 4), interval_s=60)
-    opens_ms = source.session.open_ms - MINUTE
-    world = collecting(rules, chain, tmp_path, source, index_kind=source.spot_kind, start_ms=opens_ms)
-    world.finish()
-    rows = read_lake(world.paths.lake(source.trade_date, "NIFTY"), COLUMNS)
-    assert failed(found(rows)) == ()
