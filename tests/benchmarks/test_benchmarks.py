@@ -25,6 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_iv_agrees_with_its_bound_and_names_peers_that_are_not_there(tmp_path: Path) -> None:
     done = run("iv", "--small", "--rounds", "1", "--json", "--chain", str(tmp_path / "no.parquet"))
     assert done.returncode == 0, done.stderr
@@ -37,6 +38,7 @@ def test_iv_agrees_with_its_bound_and_names_peers_that_are_not_there(tmp_path: P
     assert "chain" in result["absent"]
 
 
+@pytest.mark.slow
 def test_iv_measures_the_recorded_chain(shared_data: Path) -> None:
     chain = shared_data / "nse-chain-20250829" / "NIFTY.parquet"
     done = run("iv", "--small", "--rounds", "1", "--json", "--chain", str(chain))
@@ -45,6 +47,7 @@ def test_iv_measures_the_recorded_chain(shared_data: Path) -> None:
     assert (one["contracts"], one["contenders"][0]["unsolved"], one["contenders"][0]["over_bound"]) == (672, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_collector_and_its_peers_write_the_same_values(tmp_path: Path) -> None:
     done = run("collector", "--small", "--rounds", "2", "--json", "--dir", str(tmp_path))
     assert done.returncode == 0, done.stderr
