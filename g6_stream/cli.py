@@ -90,6 +90,40 @@ def flatten(data_dir: DataDir = Path("data"), control_port: ControlPort = None) 
     _order("flatten", data_dir, control_port)
 
 
+@app.command("confirm")
+def confirm(
+    day: Annotated[str, typer.Argument(help="The provisional day, typed in full: YYYY-MM-DD.")],
+    data_dir: DataDir = Path("data"),
+    config_dir: Annotated[Path, typer.Option(help="Settings and market rules.", envvar="G6_CONFIG_DIR")] = Path(
+        "config"
+    ),
+) -> None:
+    """Confirm that the exchange trades on a provisional day, so that the sidecar may arm on it.
+
+    A day is provisional while its year's holiday list is not known (`g6 market refresh` reads it). Look at the
+    exchange's site first. One day at a time; the word is kept with the data, and a sidecar that waits arms with it.
+
+    \b
+    Example:
+      g6 stream confirm 2027-02-01
+    """
+    from g6_core.adapters.clock import RealClock
+    from g6_core.adapters.confirmation import TYPED, Confirmation, confirm_day
+    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.cli.options import date_of
+    from g6_core.domain.ist import utc_text
+
+    wanted = date_of(day)
+    if wanted is None:
+        raise UserError("which day? write it like 2027-02-01")
+    rules = load_market_rules(config_dir)
+    rules.require_trading_day(wanted)
+    if not rules.provisional(wanted):
+        raise UserError(f"{wanted} is a known trading day, there is nothing to confirm")
+    confirm_day(DataPaths(data_dir), Confirmation(wanted, TYPED, utc_text(RealClock().now_ms())))
+    typer.echo(f"{wanted} is confirmed as a trading day; a sidecar that waits for it arms within seconds")
+
+
 def _order(action: str, data_dir: Path, port: int | None) -> None:
     answer = _call("POST", f"/{action}", data_dir, port)
     when = "" if answer["in_force"] else " (asked for, not in force yet)"

@@ -4,7 +4,7 @@ The stage is a generator that yields the next time it wants to be woken: it runs
 `g6_stream.loop` runs the same session in a process of its own.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -13,6 +13,7 @@ from pathlib import Path
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.acceptance import held_back
+from g6_core.adapters.confirmation import unconfirmed
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.journal import Healing, Journal, read_journal
 from g6_core.adapters.ledger.ledger import Ledger
@@ -69,7 +70,7 @@ def open_session(
     path = paths.journal(pack.trade_date)
     journal, healing = Journal.open(path, header_of(pack, params, money))
     try:
-        hold = partial(held_back, paths, pack)
+        hold = partial(_held_back, paths, pack, inputs.provisional)
         session = TradingSession(state, journal, gateway, feed, ledger, on_alert, hold, decide)
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
@@ -83,6 +84,11 @@ def open_session(
         journal.abandon()
         raise
     journal.close()
+
+
+def _held_back(paths: DataPaths, pack: DayPack, provisional: str) -> Sequence[str]:
+    """Why the day of a pack waits for a person."""
+    return (*held_back(paths, pack), *unconfirmed(paths, pack.trade_date, provisional))
 
 
 def _check_account(tags: Mapping[str, str], state: EngineState, journal: Path, account: Path) -> None:

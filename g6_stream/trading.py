@@ -58,6 +58,8 @@ LEDGER_MS = 300_000
 LEDGER_RETRY_MS = 30_000
 # A broker's books may disagree among themselves for a while; only then is it a reason to stay paused for good.
 DISAGREEMENT_MS = 60_000
+# How often is looked for a person's word (an accepted evening, a confirmed day) that is all that is missing.
+WORD_MS = 10_000
 MAX_CASCADE = 1_000
 
 
@@ -322,7 +324,8 @@ class TradingSession:
     def arm_when_due(self, now_ms: int) -> None:
         """Compare with the broker and arm when nothing differs; otherwise stay paused and say why.
 
-        Asked again after a failed read, and for `DISAGREEMENT_MS` while something differs.
+        Asked again after a failed read, for `DISAGREEMENT_MS` while something differs, and as long as only a person's
+        word is missing.
         """
         if self._arm_due_ms is None or now_ms < self._arm_due_ms:
             return
@@ -339,15 +342,22 @@ class TradingSession:
             return
         self.book_problem = ""
         self.take(snapshot)
-        reasons = [*self._held_back(), *reasons_not_to_arm(self.state, snapshot)]
-        reasons += [one for one in (self._doubt, wrong_clock) if one]
+        held_back = self._held_back()
+        differing = [*reasons_not_to_arm(self.state, snapshot), *(one for one in (self._doubt, wrong_clock) if one)]
+        reasons = [*held_back, *differing]
         if not reasons:
             self._arm_due_ms = None
             self.armed = True
             text = "broker and journal agree, day pack and configuration match"
+            if self.state.inputs.provisional:
+                text += f"; {self.state.inputs.trade_date} is provisional and was confirmed"
             self.take(Operator(now_ms, OperatorAction.ARM, text))
             return
         self._alert_once("critical", "not armed: " + "; ".join(reasons))
+        if not differing:
+            # Only a person's word is missing, and it counts whenever it comes.
+            self._arm_due_ms = now_ms + WORD_MS
+            return
         self._disagrees_ms = self._disagrees_ms or now_ms
         if now_ms - self._disagrees_ms >= DISAGREEMENT_MS:
             self._arm_due_ms = None

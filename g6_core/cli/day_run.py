@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
@@ -19,7 +20,7 @@ from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import ist_clock
+from g6_core.domain.ist import ist_clock, utc_text
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
@@ -96,6 +97,7 @@ def run_day(request: DayRequest, today: date, progress: Progress, stage: Stages 
     label, underlyings = source.label, source.underlyings
     with only_run(paths), Ledger.open(paths.ledger) as ledger:
         claim_day(paths, day, Simulated(label, request.seed), rules.underlyings)
+        confirm_simulated(paths, rules, day, utc_text(source.session.open_ms))
         ledger.clear_day(day)
         checks = _live_through(request, settings, rules, source, ledger, given, progress, stage)
         # A recorded market weighs 40 MB, and nothing asks it any more.

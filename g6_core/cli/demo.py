@@ -1,6 +1,7 @@
 """`g6 demo`: a whole modelled day on the wire, in Dagster and in the sidecar, as separate processes in lockstep."""
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -11,14 +12,17 @@ from typing import Annotated
 
 import typer
 
+from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.files import write_atomic
+from g6_core.adapters.market_rules import load_market_rules
 from g6_core.cli.day import Progress, print_summary
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_option
 from g6_core.cli.parts import OWN_STORES, exchange_status, g6, job, make_dagster_home
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
+from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import ist_clock
+from g6_core.domain.ist import ist_clock, utc_text
 from g6_core.schema.paths import DataPaths
 
 DEMO_DATE = date(2026, 11, 19)
@@ -99,11 +103,16 @@ def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
         _await_server(group, server, url)
         progress.show("pre-open job", 0.0)
         group.run("pre_open", job("pre_open", day, INDEX))
+        confirm_simulated(paths, _rules(), day, utc_text(time.time_ns() // 1_000_000))
         sidecar = group.start("sidecar", g6("stream", "run", "--data-dir", str(paths.root), "--date", str(day)))
         session = group.start("session", job("session", day, INDEX))
         _follow(group, server, sidecar, session, url, progress)
         progress.show("evening job", 1.0)
         group.run("evening", job("evening", day, INDEX))
+
+
+def _rules() -> MarketRules:
+    return load_market_rules(Path(os.environ.get("G6_CONFIG_DIR") or "config"))
 
 
 def _await_server(group: Processes, server: Child, url: str) -> None:

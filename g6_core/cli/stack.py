@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.world import Simulated, claim_day, only_run
@@ -28,7 +29,7 @@ from g6_core.cli.supervisor import Service, Stopped, Supervisor
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import SECOND_MS, ist_clock, ist_date
+from g6_core.domain.ist import SECOND_MS, ist_clock, ist_date, utc_text
 
 COLLECTOR = "collector"
 # Who trades goes first, while everybody it needs is still there; the exchange last.
@@ -165,6 +166,7 @@ class _Stack:
         # A recording's day is known only now.
         paths, made = self.wanted.paths, Simulated(str(status["source"]), int(status["seed"]))
         claim_day(paths, day, made, self.rules.underlyings)
+        confirm_simulated(paths, self.rules, day, utc_text(int(status["now_ms"])))
         with Ledger.open(paths.ledger) as ledger:
             ledger.clear_day(day)
 

@@ -28,7 +28,10 @@ class UnderlyingInputs:
 
 @dataclass(frozen=True, slots=True)
 class DayInputs:
-    """The day: its session, contracts and underlyings in a fixed order. `day_start_ms` is midnight IST."""
+    """The day: its session, contracts and underlyings in a fixed order. `day_start_ms` is midnight IST.
+
+    `provisional` says why it is only assumed that the exchange trades on it, "" for a day of a published calendar.
+    """
 
     trade_date: date
     day_start_ms: int
@@ -36,6 +39,7 @@ class DayInputs:
     close_ms: int
     book: InstrumentBook
     underlyings: tuple[UnderlyingInputs, ...]
+    provisional: str = ""
 
     def of_day_ms(self, time_ms: int) -> int:
         """Milliseconds after midnight IST."""

@@ -44,4 +44,5 @@ def day_inputs(pack: DayPack, rules: MarketRules, params: EngineParams) -> DayIn
         close_ms=max(one.session_close_ms for one in packs),
         book=pack.book(),
         underlyings=tuple(underlyings),
+        provisional=rules.provisional(pack.trade_date),
     )

@@ -139,6 +139,10 @@ class DataPaths:
         """That a person has accepted what the evening of `day` found wrong, and why."""
         return self.root / "state" / "accepted" / f"{day}.json"
 
+    def confirmation(self, day: date) -> Path:
+        """That a person has confirmed that the exchange trades on the provisional `day`."""
+        return self.root / "state" / "confirmed" / f"{day}.json"
+
     @property
     def summary(self) -> Path:
         """What happened on the newest day, for machines."""

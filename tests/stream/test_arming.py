@@ -5,12 +5,16 @@ from datetime import date
 from pathlib import Path
 
 from g6_core.adapters.acceptance import Acceptance, accept
+from g6_core.adapters.confirmation import TYPED, Confirmation, confirm_day, confirmed, unconfirmed
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack, sealed
+from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.engine.holdings import SETTLE_MS, UNEXPLAINED_MS
 from g6_core.schema.day_pack import DayBefore
+from g6_core.schema.paths import DataPaths
 from g6_stream.arming import reasons_not_to_arm
+from tests.command_line import g6
 from tests.engine.driving import Driving, base_of
 from tests.stream.world import DAY, World
 
@@ -52,3 +56,50 @@ def test_what_the_evening_before_found_wrong_keeps_the_day_paused_until_a_person
     world.enter()
     world.crash()
     world.ledger.close()
+
+
+def provisional(rules: MarketRules) -> MarketRules:
+    """The rules as if no list of that year were public."""
+    published = {year: day for year, day in rules.days.published.items() if year != DAY.year}
+    return replace(rules, days=replace(rules.days, published=published), _expiries={}, _monthly={})
+
+
+def test_a_provisional_day_is_armed_after_one_typed_confirmation_of_that_day_and_never_silently(
+    tmp_path: Path, rules: MarketRules, settings: Settings
+) -> None:
+    world = World(tmp_path, provisional(rules), settings)
+    open_ms = world.source.session.open_ms
+    confirm_day(world.paths, Confirmation(date(2025, 8, 28), TYPED, "2025-08-28T03:00:00Z"))
+    world.advance(open_ms + 120_000)
+    (alert,) = world.alerts
+    assert alert.level == "critical"
+    assert "2025-08-29 is provisional" in alert.text and "g6 stream confirm 2025-08-29" in alert.text
+    confirm_day(world.paths, Confirmation(DAY, TYPED, "2025-08-29T03:00:00Z"))
+    world.enter()
+    assert any(b"provisional and was confirmed" in one.payload for one in read_journal(world.paths.journal(DAY)))
+    world.crash()
+    world.ledger.close()
+
+
+def test_a_damaged_confirmation_does_not_arm(tmp_path: Path) -> None:
+    paths = DataPaths(tmp_path)
+    confirm_day(paths, Confirmation(DAY, TYPED, "2025-08-29T03:00:00Z"))
+    assert unconfirmed(paths, DAY, "provisional") == ()
+    assert unconfirmed(paths, date(2025, 9, 1), "") == ()
+    paths.confirmation(DAY).write_bytes(b"{")
+    (why,) = unconfirmed(paths, DAY, "provisional")
+    assert "remove it and confirm the day again" in why
+
+
+def test_the_confirmation_is_typed_for_a_provisional_trading_day_only(tmp_path: Path) -> None:
+    def typed(day: str) -> tuple[int, str]:
+        result = g6("stream", "confirm", day, "--data-dir", tmp_path)
+        return result.returncode, result.stdout + result.stderr
+
+    code, said = typed("2027-02-01")
+    assert code == 0 and "2027-02-01 is confirmed" in said
+    assert confirmed(DataPaths(tmp_path), date(2027, 2, 1)) is not None
+    refused = {"2026-12-02": "nothing to confirm", "2027-01-26": "Republic Day", "1-2-2027": "not a date"}
+    for day, words in refused.items():
+        code, said = typed(day)
+        assert code in (2, 4) and words in said and said.count("\n") == 1
