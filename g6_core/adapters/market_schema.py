@@ -104,8 +104,8 @@ class HolidayRow(Strictly):
         for key, value in (("source", self.source), ("certainty", self.certainty)):
             if value is None:
                 refuse("missing beside a date of its own", "add it", key)
-        if self.known_from is not None and self.withdrawn is not None and self.withdrawn <= self.known_from:
-            refuse(f"{self.withdrawn} is not after known_from {self.known_from}", "correct the dates", "withdrawn")
+        if self.known_from is not None and self.withdrawn is not None and self.withdrawn < self.known_from:
+            refuse(f"{self.withdrawn} is before known_from {self.known_from}", "correct the dates", "withdrawn")
         return self
 
 
