@@ -238,6 +238,8 @@ def coverage(
     if as_json:
         typer.echo(json.dumps([_accounted(name, wanted, one) for name, one in accounts.items()], sort_keys=True))
     else:
+        if provisional := rules.provisional(wanted):
+            typer.echo(provisional)
         for name, one in accounts.items():
             typer.echo(f"{name} {wanted}: INCOMPLETE: {one}" if isinstance(one, DataError) else one.line())
     if never:

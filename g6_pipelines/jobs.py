@@ -3,6 +3,7 @@
 import dagster as dg
 
 from g6_pipelines.assets import before_open, repair, session
+from g6_pipelines.checks.calendar import calendar_is_known
 
 # A session that hangs ends the same day; a collection is continued by a new run, never by a blind retry.
 SESSION_TAGS = {"dagster/max_runtime": str(12 * 3600), "dagster/max_retries": "0"}
@@ -14,7 +15,8 @@ pre_open_job = dg.define_asset_job(
 )
 session_job = dg.define_asset_job(
     "session",
-    dg.AssetSelection.groups(session.GROUP),
+    # The calendar is no matter of one day and has a job of its own.
+    dg.AssetSelection.groups(session.GROUP) - dg.AssetSelection.checks(calendar_is_known),
     tags=SESSION_TAGS,
     description="The whole session in one run: a cycle an interval over all its indices, one limiter for the broker.",
 )

@@ -127,7 +127,9 @@ def run_sidecar(request: Request) -> TradeReport:
         timer = Timer(clock, inbox, inline=lockstep)
         stack.callback(timer.close)
         _end_on_signals(inbox, timer)
-        log.info("%s, %s money, day pack %s, control port %d", day, execution, pack.sha256[:12], control_port())
+        log.info(
+            "%s, %s money, day pack %s, control port %d", rules.shown(day), execution, pack.sha256[:12], control_port()
+        )
         loop = Loop(
             session, feed, clock, timer, inbox, inputs.open_ms, inputs.close_ms, execution, board, relogin, log.info,
             lockstep,

@@ -110,12 +110,13 @@ def confirm(
     from g6_core.adapters.clock import RealClock
     from g6_core.adapters.confirmation import TYPED, Confirmation, confirm_day
     from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.cli.options import date_of
+    from g6_core.cli.options import read_date
     from g6_core.domain.ist import utc_text
 
-    wanted = date_of(day)
-    if wanted is None:
-        raise UserError("which day? write it like 2027-02-01")
+    try:
+        wanted = read_date(day)
+    except ValueError as error:
+        raise UserError(f"{day}: {error}") from None
     rules = load_market_rules(config_dir)
     rules.require_trading_day(wanted)
     if not rules.provisional(wanted):

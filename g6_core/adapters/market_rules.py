@@ -1,6 +1,7 @@
 """Reads `config/market/*.yaml` into the pure `MarketRules`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from g6_core.domain.calendar import (
     ModelledLevel,
     PriceProtection,
     ProtectionBand,
+    UnconfirmedRule,
 )
 from g6_core.domain.charges import ChargeRates
 from g6_core.domain.contracts import ContractRules, ExpiryRule, Listing, LotRule
@@ -69,7 +71,20 @@ def load_market_rules(config_dir: Path) -> MarketRules:
             for name, row in levels.items()
         },
         sha256=files.sha256(),
+        unconfirmed=tuple(
+            rule for name, entries in sessions.hours.items() for rule in _unconfirmed(f"hours of {name}", entries)
+        ),
     )
+
+
+def _unconfirmed(name: str, entries: Sequence[schema.HoursEntry]) -> Iterator[UnconfirmedRule]:
+    """Yield the entries that no primary source confirms."""
+    ends = [*(entry.start - timedelta(days=1) for entry in entries[1:]), None]
+    for entry, last in zip(entries, ends, strict=True):
+        if entry.certainty != "verified":
+            hours = f"{entry.open:%H:%M}-{entry.close:%H:%M}"
+            expiring = f", expiring contracts to {entry.expiring_close:%H:%M}" if entry.expiring_close else ""
+            yield UnconfirmedRule(f"{name} {hours}{expiring}", entry.start, last, entry.source)
 
 
 def _same_underlyings(file: str, wanted: set[str], given: set[str]) -> None:

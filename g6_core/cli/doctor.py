@@ -23,7 +23,8 @@ def doctor(
 ) -> None:
     """Check Python, packages, configuration, market rules, data directory and clock; name each fix.
 
-    Ends with 0 when everything is in order and with 5 when something needs a hand.
+    Ends with 0 when everything is in order and with 5 when something needs a hand. A warning is no problem yet: the
+    known trading days end within 45 days (`g6 market refresh` reads the next list), or a rule rests on one source.
     """
     findings = examine(config_dir, data_dir, now_ms=time.time_ns() // 1_000_000)
     healthy = all(finding.ok for finding in findings)
@@ -43,9 +44,15 @@ def _print(findings: tuple[Finding, ...]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        mark = Text(" ok      ", style="green") if finding.ok else Text(" PROBLEM ", style="bold red")
+        mark = Text(" ok      ", style="green")
+        if not finding.ok:
+            mark = Text(" PROBLEM ", style="bold red")
+        elif finding.fix:
+            mark = Text(" warning ", style="bold yellow")
         console.print(mark + Text(f"{finding.name:<{width}}  {finding.detail}"))
         if finding.fix:
             console.print(Text(f"{'':9}{'':<{width}}  fix: {finding.fix}", style="yellow"))
     problems = sum(not finding.ok for finding in findings)
-    console.print("\nReady." if problems == 0 else f"\n{problems} to fix.")
+    warned = any(finding.ok and finding.fix for finding in findings)
+    ready = "\nReady; see the warning." if warned else "\nReady."
+    console.print(ready if problems == 0 else f"\n{problems} to fix.")

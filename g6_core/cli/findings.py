@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -20,9 +22,14 @@ import g6_core
 from g6_core.domain.errors import UserError
 from g6_core.domain.ist import DAY_MS, at, ist_date, ist_text, to_ist
 
+if TYPE_CHECKING:
+    from g6_core.domain.calendar import MarketRules
+
 PROJECT = Path(g6_core.__file__).resolve().parents[1]
 PYTHON_MIN = (3, 11)
 FREE_MB_MIN = 500
+# Every kind of rule has changed within three years: what is older cannot be traded by, whatever is assumed of holidays.
+STALE_DAYS = 3 * 365
 # No machine has run this code earlier: 1 November 2026, 00:00 UTC.
 CLOCK_EARLIEST_MS = 1_793_491_200_000
 # Where the module is not called like its distribution.
@@ -31,7 +38,7 @@ MODULE_OF = {"pyyaml": "yaml"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check saw. `fix` is empty exactly when `ok`."""
+    """What one check saw. `fix` names what to do about a problem; where it is `ok`, about a warning."""
 
     name: str
     ok: bool
@@ -132,17 +139,37 @@ def config_finding(config_dir: Path) -> Finding:
 
 
 def market_finding(config_dir: Path, now_ms: int) -> Finding:
-    """The market rules load and cover today."""
+    """The market rules load; warns where the known calendar ends soon and where hours rest on one source."""
     today = ist_date(now_ms)
     try:
         from g6_core.adapters.market_rules import load_market_rules
 
         rules = load_market_rules(config_dir)
         kind = "a trading day" if rules.is_trading_day(today) else "not a trading day"
-        following = rules.next_trading_day(today)
+        following = rules.shown(rules.next_trading_day(today))
     except (UserError, ImportError) as error:
         return bad("market rules", str(error), f"correct or extend the rules in {config_dir / 'market'}")
-    return good("market rules", f"{len(rules.underlyings)} indices; today, {today}, is {kind}, the next is {following}")
+    said = [f"{len(rules.underlyings)} indices; today, {rules.shown(today)}, is {kind}, the next is {following}"]
+    fixes = []
+    if ends := rules.ends_soon(today):
+        said.append(ends)
+        fixes.append("g6 market refresh FILE with the exchange's list (g6 market refresh --help says where it is)")
+    for doubt in _unconfirmed(rules, today):
+        said.append(doubt)
+        fixes.append(f"confirm it and set certainty: verified in {config_dir / 'market' / 'sessions.yaml'}")
+    if (today - rules.days.last).days > STALE_DAYS:
+        return bad("market rules", "; ".join(said), "; ".join(dict.fromkeys(fixes)))
+    return Finding("market rules", True, "; ".join(said), "; ".join(dict.fromkeys(fixes)))
+
+
+def _unconfirmed(rules: "MarketRules", today: date) -> Iterator[str]:
+    """Each unconfirmed rule once, whatever exchanges it is of."""
+    names: dict[tuple[date, str, str], list[str]] = {}
+    for rule in rules.doubts(today):
+        exchange, _, hours = rule.name.removeprefix("hours of ").partition(" ")
+        names.setdefault((rule.start, hours, rule.source), []).append(exchange)
+    for (start, hours, source), exchanges in names.items():
+        yield f"hours of {' and '.join(exchanges)} from {start} ({hours}) rest on one source, unconfirmed: {source}"
 
 
 def data_dir_finding(data_dir: Path) -> Finding:

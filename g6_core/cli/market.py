@@ -61,15 +61,15 @@ def refresh(
     """
     from g6_core.adapters.holiday_files import read_holiday_list
     from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.cli.options import date_of
+    from g6_core.cli.options import read_date
     from g6_core.cli.refreshing import Refresh, plan_years
     from g6_core.domain.ist import ist_date
 
     now_ms = time.time_ns() // 1_000_000
     try:
-        since = date_of(known_from)
-    except UserError:
-        raise UserError(f"--known-from {known_from}: not a date; write it like 2026-12-14") from None
+        since = read_date(known_from) if known_from else None
+    except ValueError as error:
+        raise UserError(f"--known-from {known_from}: {error}") from None
     asked = Refresh(config_dir, data_dir, notice, since, ist_date(now_ms), now_ms)
     if since is not None and since > asked.today:
         raise UserError(
@@ -118,4 +118,6 @@ def _text(report: dict[str, Any], dry_run: bool) -> str:
     lines.append(f"known until {report['known_until']}, then {report['known_until_after']}")
     written = report["written"]
     lines.append("nothing is written (--dry-run)" if dry_run else f"written: {', '.join(written) or 'nothing'}")
+    if written:
+        lines.append("what runs already (Dagster's code server, sidecar, collector) reads it when it is started again")
     return "\n".join(lines)

@@ -207,11 +207,12 @@ class _Stack:
 
     def _show_addresses(self) -> None:
         wanted, root, simulation = self.wanted, self.wanted.paths.root, self.wanted.simulation
+        assert wanted.day is not None
         market = "Kite, paper money"
         if simulation is not None:
             market = f"{simulation.source}, seed {simulation.seed}, {simulation.speed:g} times as fast as real time"
         lines = [
-            f"{wanted.index} {wanted.day} is up ({market})",
+            f"{wanted.index} {self.rules.shown(wanted.day)} is up ({market})",
             f"  web UI    {wanted.ui_url}  (no login: for this machine only)",
             f"  sidecar   {wanted.control_url}/status  (also /readyz)",
             f"            {wanted.status_command}",

@@ -18,6 +18,8 @@ from g6_core.domain.trading_days import Hours, TradingDays
 
 V = TypeVar("V")
 ONE_DAY = timedelta(days=1)
+# Next year's list comes out two weeks before the year ends.
+CALENDAR_WARN_DAYS = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,16 @@ class ProtectionBand:
 
 
 @dataclass(frozen=True, slots=True)
+class UnconfirmedRule:
+    """A dated rule that no primary source confirms, from its first day to its last (None: it is the newest)."""
+
+    name: str
+    start: date
+    last: date | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelledLevel:
     """A typical day of an underlying, to seed the modelled market; volume and OI in units over all options."""
 
@@ -98,6 +110,7 @@ class MarketRules:
     market_protections: Timeline[tuple[ProtectionBand, ...]]
     modelled: Mapping[str, ModelledLevel]
     sha256: str
+    unconfirmed: tuple[UnconfirmedRule, ...] = ()
     _expiries: dict[tuple[str, date, date], tuple[date, ...]] = field(default_factory=dict, repr=False, compare=False)
     _monthly: dict[tuple[str, date], bool] = field(default_factory=dict, repr=False, compare=False)
 
@@ -154,6 +167,23 @@ class MarketRules:
             f"{day} is provisional: {day.year}'s holidays are not known, weekends and fixed holidays are assumed; "
             "add the exchange's list with `g6 market refresh FILE`"
         )
+
+    def ends_soon(self, today: date) -> str:
+        """Return that the known calendar ends within `CALENDAR_WARN_DAYS` or has ended; "" while it goes on longer."""
+        last = self.days.last
+        left = (last - today).days
+        if left > CALENDAR_WARN_DAYS:
+            return ""
+        if left < 0:
+            return f"the known calendar ended on {last}: every day since is provisional"
+        return (
+            f"the known calendar ends on {last}, in {left} days; "
+            f"the exchange publishes {last.year + 1}'s holidays in mid December"
+        )
+
+    def doubts(self, day: date) -> tuple[UnconfirmedRule, ...]:
+        """Return the unconfirmed rules that are in force on `day` or will come after it."""
+        return tuple(rule for rule in self.unconfirmed if rule.last is None or rule.last >= day)
 
     def shown(self, day: date) -> str:
         """Return a day as people read it: ``2027-02-01 (provisional)`` where its year's holidays are not known."""

@@ -7,13 +7,15 @@ from typing import Any
 import dagster as dg
 
 from g6_core.domain.checks import Check
-from g6_pipelines.partitions import partition_key
+from g6_pipelines.partitions import RULES, partition_key
 
 
 def publish(
     context: dg.AssetExecutionContext, day: date, index: str, metadata: Mapping[str, Any], asset: str | None = None
 ) -> None:
-    """Attach metadata to the partition of `day` and `index`."""
+    """Attach metadata to the partition of `day` and `index`; it says so where the day is provisional."""
+    if provisional := RULES.provisional(day):
+        metadata = {**metadata, "provisional": provisional}
     context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition_key(day, index))
 
 

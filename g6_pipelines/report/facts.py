@@ -71,7 +71,7 @@ def gather(
     summary: Mapping[str, object],
 ) -> DayFacts:
     """Read the day's ledger, lakes, reconciliation, scores and picks; each of the files may be missing or damaged."""
-    notes: list[str] = []
+    notes = [text] if (text := rules.provisional(day)) else []
     kept = ledger.day(day)
     chain = _chain(paths, rules, day, notes)
     names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions)}

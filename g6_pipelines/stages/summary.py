@@ -54,6 +54,7 @@ def summarise(
     summary = plain(
         {
             "date": day,
+            **({"provisional": text} if (text := rules.provisional(day)) else {}),
             "indices": list(underlyings),
             "source": source_label,
             "seed": seed,

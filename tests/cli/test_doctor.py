@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from g6_core.cli import findings
 from g6_core.cli.main import main
 from g6_core.domain.ist import at
+from tests.command_line import g6
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -132,3 +133,48 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     finding = findings.kernels_finding()
     assert not finding.ok
     assert "NUMBA_CACHE_DIR" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("today", "words", "absent"),
+    [
+        ("2026-11-15", (), "known calendar"),
+        ("2026-11-16", ("ends on 2026-12-31, in 45 days",), "provisional"),
+        ("2026-12-01", ("ends on 2026-12-31, in 30 days", "2026-12-02"), "provisional"),
+        ("2026-12-31", ("in 0 days", "2027-01-01 (provisional)"), "ended"),
+        ("2027-02-01", ("today, 2027-02-01 (provisional)", "ended on 2026-12-31"), "PROBLEM"),
+        ("2028-02-29", ("today, 2028-02-29 (provisional)",), "PROBLEM"),
+    ],
+)
+def test_the_end_of_the_known_calendar_is_warned_of_45_days_before(
+    config_without_later_lists: Path, today: str, words: tuple[str, ...], absent: str
+) -> None:
+    found = findings.market_finding(config_without_later_lists, at(date.fromisoformat(today), time(11, 0)))
+    assert found.ok, "a warning stops nothing"
+    assert absent not in found.detail
+    assert [word for word in words if word not in found.detail] == []
+    assert ("g6 market refresh" in found.fix) == bool(words)
+
+
+def test_hours_that_rest_on_one_source_are_said_until_they_are_confirmed(config_dir: Path, tmp_path: Path) -> None:
+    now_ms = at(date(2026, 12, 1), time(11, 0))
+    found = findings.market_finding(config_dir, now_ms)
+    assert "from 2026-12-07 (09:15-15:45, expiring contracts to 15:30) rest on one source, unconfirmed" in found.detail
+    assert "SEBI I/23843/2026" in found.detail and found.detail.count("rest on one source") == 1
+    shutil.copytree(config_dir, tmp_path / "config")
+    sessions = tmp_path / "config" / "market" / "sessions.yaml"
+    text = sessions.read_text(encoding="utf-8")
+    hours, cutoff = text.split("mis_cutoff:")
+    sessions.write_text(hours.replace("certainty: secondary", "certainty: verified") + "mis_cutoff:" + cutoff)
+    assert "rest on one source" not in findings.market_finding(tmp_path / "config", now_ms).detail
+
+
+def test_a_warning_is_shown_and_does_not_fail(config_dir: Path, tmp_path: Path) -> None:
+    done = g6("doctor", "--config-dir", config_dir, "--data-dir", tmp_path / "data")
+    assert done.returncode == 0 and " warning market rules" in done.stdout and "Ready" in done.stdout
+
+
+@pytest.fixture
+def config_without_later_lists(config_dir: Path, tmp_path: Path) -> Path:
+    shutil.copytree(config_dir, tmp_path / "old", ignore=shutil.ignore_patterns("holidays_*.yaml"))
+    return tmp_path / "old"

@@ -296,16 +296,17 @@ def test_damage_fails_the_check_and_is_named(copy: Installation, asset, check, d
 
 
 def test_every_check_can_fail() -> None:
-    # They need an archive and a market with a clock: test_archive, test_fresh.
-    elsewhere = {"archive_restores", "chain_is_fresh"}
+    # They need an archive, a market with a clock and a date: test_archive, test_fresh.
+    elsewhere = {"archive_restores", "chain_is_fresh", "calendar_is_known"}
     assert {check for _, check, _, _ in DAMAGES} | elsewhere == {
         key.name for definition in defs.asset_checks or () for key in definition.check_keys
     }
 
 
 def test_a_check_of_nothing_has_not_passed(installation: Installation) -> None:
-    # The other one judges what should be there, whatever was made.
-    keys = [key for one in defs.asset_checks or () for key in one.check_keys if key.name != "chain_is_fresh"]
+    # The others judge what should be there, whatever was made.
+    whatever = {"chain_is_fresh", "calendar_is_known"}
+    keys = [key for one in defs.asset_checks or () for key in one.check_keys if key.name not in whatever]
     found = checked(installation, *keys)
     assert {one.asset_check_key for one in found} == set(keys)
     assert {(one.passed, one.description) for one in found} == {(False, "nothing was materialised")}
