@@ -5,6 +5,9 @@ from collections.abc import Collection
 from g6_core.domain.events import BrokerSnapshot, Mode
 from g6_core.engine.state import EngineState
 
+# How often is looked for a person's word (an accepted evening, a confirmed day) that is all that is missing.
+WORD_MS = 10_000
+
 
 def position_differences(
     state: EngineState, positions: tuple[tuple[int, int, str], ...], tokens: Collection[int] | None = None
@@ -22,6 +25,13 @@ def position_differences(
         for token in sorted(broker.keys() | held.keys())
         if broker.get(token, 0) != held.get(token, 0) and (tokens is None or token in tokens)
     ]
+
+
+def reason_to_arm(state: EngineState) -> str:
+    """Return what the journal says when a session is armed."""
+    text = "broker and journal agree, day pack and configuration match"
+    confirmed = f"; {state.inputs.trade_date} is provisional and was confirmed"
+    return text + confirmed if state.inputs.provisional else text
 
 
 def reasons_not_to_arm(state: EngineState, snapshot: BrokerSnapshot) -> list[str]:

@@ -37,7 +37,7 @@ from g6_core.engine.step import step
 from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import Kind, encode_command, encode_event
-from g6_stream.arming import position_differences, reasons_not_to_arm
+from g6_stream.arming import WORD_MS, position_differences, reason_to_arm, reasons_not_to_arm
 from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
 from g6_stream.quote_reads import QuoteReads
@@ -58,8 +58,6 @@ LEDGER_MS = 300_000
 LEDGER_RETRY_MS = 30_000
 # A broker's books may disagree among themselves for a while; only then is it a reason to stay paused for good.
 DISAGREEMENT_MS = 60_000
-# How often is looked for a person's word (an accepted evening, a confirmed day) that is all that is missing.
-WORD_MS = 10_000
 MAX_CASCADE = 1_000
 
 
@@ -324,8 +322,7 @@ class TradingSession:
     def arm_when_due(self, now_ms: int) -> None:
         """Compare with the broker and arm when nothing differs; otherwise stay paused and say why.
 
-        Asked again after a failed read, for `DISAGREEMENT_MS` while something differs, and as long as only a person's
-        word is missing.
+        Asked again after a failed read, while only a person's word is missing, and `DISAGREEMENT_MS` after a difference.
         """
         if self._arm_due_ms is None or now_ms < self._arm_due_ms:
             return
@@ -342,20 +339,15 @@ class TradingSession:
             return
         self.book_problem = ""
         self.take(snapshot)
-        held_back = self._held_back()
         differing = [*reasons_not_to_arm(self.state, snapshot), *(one for one in (self._doubt, wrong_clock) if one)]
-        reasons = [*held_back, *differing]
+        reasons = [*self._held_back(), *differing]
         if not reasons:
             self._arm_due_ms = None
             self.armed = True
-            text = "broker and journal agree, day pack and configuration match"
-            if self.state.inputs.provisional:
-                text += f"; {self.state.inputs.trade_date} is provisional and was confirmed"
-            self.take(Operator(now_ms, OperatorAction.ARM, text))
+            self.take(Operator(now_ms, OperatorAction.ARM, reason_to_arm(self.state)))
             return
         self._alert_once("critical", "not armed: " + "; ".join(reasons))
-        if not differing:
-            # Only a person's word is missing, and it counts whenever it comes.
+        if not differing:  # only a person's word is missing, and it counts whenever it comes
             self._arm_due_ms = now_ms + WORD_MS
             return
         self._disagrees_ms = self._disagrees_ms or now_ms
