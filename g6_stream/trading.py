@@ -322,7 +322,7 @@ class TradingSession:
     def arm_when_due(self, now_ms: int) -> None:
         """Compare with the broker and arm when nothing differs; otherwise stay paused and say why.
 
-        Asked again after a failed read, while only a person's word is missing, and `DISAGREEMENT_MS` after a difference.
+        Asked again after a failed read, while only a person's word is missing, and `DISAGREEMENT_MS` of a difference.
         """
         if self._arm_due_ms is None or now_ms < self._arm_due_ms:
             return
