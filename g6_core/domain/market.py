@@ -54,8 +54,9 @@ QUOTE = np.dtype(
 )
 
 # Where a full quote has the fields of a tick, of the book its best level.
-_TOUCH = np.array([(QUOTE.fields or {})[name][1] // 8 for name in TICK.names or ()])
-_STAMP = TICK.names.index("exchange_ms") if TICK.names else 0
+_PLACES = {name: int(place) // 8 for name, (_, place, *_) in (QUOTE.fields or {}).items()}
+_TOUCH = np.array([_PLACES[name] for name in TICK.names or ()])
+_STAMP = _PLACES["exchange_ms"]
 
 
 def ticks_of(quotes: NDArray[np.void]) -> NDArray[np.void]:
