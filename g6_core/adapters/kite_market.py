@@ -6,10 +6,9 @@ The one place that reads Kite's market JSON. `fetch_quotes` calls the client's r
 
 import time as time_module
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import InputException, KiteException, TokenException
@@ -79,8 +78,7 @@ def wait_for_turn(clock: Clock, turns: Turns, give_up_ms: int) -> Generator[int,
         yield due_ms
 
 
-@dataclass(frozen=True, slots=True)
-class MarketQuote:
+class MarketQuote(NamedTuple):
     """A quote as collected: rupees and units; None where Kite gives 0 for "nothing there"."""
 
     exchange_ms: int
@@ -210,6 +208,8 @@ def _day_start_ms(day_text: str) -> int:
     return at(date.fromisoformat(day_text), time())
 
 
+# Most contracts of a chain were stamped in the same few seconds.
+@lru_cache(maxsize=1024)
 def stamp_ms(text: str) -> int:
     """``2025-08-29 09:24:16`` (IST) to milliseconds; ValueError for any other form."""
     day_text, _, clock = text.partition(" ")

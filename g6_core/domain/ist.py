@@ -7,6 +7,7 @@ so they are reckoned with it: looking it up for every moment costs several times
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 import pytz
 
@@ -47,11 +48,14 @@ def utc_text(time_ms: int) -> str:
     return f"{text}.{time_ms % 1000:03d}Z" if time_ms % 1000 else f"{text}Z"
 
 
+# Every answer carries one, and many are of the same second.
+@lru_cache(maxsize=64)
 def http_date(time_ms: int) -> str:
     """``Fri, 29 Aug 2025 03:54:16 GMT``: how HTTP says when an answer was made."""
     return format_datetime(_EPOCH + timedelta(milliseconds=time_ms), usegmt=True)
 
 
+@lru_cache(maxsize=64)
 def from_http_date(text: str) -> int:
     """Milliseconds since the epoch of an HTTP date, whole seconds. Raises ValueError."""
     moment = parsedate_to_datetime(text)

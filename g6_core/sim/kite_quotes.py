@@ -1,104 +1,115 @@
-"""The JSON shapes of Kite's quote, ohlc and ltp replies, built column by column: a chain is asked every minute.
+"""The JSON shapes of Kite's quote, ohlc and ltp replies, built from a table of numbers: a chain is asked every minute.
 
 An entry exists only for an instrument that has data; Kite leaves the others out of its reply.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g6_core.domain.instruments import Instrument
-from g6_core.domain.market import QUOTE
+from g6_core.domain.market import DEPTH_LEVELS, QUOTE
 from g6_core.sim.kite_shapes import Json, stamp
 from g6_core.sim.matching import circuit_limits
 
-Column = dict[str, Any]
+# Where a field of a quote, or the best level of one of its five-deep fields, stands among its numbers.
+_AT = {name: int(place) // 8 for name, (_, place, *_) in (QUOTE.fields or {}).items()}
+_TOKEN, _EXCHANGE_MS, _TRADE_MS, _LTP = _AT["token"], _AT["exchange_ms"], _AT["last_trade_ms"], _AT["ltp_paise"]
+_LAST_QTY, _AVERAGE, _VOLUME = _AT["last_qty"], _AT["average_paise"], _AT["volume"]
+_BUY_QTY, _SELL_QTY = _AT["buy_qty"], _AT["sell_qty"]
+_OI, _OI_HIGH, _OI_LOW = _AT["oi"], _AT["oi_day_high"], _AT["oi_day_low"]
+_OPEN, _HIGH, _LOW, _CLOSE = _AT["open_paise"], _AT["high_paise"], _AT["low_paise"], _AT["close_paise"]
+_LEVEL = ("paise", "qty", "orders")
+_BID, _BID_QTY, _BID_ORDERS = (slice(_AT[f"bid_{name}"], _AT[f"bid_{name}"] + DEPTH_LEVELS) for name in _LEVEL)
+_ASK, _ASK_QTY, _ASK_ORDERS = (slice(_AT[f"ask_{name}"], _AT[f"ask_{name}"] + DEPTH_LEVELS) for name in _LEVEL)
 
 
 def quote_bodies(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> dict[str, Json]:
     """GET /quote by key. An index has neither depth nor volume nor open interest, so those keys are missing."""
     return {
-        instrument.kite_key: _option_quote(instrument, row) if instrument.is_option else _index_quote(row)
-        for instrument, row in _known(instruments, quotes)
+        instrument.kite_key: (
+            _option_quote(instrument, numbers, rupees) if instrument.is_option else _index_quote(numbers, rupees)
+        )
+        for instrument, numbers, rupees in _known(instruments, quotes)
     }
 
 
 def ohlc_bodies(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> dict[str, Json]:
     """GET /quote/ohlc by key."""
     return {
-        instrument.kite_key: _last_price(row) | {"ohlc": _ohlc(row)} for instrument, row in _known(instruments, quotes)
+        instrument.kite_key: _last_price(numbers, rupees) | {"ohlc": _ohlc(rupees)}
+        for instrument, numbers, rupees in _known(instruments, quotes)
     }
 
 
 def ltp_bodies(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> dict[str, Json]:
     """GET /quote/ltp by key."""
-    return {instrument.kite_key: _last_price(row) for instrument, row in _known(instruments, quotes)}
-
-
-def _known(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> list[tuple[Instrument, Column]]:
-    names = QUOTE.names or ()
-    columns = [quotes[name].tolist() for name in names]
-    rows = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
-    return [(instrument, row) for instrument, row in zip(instruments, rows, strict=True) if row["exchange_ms"] > 0]
-
-
-def _last_price(row: Column) -> Json:
-    return {"instrument_token": row["token"], "last_price": row["ltp_paise"] / 100}
-
-
-def _ohlc(row: Column) -> Json:
     return {
-        "open": row["open_paise"] / 100,
-        "high": row["high_paise"] / 100,
-        "low": row["low_paise"] / 100,
-        "close": row["close_paise"] / 100,
+        instrument.kite_key: _last_price(numbers, rupees) for instrument, numbers, rupees in _known(instruments, quotes)
     }
 
 
-def _net_change(row: Column) -> float:
-    return (row["ltp_paise"] - row["close_paise"]) / 100 if row["close_paise"] > 0 else 0.0
+def _known(
+    instruments: Sequence[Instrument], quotes: NDArray[np.void]
+) -> Iterator[tuple[Instrument, list[int], list[float]]]:
+    """Each instrument that has data, with its quote as numbers and as hundredths of them."""
+    table = np.ascontiguousarray(quotes).view(np.int64).reshape(len(quotes), QUOTE.itemsize // 8)
+    for instrument, numbers, rupees in zip(instruments, table.tolist(), (table / 100).tolist(), strict=True):
+        if numbers[_EXCHANGE_MS] > 0:
+            yield instrument, numbers, rupees
 
 
-def _index_quote(row: Column) -> Json:
+def _last_price(numbers: list[int], rupees: list[float]) -> Json:
+    return {"instrument_token": numbers[_TOKEN], "last_price": rupees[_LTP]}
+
+
+def _ohlc(rupees: list[float]) -> Json:
+    return {"open": rupees[_OPEN], "high": rupees[_HIGH], "low": rupees[_LOW], "close": rupees[_CLOSE]}
+
+
+def _net_change(numbers: list[int]) -> float:
+    return (numbers[_LTP] - numbers[_CLOSE]) / 100 if numbers[_CLOSE] > 0 else 0.0
+
+
+def _index_quote(numbers: list[int], rupees: list[float]) -> Json:
     return {
-        "instrument_token": row["token"],
-        "timestamp": stamp(row["exchange_ms"]),
-        "last_price": row["ltp_paise"] / 100,
-        "net_change": _net_change(row),
-        "ohlc": _ohlc(row),
+        "instrument_token": numbers[_TOKEN],
+        "timestamp": stamp(numbers[_EXCHANGE_MS]),
+        "last_price": rupees[_LTP],
+        "net_change": _net_change(numbers),
+        "ohlc": _ohlc(rupees),
     }
 
 
-def _option_quote(instrument: Instrument, row: Column) -> Json:
-    lower_paise, upper_paise = circuit_limits(instrument, row["close_paise"], row["open_paise"], row["ltp_paise"])
+def _option_quote(instrument: Instrument, numbers: list[int], rupees: list[float]) -> Json:
+    lower_paise, upper_paise = circuit_limits(instrument, numbers[_CLOSE], numbers[_OPEN], numbers[_LTP])
     return {
-        "instrument_token": row["token"],
-        "timestamp": stamp(row["exchange_ms"]),
-        "last_trade_time": stamp(row["last_trade_ms"]),
-        "last_price": row["ltp_paise"] / 100,
-        "last_quantity": row["last_qty"],
-        "buy_quantity": row["buy_qty"],
-        "sell_quantity": row["sell_qty"],
-        "volume": row["volume"],
-        "average_price": row["average_paise"] / 100,
-        "oi": row["oi"],
-        "oi_day_high": row["oi_day_high"],
-        "oi_day_low": row["oi_day_low"],
-        "net_change": _net_change(row),
+        "instrument_token": numbers[_TOKEN],
+        "timestamp": stamp(numbers[_EXCHANGE_MS]),
+        "last_trade_time": stamp(numbers[_TRADE_MS]),
+        "last_price": rupees[_LTP],
+        "last_quantity": numbers[_LAST_QTY],
+        "buy_quantity": numbers[_BUY_QTY],
+        "sell_quantity": numbers[_SELL_QTY],
+        "volume": numbers[_VOLUME],
+        "average_price": rupees[_AVERAGE],
+        "oi": numbers[_OI],
+        "oi_day_high": numbers[_OI_HIGH],
+        "oi_day_low": numbers[_OI_LOW],
+        "net_change": _net_change(numbers),
         "lower_circuit_limit": lower_paise / 100,
         "upper_circuit_limit": upper_paise / 100,
-        "ohlc": _ohlc(row),
+        "ohlc": _ohlc(rupees),
         "depth": {
-            "buy": _depth(row["bid_paise"], row["bid_qty"], row["bid_orders"]),
-            "sell": _depth(row["ask_paise"], row["ask_qty"], row["ask_orders"]),
+            "buy": _depth(rupees[_BID], numbers[_BID_QTY], numbers[_BID_ORDERS]),
+            "sell": _depth(rupees[_ASK], numbers[_ASK_QTY], numbers[_ASK_ORDERS]),
         },
     }
 
 
-def _depth(prices: list[int], quantities: list[int], orders: list[int]) -> list[Json]:
+def _depth(prices: list[float], quantities: list[int], orders: list[int]) -> list[Json]:
     return [
-        {"price": price / 100, "quantity": quantity, "orders": count}
+        {"price": price, "quantity": quantity, "orders": count}
         for price, quantity, count in zip(prices, quantities, orders, strict=True)
     ]
