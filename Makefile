@@ -7,6 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.g6-ready
 DAY_DIR ?= data/demo-day
+DEMO_DIR ?= data/demo
 SEED ?= 7
 UI_PORT ?= 3000
 # One more than cores: a third of the tests' time is waiting for processes.
@@ -25,7 +26,7 @@ help: ## show this page
 	@echo
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
+	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, DEMO_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
 
 venv: $(STAMP) ## make .venv: hash-locked packages, g6 itself, compiled kernels
 
@@ -39,15 +40,17 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## a modelled day on the wire, in Dagster and in the sidecar; open data/demo/day_report.html
-	$(BIN)/g6 demo --data-dir data/demo
+	$(BIN)/g6 demo --data-dir $(DEMO_DIR)
 
 up: $(STAMP) ## the whole stack until Ctrl+C: exchange, web UI, collector and sidecar on the demo's day, 20 times as fast
 	@$(BIN)/g6 up --data-dir data/up --ui-port $(UI_PORT)
 
 ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no login: never open it to others); ALL_DAYS=1: all partitions
-	@test -d data/demo/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
-	@set -a; test -n "$(ALL_DAYS)" || . data/demo/dagster/ui.env; set +a; \
-	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(CURDIR)/data/demo/dagster G6_DATA_DIR=$(CURDIR)/data/demo $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
+	@test -d $(DEMO_DIR)/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
+	@$(BIN)/python -c 'import sys; from g6_core.cli.errors import exit_code_of; from g6_core.cli.parts import require_port; \
+	  sys.exit(exit_code_of(lambda: require_port("$(UI_PORT)", "web UI", "UI_PORT")))'
+	@set -a; test -n "$(ALL_DAYS)" || . $(abspath $(DEMO_DIR))/dagster/ui.env; set +a; \
+	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(abspath $(DEMO_DIR))/dagster G6_DATA_DIR=$(abspath $(DEMO_DIR)) $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
 # Which tests go to which process, and in what order, is in tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -q

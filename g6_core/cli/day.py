@@ -46,6 +46,7 @@ def day(
     Ends with 5 when a check of the evening failed; day_summary.json and day_report.html are in the data directory.
     """
     from g6_core.cli.day_run import DayRequest, draw_report, run_day
+    from g6_core.cli.progress import Progress
 
     started = time.perf_counter()
     request = DayRequest(source, trade_date, index or None, seed, data_dir, config_dir, day_pack)
@@ -54,48 +55,12 @@ def day(
         result = run_day(request, today, progress.show)
         if as_json:
             typer.echo(json.dumps(result.summary, sort_keys=True))
-        progress.show("report", 1.0)
+        progress.show("report")
         page = draw_report(request)
     if not as_json:
         print_summary(result.summary, page, time.perf_counter() - started)
     if not result.checks_passed:
         raise typer.Exit(ExitCode.CHECK_FAILED)
-
-
-class Progress:
-    """A bar on a terminal; one line a stage where there is none."""
-
-    def __init__(self, shown: bool, command: str) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        self._console = Console(stderr=True)
-        self._live = shown and self._console.is_terminal
-        self._lines = shown and not self._console.is_terminal
-        self._stage = ""
-        self._command = command
-        columns = (
-            progress.TextColumn("{task.description:<20}"),
-            progress.BarColumn(),
-            progress.TimeElapsedColumn(),
-        )
-        self._bar = progress.Progress(*columns, console=self._console, transient=True, disable=not self._live)
-        self._task = self._bar.add_task("start", total=1.0)
-
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, stage: str, share: float) -> None:
-        """Show where the day is; `share` is the part of the session that has passed."""
-        self._bar.update(self._task, description=stage, completed=share)
-        name = stage.split()[0]
-        if self._lines and name != self._stage:
-            self._console.print(f"{self._command}: {stage}", highlight=False)
-        self._stage = name
 
 
 def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:

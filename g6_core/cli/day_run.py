@@ -27,7 +27,7 @@ from g6_core.sim.clock import VirtualClock
 from g6_core.sim.feed import SimFeed
 from g6_core.sim.source import MarketSource
 
-Progress = Callable[[str, float], None]
+Progress = Callable[[str, float | None], None]
 # Finds a stage of the day by its name.
 Stages = Callable[[str], Callable[..., Any]]
 
@@ -89,7 +89,7 @@ def run_day(request: DayRequest, today: date, progress: Progress, stage: Stages 
     """
     settings = load_settings(request.config_dir)
     rules = load_market_rules(request.config_dir)
-    progress("source", 0.0)
+    progress("source", None)
     source = make_source(request, rules, today)
     day, paths = source.trade_date, DataPaths(request.data_dir)
     check_against_rules(settings, rules, day, source.underlyings)
@@ -102,7 +102,7 @@ def run_day(request: DayRequest, today: date, progress: Progress, stage: Stages 
         checks = _live_through(request, settings, rules, source, ledger, given, progress, stage)
         # A recorded market weighs 40 MB, and nothing asks it any more.
         del source
-        progress("score", 1.0)
+        progress("score", None)
         stage("score")(paths, ledger, settings, rules, day, underlyings)
         summary = stage("summary")(
             paths, ledger, settings, rules, day, underlyings, source_label=label, seed=request.seed
@@ -124,7 +124,7 @@ def _live_through(
     day, underlyings, paths = source.trade_date, source.underlyings, DataPaths(request.data_dir)
     world = open_world(source, rules, settings, request.seed)
     kite, clock = world.kite, world.clock
-    progress("prepare", 0.0)
+    progress("prepare", None)
     pack = stage("prepare")(
         kite, settings, rules, paths, day, underlyings, source_label=source.label, seed=request.seed
     )
@@ -142,14 +142,14 @@ def _live_through(
     trading = stage("trade")(kite, SimFeed(world.exchange), clock, settings.engine_params(), rules, paths, ledger, day)
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
-    progress("repair", 1.0)
+    progress("repair", None)
     # The evening's frames are beside the record, too.
     release_libraries()
     origin = f"{source.label} {request.seed}"
     for name in underlyings:
         repairing = stage("repair")(kite, clock, settings, rules, paths, (day,), name, source.instruments, origin)
         run_together(clock, [repairing])
-    progress("reconcile", 1.0)
+    progress("reconcile", None)
     return list(stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings))
 
 

@@ -2,31 +2,37 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
 
 from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.files import write_atomic
+from g6_core.adapters.folders import nothing_left_if_refused
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.cli.day import Progress, print_summary
+from g6_core.cli.day import print_summary
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_option
 from g6_core.cli.parts import OWN_STORES, exchange_status, g6, job, make_dagster_home
+from g6_core.cli.plan import require_past
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
+from g6_core.cli.progress import JobLog, Progress
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import ist_clock, utc_text
+from g6_core.domain.ist import ist_clock, ist_date, to_ms, utc_text
 from g6_core.schema.paths import DataPaths
 
 DEMO_DATE = date(2026, 11, 19)
 DEMO_SEED = 7
+DEMO_DIR = Path("data/demo")
 INDEX = "NIFTY"
 UI_ENVIRONMENT = "ui.env"
 SERVER_PATIENCE_S = 60.0
@@ -38,7 +44,7 @@ REMAKE = (
 
 
 def demo(
-    data_dir: Annotated[Path, typer.Option(help="Everything is made anew below this folder.")] = Path("data/demo"),
+    data_dir: Annotated[Path, typer.Option(help="Everything is made anew below this folder.")] = DEMO_DIR,
     seed: Annotated[int, typer.Option(help="Seed of the modelled market.")] = DEMO_SEED,
     day: Annotated[date, date_option("Trading day.")] = DEMO_DATE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, nothing else.")] = False,
@@ -51,17 +57,19 @@ def demo(
     die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     started = time.perf_counter()
-    _clear(data_dir)
+    require_past(day, _rules(), ist_date(to_ms(datetime.now(UTC))))
     paths = DataPaths(data_dir)
-    with Progress(shown=not as_json, command="g6 demo") as progress:
-        _run(paths, day, seed, progress)
+    with nothing_left_if_refused(data_dir) as begun, Progress(shown=not as_json, command="g6 demo") as progress:
+        _clear(data_dir)
+        _run(paths, day, seed, progress, begun)
     summary = json.loads(paths.summary.read_text())
     if as_json:
         typer.echo(json.dumps(summary, sort_keys=True))
     else:
         print_summary(summary, paths.report, time.perf_counter() - started)
         typer.echo(f"logs       {data_dir / 'logs'}")
-        typer.echo("look       open the report, then `make ui` for assets, checks and pictures in Dagster")
+        look = "make ui" if data_dir == DEMO_DIR else f"make ui DEMO_DIR={shlex.quote(str(data_dir))}"
+        typer.echo(f"look       open the report, then `{look}` for assets, checks and pictures in Dagster")
     if not all(check["passed"] for check in summary["checks"]):
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
@@ -80,7 +88,7 @@ def _clear(data_dir: Path) -> None:
         raise DataError(f"{data_dir}: {error.strerror or error}; choose a --data-dir you can write to") from error
 
 
-def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
+def _run(paths: DataPaths, day: date, seed: int, progress: Progress, begun: Event) -> None:
     port, control = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -96,19 +104,33 @@ def _run(paths: DataPaths, day: date, seed: int, progress: Progress) -> None:
     write_atomic(paths.root / "dagster" / UI_ENVIRONMENT, shown.encode())
     serve = ["sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
     with Processes(paths.root / "logs", environment) as group:
-        progress.show("exchange", 0.0)
+        progress.show("exchange")
         server = group.start(
             "exchange", g6(*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar")
         )
         _await_server(group, server, url)
-        progress.show("pre-open job", 0.0)
-        group.run("pre_open", job("pre_open", day, INDEX))
+        begun.set()
+        _run_job(group, progress, "pre_open", job("pre_open", day, INDEX))
         confirm_simulated(paths, _rules(), day, utc_text(time.time_ns() // 1_000_000))
         sidecar = group.start("sidecar", g6("stream", "run", "--data-dir", str(paths.root), "--date", str(day)))
         session = group.start("session", job("session", day, INDEX))
         _follow(group, server, sidecar, session, url, progress)
-        progress.show("evening job", 1.0)
-        group.run("evening", job("evening", day, INDEX))
+        _run_job(group, progress, "evening", job("evening", day, INDEX))
+
+
+def _run_job(group: Processes, progress: Progress, name: str, command: list[str]) -> None:
+    """Run a job to its good end and name each of its steps."""
+    title = name.replace("_", "-")
+    progress.show(title)
+    child = group.start(name, command)
+    log = JobLog(child.log, child.log_start)
+    while child.running:
+        time.sleep(POLL_S)
+        for step in log.begun():
+            progress.show(f"{title}: {step}")
+    code = child.process.returncode
+    group.end(child)
+    group.expect(child, code)
 
 
 def _rules() -> MarketRules:

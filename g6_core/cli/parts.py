@@ -98,6 +98,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
+def require_port(text: str, what: str, option: str) -> None:
+    """Raise UserError when this is no port, or one that cannot be had."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65_536:
+        raise UserError(f"{option}={text}: not a port; write a number from 1 to 65535")
+    require_free(int(text), what, option)
+
+
 def require_free(port: int, what: str, option: str) -> None:
     """Raises UserError when the port cannot be had."""
     with socket.socket() as probe:

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from g6_core.adapters.hints import command
 from g6_core.cli.parts import HOST, g6, require_free
-from g6_core.domain.errors import UserError
+from g6_core.domain.errors import CalendarError, UserError
 from g6_core.schema.paths import DataPaths
+
+if TYPE_CHECKING:
+    from g6_core.domain.calendar import MarketRules
 
 # Real seconds from the exchange's start to the open: enough for the pre-open job and the start of who takes part.
 LEAD_S = 30
@@ -99,4 +103,15 @@ class Wanted:
             *("--config-dir", str(self.config_dir)),
             *(("--date", str(self.day)) if self.day is not None else ()),
             *(("--index", self.index) if self.index else ()),
+        )
+
+
+def require_past(day: date | None, rules: "MarketRules", today: date) -> None:
+    """Raise CalendarError unless a simulated day is one that Dagster has a partition for."""
+    if day is None:
+        return
+    rules.require_trading_day(day)
+    if day > today:
+        raise CalendarError(
+            f"{day} has not come yet, and Dagster keeps days up to today ({today}); choose an earlier one"
         )

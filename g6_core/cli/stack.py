@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from threading import Event
 
 from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.day_pack_store import load_day_pack
+from g6_core.adapters.folders import nothing_left_if_refused
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.world import Simulated, claim_day, only_run
 from g6_core.cli.parts import (
@@ -25,6 +27,7 @@ from g6_core.cli.parts import (
 )
 from g6_core.cli.plan import Wanted
 from g6_core.cli.processes import Processes, free_port
+from g6_core.cli.progress import JobLog
 from g6_core.cli.supervisor import Service, Stopped, Supervisor
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -44,8 +47,11 @@ def run_stack(wanted: Wanted, settings: Settings, rules: MarketRules, say: Calla
     Raises a G6Error of the failed process's kind when a part cannot start or keeps dying; nothing stays behind.
     """
     paths = wanted.paths
+    if not paths.root.exists():
+        # Nobody else can be at work there, and what is refused makes no folder.
+        wanted.require_ports()
     # The folder before the ports: the same command twice is told about the other one, not about its port.
-    with only_run(paths):
+    with nothing_left_if_refused(paths.root) as begun, only_run(paths):
         wanted.require_ports()
         home = make_dagster_home(paths)
         environment = {
@@ -61,7 +67,7 @@ def run_stack(wanted: Wanted, settings: Settings, rules: MarketRules, say: Calla
             supervisor = Supervisor(group, say)
             with supervisor.listening():
                 try:
-                    _Stack(wanted, settings, rules, supervisor, home).run()
+                    _Stack(wanted, settings, rules, supervisor, home, begun).run()
                 except Stopped:
                     say(f"ending everything ({supervisor.stopped_by}); Ctrl+C kills it")
                 finally:
@@ -89,8 +95,10 @@ class _Stack:
     rules: MarketRules
     supervisor: Supervisor
     home: Path
+    begun: Event
     time: "_Time | None" = None
     log_offset: int = 0
+    job_log: JobLog | None = None
 
     def run(self) -> None:
         """Start everything, then watch until Stopped."""
@@ -105,6 +113,7 @@ class _Stack:
             self._settle_day()
         else:
             supervisor.start(code)
+        self.begun.set()
         if not self._has_pack():
             self._run_job("pre_open", "preparing the day")
         collector, sidecar = self._traders()
@@ -232,6 +241,8 @@ class _Stack:
         ):
             self._knows_time()
         self._pass_on()
+        for step in self.job_log.begun() if self.job_log is not None else ():
+            self.supervisor.say(f"evening: {step}")
 
     def _pass_on(self) -> None:
         log = self.supervisor.group.logs / "sidecar.log"
@@ -250,6 +261,7 @@ class _Stack:
         """Reconcile, score, pick and draw; what it finds is said and does not end the stack."""
         assert self.wanted.day is not None
         self.supervisor.say("the session is over; running the evening job")
+        self.job_log = JobLog(self.supervisor.group.logs / "evening.log")
         problem = self.supervisor.run("evening", job("evening", self.wanted.day, self.wanted.index))
         page = self.wanted.paths.report_of(self.wanted.day)
         self.supervisor.say(problem or f"the day is done: {page}; everything stays up until Ctrl+C")

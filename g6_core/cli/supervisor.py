@@ -162,8 +162,11 @@ class Supervisor:
             service.has_ended = True
             self.say(f"{service.name} ended")
             return
-        if not service.was_ready or code in MENDED_BY_PEOPLE:
-            raise MENDED_BY_PEOPLE.get(code, G6Error)(how_it_ended(child))
+        if code in MENDED_BY_PEOPLE:
+            # Its one line says all there is to say.
+            raise MENDED_BY_PEOPLE[code](f"{child.name} {_manner(code)}: {child.last_words().removeprefix('g6: ')}")
+        if not service.was_ready:
+            raise G6Error(how_it_ended(child))
         service.restarts = 1 if now_s - service.started_s > CALM_S else service.restarts + 1
         if service.restarts > RESTARTS_MAX:
             raise G6Error(f"{how_it_ended(child)}; given up after {RESTARTS_MAX} restarts")

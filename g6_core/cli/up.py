@@ -12,7 +12,7 @@ import typer
 
 from g6_core.cli.demo import DEMO_DATE, DEMO_SEED, INDEX
 from g6_core.cli.options import date_option, speed_of, start_option
-from g6_core.cli.plan import DEFAULT_CONTROL_PORT, Ports, Simulation, Wanted
+from g6_core.cli.plan import DEFAULT_CONTROL_PORT, Ports, Simulation, Wanted, require_past
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_core.schema.paths import DataPaths
@@ -90,7 +90,7 @@ def up(
         simulation, day = None, ist_date(now_ms)
     else:
         day = day or (DEMO_DATE if modelled else None)
-        _require_past(day, rules, ist_date(now_ms))
+        require_past(day, rules, ist_date(now_ms))
         simulation = _simulation(source or MODELLED, seed, speed, start)
     ports = Ports(ui_port, sim_port, control_port)
     run_stack(Wanted(DataPaths(data_dir), config_dir, day, name, ports, simulation), settings, rules, _say)
@@ -125,14 +125,3 @@ def _require_live(given: list[str], rules: "MarketRules", index: str, now_ms: in
     close_ms = rules.session(today, rules.index(index).option_exchange).close_ms
     if now_ms >= close_ms:
         raise CalendarError(f"the session of {today} ended at {ist_clock(close_ms)[:5]}; start before the next one")
-
-
-def _require_past(day: date | None, rules: "MarketRules", today: date) -> None:
-    """A simulated day is one that Dagster has a partition for."""
-    if day is None:
-        return
-    rules.require_trading_day(day)
-    if day > today:
-        raise CalendarError(
-            f"{day} has not come yet, and Dagster keeps days up to today ({today}); choose an earlier one"
-        )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from g6_core.cli.parts import require_port
 from g6_core.cli.processes import Processes, free_port
-from g6_core.domain.errors import DataError
+from g6_core.domain.errors import DataError, UserError
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 
@@ -88,3 +90,16 @@ def test_a_killed_parent_takes_its_childrens_children_with_it(tmp_path: Path) ->
 
 def test_free_ports_are_ports() -> None:
     assert 1024 < free_port() < 65_536
+
+
+@pytest.mark.parametrize("text", ["", "http", "0", "70000", "-1", "3000 "])
+def test_what_is_no_port_is_refused_by_the_name_of_its_option(text: str) -> None:
+    with pytest.raises(UserError, match=rf"UI_PORT={text}: not a port; write a number from 1 to 65535"):
+        require_port(text, "web UI", "UI_PORT")
+
+
+def test_a_port_that_somebody_has_is_refused_with_the_way_to_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(UserError, match=rf"port {port} \(web UI\) cannot be had: .*; choose another UI_PORT"):
+            require_port(port, "web UI", "UI_PORT")

@@ -156,8 +156,9 @@ def test_a_part_that_cannot_start_ends_the_stack_in_one_line(
     ports = [part for name in PORTS for part in (name, str(free_port()))]
     assert main(["up", "--data-dir", str(tmp_path / "data"), "--source", "nothing.parquet", *ports]) == 4
     said = capsys.readouterr().err
-    assert said.startswith("g6: exchange ended with 4: g6: nothing.parquet")
+    assert said.startswith("g6: exchange ended with 4: nothing.parquet: no such file")
     assert said.count("\n") == 1
+    assert not (tmp_path / "data").exists(), "what is refused leaves nothing"
 
 
 WRONG: dict[str, tuple[list[str], dict[str, str], int, str]] = {
@@ -194,6 +195,7 @@ def test_a_wrong_input_is_one_line(
     assert said.startswith("g6: ")
     assert words in said
     assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "what is refused leaves nothing"
 
 
 @pytest.mark.parametrize("option", PORTS)
@@ -205,10 +207,14 @@ def test_a_port_in_use_is_one_line_naming_the_option(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = options[option] = str(taken.getsockname()[1])
-        assert main(["up", "--data-dir", str(tmp_path), *(part for pair in options.items() for part in pair)]) == 2
+        assert (
+            main(["up", "--data-dir", str(tmp_path / "data"), *(part for pair in options.items() for part in pair)])
+            == 2
+        )
     said = capsys.readouterr().err
     assert said.startswith(f"g6: port {port} (")
     assert said.endswith(f"Address already in use; choose another {option}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
