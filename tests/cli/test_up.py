@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from datetime import time as clock_time
 from pathlib import Path
 from typing import Any
@@ -247,3 +247,12 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyt
     (tmp_path / "file").write_text("")
     assert main(["up", "--data-dir", str(tmp_path / "file" / "data")]) == 4
     assert "choose a --data-dir you can write to" in capsys.readouterr().err
+
+
+def test_a_demo_of_a_closed_day_is_refused_before_an_earlier_one_is_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "day_report.html").write_text("the demo of yesterday")
+    assert main(["demo", "--data-dir", str(tmp_path), "--date", str(SATURDAY - timedelta(7))]) == 4
+    assert "2026-11-14 is a Saturday" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["day_report.html"]
