@@ -5,7 +5,6 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from g6_core.adapters.bhavcopy import COLUMNS
 from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import read_lake
 from g6_pipelines.stages.bhavcopy import closing_states, last_states
@@ -21,6 +20,11 @@ from tests.pipelines.dagster.test_checks import (
     published,
 )
 
+# What we read of a bhavcopy.
+BHAVCOPY = (
+    "TradDt", "FinInstrmTp", "TckrSymb", "XpryDt", "StrkPric", "OptnTp", "LastPric", "SttlmPric", "OpnIntrst",
+    "TtlTradgVol", "NewBrdLotQty",
+)  # fmt: skip
 # The comparison of lake and files, and what it stops.
 COMPARED = ("data_reconciliation", "next_day_picks", "day_report")
 
@@ -35,7 +39,7 @@ def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: In
         (DAY, "IDO", *key[:2], key.strike_paise / 100, key.side, *[one.last_paise / 100] * 2, one.oi, one.volume, 1)
         for key, one in states.items()
     ]
-    frame = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    frame = pl.DataFrame(rows, schema=BHAVCOPY, orient="row")
     path = published(copy.paths)
     frame.write_csv(path)
     found = check_alone(copy, "data_reconciliation", "bhavcopy_equals_lake")
