@@ -33,4 +33,5 @@ def influx_catch_up(
     if not known:
         raise DataError(f"{data_dir}: no lake of {', '.join(names)} on {day}; collect the day first")
     for one in catch_up_influx(settings, paths, day, known, again=again):
-        typer.echo(f"{one.underlying} {day}: {one.rows} rows in InfluxDB, {one.sent} of them sent now")
+        old = f"; {one.skipped} points are older than what the bucket keeps and were skipped" if one.skipped else ""
+        typer.echo(f"{one.underlying} {day}: {one.rows} rows in InfluxDB, {one.sent} of them sent now{old}")

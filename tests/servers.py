@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if proxy.status:
-            self._answer(proxy.status, b'{"code":"unavailable","message":"made to fail"}')
+            self._answer(proxy.status, proxy.body)
             return
         with closing(HTTPConnection("127.0.0.1", proxy.port_behind, timeout=60)) as server:
             server.request(self.command, _old_path(self.path), body, self._headers())
@@ -238,7 +238,8 @@ class _Server(ThreadingHTTPServer):
 
 @dataclass
 class InfluxProxy:
-    """The way to influxd, with faults: `stop` closes the port, `delay_s` lets answers wait, `status` replaces them.
+    """The way to influxd, with faults: `stop` closes the port, `delay_s` lets answers wait, `status` and `body` are
+    sent in their place.
 
     The first `prompt_requests` are not made to wait.
     """
@@ -248,6 +249,7 @@ class InfluxProxy:
     delay_s: float = 0.0
     prompt_requests: int = 0
     status: int = 0
+    body: bytes = b'{"code":"unavailable","message":"made to fail"}'
     requests: list[tuple[str, dict[str, str], int]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     _server: _Server | None = None

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import requests
@@ -13,18 +13,28 @@ from urllib3.exceptions import HTTPError
 from g6_core.config_schema import InfluxSettings
 from g6_core.domain.errors import ConfigError, StoreDown
 
-if TYPE_CHECKING:
-    from influxdb_client.client.write_api import WriteApi
-
 TOKEN_VARIABLE: Final = "G6_INFLUX_TOKEN"
 WRITE_TIMEOUT_S: Final = 2.0
 QUERY_TIMEOUT_S: Final = 60.0
 _SAID_CHARACTERS: Final = 200
 _UNKNOWN = re.compile(r"(?i)(database|bucket|retention policy|dbrp)\b.* not found")
+# 1.x says "points beyond retention policy", 2.x "points outside retention policy of duration 24h0m0s".
+_TOO_OLD = re.compile(r"(?i)\b(beyond|outside)\b.{0,20}\bretention")
+_CONFLICT = re.compile(r"(?i)\bconflict")
+_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
+_WRITTEN: Final = 204
 
 
 class RefusedByInflux(ConfigError):
     """The server is there and lets us in, but does not do what it was asked."""
+
+
+class BeyondRetention(RefusedByInflux):
+    """Some of the points are older than what the bucket keeps; the others are written or not."""
+
+
+class TooLarge(RefusedByInflux):
+    """The request has more bytes than the server takes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +81,21 @@ class Series:
 class Influx:
     """A client of one bucket. Connects when used; use as a context manager. Not for several threads at once.
 
-    Every method raises StoreDown when the server is away, slow or ill (no answer, 408, 429, 5xx), and ConfigError, in
-    one line that names the setting, when it refuses: RefusedByInflux when that is neither for token nor for bucket.
-    Nothing is repeated here.
+    Every method raises StoreDown when the server is away, slow or ill (no answer, 408, 429, 5xx) or answers something
+    else than InfluxDB does, and ConfigError, in one line that names the setting, when it refuses: RefusedByInflux when
+    that is neither for token nor for bucket. Nothing is repeated here.
     """
 
     def __init__(self, target: InfluxTarget, *, query_timeout_s: float = QUERY_TIMEOUT_S) -> None:
         from influxdb_client.client.influxdb_client import InfluxDBClient
-        from influxdb_client.client.write_api import SYNCHRONOUS
+        from influxdb_client.service.write_service import WriteService
 
         self.target = target
         self._client = InfluxDBClient(
             target.url, target.token, org=target.org, timeout=round(WRITE_TIMEOUT_S * 1000), enable_gzip=True
         )
-        self._writer: WriteApi = self._client.write_api(write_options=SYNCHRONOUS)
+        # The write API above it does not tell the status, and a page of a proxy is no write.
+        self._writer = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self._query_timeout_s = query_timeout_s
         self._session = requests.Session()
         # A proxy of the machine is for the world outside of it.
@@ -93,15 +104,29 @@ class Influx:
             self._session.headers["Authorization"] = f"Token {target.token}"
 
     def write(self, lines: bytes) -> None:
-        """Send lines with stamps in milliseconds, as one request. A point that is there already is overwritten."""
+        """Send lines with stamps in milliseconds, as one request. A point that is there already is overwritten.
+
+        Also raises BeyondRetention and TooLarge.
+        """
         from influxdb_client.rest import ApiException
 
         try:
-            self._writer.write(self.target.bucket, record=lines, write_precision="ms")  # type: ignore[arg-type]
+            _, status, _ = self._writer.post_write_with_http_info(  # type: ignore[no-untyped-call]
+                self.target.org,
+                self.target.bucket,
+                lines,
+                precision="ms",
+                content_type="text/plain; charset=utf-8",
+            )
         except ApiException as error:
             raise self._answered(error.status or 0, error.body or error.reason) from error
         except (HTTPError, OSError) as error:
             raise self._silent(error) from error
+        if status != _WRITTEN:
+            raise StoreDown(
+                f"influx: {self.target.url} answered a write with {status} instead of {_WRITTEN}, so nothing counts as "
+                "written; is influx.url the address of InfluxDB itself?"
+            )
 
     def query(self, text: str) -> list[Series]:
         """The series of one InfluxQL SELECT or SHOW statement."""
@@ -151,6 +176,12 @@ class Influx:
     def _answered(self, status: int, body: object) -> StoreDown | ConfigError:
         """The error for an answer that is not success."""
         said = _message(body)
+        if _TOO_OLD.search(said):
+            return BeyondRetention(f"influx.bucket: {self.target.label} keeps nothing so old ({said})")
+        if status == 413:
+            return TooLarge(
+                f"influx: {self.target.url} takes no request of this size ({said}); raise max-body-size there"
+            )
         unknown = status == 404 or _UNKNOWN.search(said)
         if not unknown and (status in (408, 429) or not 400 <= status < 500):
             return StoreDown(f"influx: {self.target.url} answered {status}: {said}")
@@ -163,15 +194,15 @@ class Influx:
             return ConfigError(
                 f"influx.bucket: {self.target.url} has no {self.target.bucket} ({said}); create it or correct the name"
             )
-        return RefusedByInflux(
-            f"influx.bucket: {self.target.label} refused what it was sent ({said}); "
-            "choose a bucket that holds nothing of another program"
-        )
+        advice = "; choose a bucket that holds nothing of another program" if _CONFLICT.search(said) else ""
+        return RefusedByInflux(f"influx.bucket: {self.target.label} refused what it was sent ({said}){advice}")
 
 
 def _message(body: object) -> str:
-    """What a server says, in one short line; it says it as JSON or as text."""
+    """What a server says, in one short line; it says it as JSON or as text, and a proxy before it as a page."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    if title := _TITLE.search(text):
+        return f"a page: {' '.join(title[1].split())}"[:_SAID_CHARACTERS]
     try:
         known = msgspec.json.decode(text)
     except msgspec.DecodeError:

@@ -45,7 +45,7 @@ class InfluxSink:
             for copy in sorted(self._copies, key=lambda one: one.copied_ms):
                 for _ in copy.requests():
                     if monotonic() >= until_s:
-                        return said
+                        return (*said, *self._too_old())
         except StoreDown as error:
             self._failures += 1
             self._next_try_ms = now_ms + min(FIRST_PAUSE_MS * 2 ** (self._failures - 1), PAUSE_MS_MAX)
@@ -54,7 +54,7 @@ class InfluxSink:
             self._failures += 1
             self._next_try_ms = now_ms + REFUSED_PAUSE_MS
             return (*said, *self._once(f"influx: {error}"))
-        return (*said, *self._level())
+        return (*said, *self._too_old(), *self._level())
 
     def close(self) -> None:
         """Drop connections and locks."""
@@ -72,6 +72,16 @@ class InfluxSink:
             except DataError as error:
                 said += self._once(f"influx: {error}")
         return tuple(said)
+
+    def _too_old(self) -> tuple[str, ...]:
+        """What the bucket does not keep any more: the lake has it, and nothing is to be done but to know."""
+        lines = (
+            f"influx: {copy.underlying} {self._day}: points are older than what {self._influx.target.label} keeps: "
+            "skipped and counted, the lake has them"
+            for copy in self._copies
+            if copy.skipped
+        )
+        return tuple(line for one in lines for line in self._once(one))
 
     def _level(self) -> tuple[str, ...]:
         """Everything is there; said when it was not."""

@@ -26,6 +26,7 @@ from g6_core.domain.ist import at, utc_text
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.sinks.influx_points import POINTS_VERSION, TIME, Copied, Measurement, lines_of, option_lines
+from g6_pipelines.sinks.point_writer import PointWriter
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +37,10 @@ REQUEST_ROWS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What is kept: everything up to `time_ms` is there, `rows` rows of the lake, `sha256` of their lines."""
+    """What is kept: everything up to `time_ms` is there, `rows` rows of the lake, `sha256` of their lines.
+
+    Save `skipped` points, none newer than `beyond_ms`, which were older than what the bucket keeps.
+    """
 
     version: int
     target: str
@@ -44,6 +48,8 @@ class Position:
     time_ms: int
     rows: int
     sha256: str
+    skipped: int = 0
+    beyond_ms: int = 0
 
 
 class InfluxCopy:
@@ -54,6 +60,7 @@ class InfluxCopy:
     ) -> None:
         """DataError when another process is at it for longer than `patience_s`, or the position cannot be written."""
         self._influx, self._paths, self._day, self._source = influx, paths, day, source
+        self._writer = PointWriter(influx)
         self.underlying = underlying
         self._file = paths.influx_position(day, underlying)
         self._target = f"{influx.target.url} {influx.target.org} {influx.target.bucket}"
@@ -72,6 +79,16 @@ class InfluxCopy:
         """How many rows of the lake are there."""
         return self._position.rows if self._position is not None else 0
 
+    @property
+    def skipped(self) -> int:
+        """How many points the bucket keeps no more; the lake has them."""
+        return self._position.skipped if self._position is not None else 0
+
+    @property
+    def beyond_ms(self) -> int:
+        """The newest time of a skipped point; 0 for none."""
+        return self._position.beyond_ms if self._position is not None else 0
+
     def requests(self) -> Iterator[int]:
         """Send what is missing, oldest first, one request at a time; yields the rows of each after it is kept.
 
@@ -88,11 +105,12 @@ class InfluxCopy:
         if missing.is_empty():
             return
         if self._position is None:
+            self._writer.skipped = self._writer.beyond_ms = 0
             self._clear()
         copied = Copied(self._source, self.underlying, cycle_facts(self._paths, self._day, self.underlying))
         for rows in _requests_of(missing):
             options, others = lines_of(rows, copied)
-            self._influx.write(options + others)
+            self._writer.write(options + others)
             self._keep(rows, options)
             yield rows.height
 
@@ -123,6 +141,8 @@ class InfluxCopy:
             _last_ms(rows),
             self.rows + rows.height,
             self._digest.hexdigest(),
+            self._writer.skipped,
+            self._writer.beyond_ms,
         )
         write_atomic(self._file, canonical_json(self._position) + b"\n")
 
@@ -141,6 +161,7 @@ class InfluxCopy:
         for rows in there.iter_slices(REQUEST_ROWS):
             self._digest.update(option_lines(rows, self._source))
         if (self._digest.hexdigest(), there.height) == (kept.sha256, kept.rows):
+            self._writer.skipped, self._writer.beyond_ms = kept.skipped, kept.beyond_ms
             return kept
         self._digest = sha256()
         return None
@@ -152,9 +173,10 @@ class InfluxCopy:
                 self._influx.execute(f'DELETE FROM "{name}" WHERE {where(self._day, self.underlying, self._source)}')
 
 
-def where(day: date, underlying: str, source: str) -> str:
-    """The InfluxQL condition for the points of an index and day."""
+def where(day: date, underlying: str, source: str, beyond_ms: int = 0) -> str:
+    """The InfluxQL condition for the points of an index and day, of those newer than `beyond_ms`."""
     start, end = (utc_text(at(one, time())) for one in (day, day + timedelta(days=1)))
+    start = max(start, utc_text(beyond_ms + 1)) if beyond_ms else start
     return f"\"index\" = '{underlying}' AND \"source\" = '{source}' AND time >= '{start}' AND time < '{end}'"
 
 

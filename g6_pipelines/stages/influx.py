@@ -18,11 +18,16 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class CaughtUp:
-    """One index: rows of its lake that InfluxDB has now, and how many of them were sent just now."""
+    """One index: rows of its lake that InfluxDB has now, and how many of them were sent just now.
+
+    Save `skipped` points, none newer than `beyond_ms`, which are older than what the bucket keeps.
+    """
 
     underlying: str
     rows: int
     sent: int
+    skipped: int = 0
+    beyond_ms: int = 0
 
 
 def catch_up_influx(
@@ -69,4 +74,4 @@ def _caught_up(
             sent += rows
             if on_sent is not None:
                 on_sent(underlying, sent)
-        return CaughtUp(underlying, copy.rows, sent)
+        return CaughtUp(underlying, copy.rows, sent, copy.skipped, copy.beyond_ms)

@@ -16,7 +16,7 @@ from g6_core.schema.paths import DataPaths
 from g6_pipelines.sinks.configured import source_of
 from g6_pipelines.sinks.influx_copy import where
 from g6_pipelines.sinks.influx_points import ALWAYS, TAGS, TIME, Copied, Measurement, option_points, other_points
-from g6_pipelines.stages.influx import catch_up_influx
+from g6_pipelines.stages.influx import CaughtUp, catch_up_influx
 from g6_pipelines.stages.reconcile_data import EXAMPLES_MAX, KEPT_MAX, keep_differences
 
 if TYPE_CHECKING:
@@ -32,15 +32,19 @@ def reconcile_influx(paths: DataPaths, settings: Settings, day: date, underlying
     if settings.influx is None:
         return ()
     try:
-        sent = sum(one.sent for one in catch_up_influx(settings, paths, day, (underlying,)))
+        (copied,) = catch_up_influx(settings, paths, day, (underlying,))
         with Influx(InfluxTarget.of(settings.influx)) as influx:
-            found = _compare(influx, paths, day, underlying)
+            found = _compare(influx, paths, day, copied)
     except (StoreDown, UserError) as error:
         return (Check("influx_readable", False, str(error), {}),)
     lines = [f"{one.measurement}: {text}" for one in found for text in one.examples]
     keep_differences(paths.differences(day, f"{underlying}-influx"), lines)
-    said = f"InfluxDB answers; {sent} rows were still missing and have been sent"
-    return (Check("influx_readable", True, said, {"sent": sent}), *(one.check() for one in found))
+    said = f"InfluxDB answers; {copied.sent} rows were still missing and have been sent"
+    figures: dict[str, float | int | str] = {"sent": copied.sent}
+    if copied.skipped:
+        said += f"; {copied.skipped} points are older than what the bucket keeps: skipped, and not compared"
+        figures["skipped"] = copied.skipped
+    return (Check("influx_readable", True, said, figures), *(one.check() for one in found))
 
 
 @dataclass(slots=True)
@@ -71,14 +75,20 @@ class _Compared:
         return Check(f"influx_{self.measurement.removeprefix('g6_')}_match_lake", passed, said, figures)
 
 
-def _compare(influx: Influx, paths: DataPaths, day: date, underlying: str) -> list[_Compared]:
-    source = source_of(paths, day)
+def _compare(influx: Influx, paths: DataPaths, day: date, copy: CaughtUp) -> list[_Compared]:
+    """Compare what the bucket keeps: points up to `beyond_ms` are too old for it."""
+    import polars as pl
+
+    source, underlying = source_of(paths, day), copy.underlying
     rows = read_lake(paths.lake(day, underlying))
     if rows.is_empty():
         raise DataError(f"{paths.lake(day, underlying)}: no collected rows; run the collect stage first")
     copied = Copied(source, underlying, cycle_facts(paths, day, underlying))
     expected = {Measurement.OPTIONS: option_points(rows, source), **other_points(rows, copied)}
-    condition = where(day, underlying, source)
+    condition = where(day, underlying, source, copy.beyond_ms)
+    if copy.beyond_ms:
+        is_kept = pl.col(TIME).dt.timestamp("ms") > copy.beyond_ms
+        expected = {name: points.filter(is_kept) for name, points in expected.items()}
     return [_measurement(influx, name, points, condition) for name, points in expected.items()]
 
 

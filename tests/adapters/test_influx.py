@@ -1,13 +1,14 @@
 """The Influx client against a real influxd: what is written reads back, and each failure says what to do."""
 
 import gzip
+from collections.abc import Iterator
 
 import pytest
 
-from g6_core.adapters.influx import Influx, InfluxTarget, RefusedByInflux
+from g6_core.adapters.influx import BeyondRetention, Influx, InfluxTarget, RefusedByInflux, TooLarge
 from g6_core.config_schema import InfluxSettings
 from g6_core.domain.errors import ConfigError, StoreDown
-from tests.servers import InfluxBox, free_port
+from tests.servers import InfluxBox, InfluxProxy, free_port
 
 TIME_MS = 1_756_439_100_000
 LINE = f'options,index=NIFTY,offset=-1 call_ltp=12.05,call_oi=75i,call_symbol="NIFTY25" {TIME_MS}'.encode()
@@ -104,6 +105,45 @@ def test_an_answer_that_is_no_data_is_a_server_that_is_ill(influx: InfluxBox) ->
     influx.proxy.status = 200
     with client(influx) as one, pytest.raises(StoreDown, match="something else than data"):
         one.query("SELECT call_ltp FROM options")
+
+
+@pytest.fixture
+def front() -> Iterator[InfluxProxy]:
+    """Something that answers at the address, whatever it is."""
+    proxy = InfluxProxy(0)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+PAGE = b"<!doctype html><html><head><title>Log in</title></head><body>...</body></html>"
+OLD_1 = b'{"error":"partial write: points beyond retention policy dropped=3"}'
+OLD_2 = (
+    b'{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped 3 points '
+    b'outside retention policy of duration 24h0m0s - oldest point o,offset=1 at 2025-08-29T04:00:00Z"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "said"),
+    [
+        (422, OLD_2, BeyondRetention, "keeps nothing so old"),
+        (400, OLD_1, BeyondRetention, "keeps nothing so old"),
+        (500, OLD_1, BeyondRetention, "keeps nothing so old"),
+        (413, PAGE, TooLarge, "no request of this size (a page: Log in)"),
+        (200, PAGE, StoreDown, "answered a write with 200 instead of 204"),
+        (202, b"", StoreDown, "202 instead of 204"),
+        (502, PAGE, StoreDown, "answered 502: a page: Log in"),
+        (400, b'{"error":"field type conflict: input field"}', RefusedByInflux, "nothing of another program"),
+    ],
+)
+def test_each_answer_to_a_write_is_named_for_what_it_is(
+    front: InfluxProxy, status: int, body: bytes, error: type[Exception], said: str
+) -> None:
+    front.status, front.body = status, body
+    with Influx(InfluxTarget(front.url, "g6", "g6", "me:x")) as one, pytest.raises(error) as caught:
+        one.write(LINE)
+    assert type(caught.value) is error and said in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_token_comes_from_the_environment_and_is_not_shown() -> None:

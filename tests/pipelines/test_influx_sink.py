@@ -315,6 +315,22 @@ def test_a_row_that_is_twice_in_the_lake_is_named(world: Collecting, influx: Inf
     assert "at 2025-08-29 09:15:00 IST is in the lake more than once" in bad["influx_options_match_lake"].detail
 
 
+@pytest.mark.slow
+def test_a_day_that_the_bucket_keeps_no_more_is_skipped_counted_and_told(world: Collecting, influx: InfluxBox) -> None:
+    with Influx(influx.target) as one:
+        one.execute(f'CREATE RETENTION POLICY "short" ON "{influx.target.database}" DURATION 1h REPLICATION 1')
+    short = replace(influx, target=replace(influx.target, bucket=f"{influx.target.database}/short"))
+    world = replace(world, settings=short.settings(world.settings))
+    report = world.finish()
+    (told,) = {line for line in report.said if "skipped" in line}
+    assert "older than what" in told and "lake has them" in told
+    (copied,) = catch_up_influx(world.settings, world.paths, DAY, NIFTY)
+    assert (copied.rows, copied.sent, copied.skipped >= ROWS) == (ROWS, 0, True)
+    readable, *others = reconcile_influx(world.paths, world.settings, DAY, "NIFTY")
+    assert readable.figures["skipped"] == copied.skipped
+    assert failed((readable, *others)) == ()
+
+
 def test_only_one_process_copies_at_a_time(
     world: Collecting, influx: InfluxBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
