@@ -18,7 +18,7 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help venv demo up ui test test-slow proof check lint unit format day doctor lock clean
+.PHONY: help venv demo up ui test test-slow proof check style lint unit format day doctor lock clean
 
 help: ## show this page
 	@echo "G6: first  make demo  (a whole modelled trading day as separate processes; no account, no data)"
@@ -56,23 +56,34 @@ ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no 
 PYTEST := $(BIN)/python -m pytest -q
 SPREAD := -n $(WORKERS) --dist loadgroup
 
-test: lint unit ## lint, types, import contracts, then the fast tests: minutes, and no server is needed
+# mypy works alone for half a minute: beside the tests it costs no time. What it finds is said at the end.
+define checked
+	@echo "tests, and mypy beside them"
+	@$(BIN)/mypy >$(VENV)/mypy.log 2>&1 & types=$$!; \
+	$(PYTEST) $(SPREAD) -m "$(1)"; tests=$$?; \
+	wait $$types || { cat $(VENV)/mypy.log >&2; exit 1; }; exit $$tests
+endef
+
+test: style ## lint, types, import contracts and the fast tests: minutes, and no server is needed
+	$(call checked,not slow and not proof)
 
 test-slow: $(STAMP) ## the other tests: real servers, kills, recorded days, large random sets
 	$(PYTEST) $(SPREAD) -m slow
 
-check: lint ## test and test-slow in one run, as .ci/run does
-	$(PYTEST) $(SPREAD) -m "not proof"
+check: style ## test and test-slow in one run, as .ci/run does
+	$(call checked,not proof)
 
 proof: $(STAMP) ## soaks, campaigns of kills, long fuzzing: hours; figures in docs/soaks.md
 	$(PYTEST) -m proof || (($$? == 5))
 	for soak in day faults kill services real; do $(BIN)/python -m tests.soak.session $$soak || exit 1; done
 
-lint: $(STAMP) ## ruff, mypy, import contracts
+style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lint: style ## ruff, import contracts, mypy
+	$(BIN)/mypy
 
 unit: $(STAMP) ## the fast tests alone
 	$(PYTEST) $(SPREAD) -m "not slow and not proof"
