@@ -74,11 +74,11 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
         console.print(f"[yellow]{provisional}[/]")
     missing = len(summary["coverage"]["minutes_missing"])
     console.print(
-        f"collected  {summary['cycles']} cycles, {summary['rows']} rows, coverage {summary['coverage_pct']} %"
+        f"collected  {summary['cycles']} cycles, {summary['rows']} rows, {summary['coverage_pct']} % of them live"
     )
     console.print(f"           {missing} minutes without a live quote")
     for one in summary["account"].values():
-        console.print(f"account    {one['answer']}")
+        console.print(f"minutes    {one['answer']}")
     console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
     for rule, count in summary["no_signal"].items():
         console.print(f"no signal  {count} x {rule}")

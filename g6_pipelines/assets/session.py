@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -51,11 +52,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
                 continue
             place = g6.locate(day)
             report = _collect(context, g6, place, names)
-        # Plots are loaded only now: the lease has to be taken soon.
-        from g6_pipelines.report.figures import coverage_picture
-
         collected += 1
-        facts = g6.facts(day)
         for name in names:
             publish(
                 context,
@@ -69,7 +66,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
                     "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
                     "closing_state": report.closing.line() if report.closing is not None else "none",
                     "copies_said": table(("said",), ((line,) for line in report.said)),
-                    **picture(coverage_picture(facts, name), "coverage_picture"),
+                    **picture(_coverage_picture(g6, day, name), "coverage_picture"),
                 },
             )
     if collected:
@@ -171,6 +168,14 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
             )
 
     return tell
+
+
+def _coverage_picture(g6: G6Resource, day: date, name: str) -> str | None:
+    """How every expected minute ended so far. Plots are loaded only here: the lease has to be taken soon."""
+    from g6_pipelines.report.figures import coverage_picture
+    from g6_pipelines.stages.accounting import account_day
+
+    return coverage_picture(account_day(g6.paths, g6.settings, g6.rules, day, name).minutes, day)
 
 
 def _coverage(report: "CollectReport", name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -18,10 +19,11 @@ from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at
 from g6_core.domain.records import Direction
-from g6_core.domain.risk import Outcome, Verdict
+from g6_core.domain.rule_figures import verdict_text
 from g6_core.engine.params import ExitParams
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks, Scores
+from g6_pipelines.collection.accounting import DayAccount
 
 T = TypeVar("T")
 
@@ -38,10 +40,19 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class IndexMinutes:
+    """How the expected contract-minutes of one index ended: the counts, and a row for each of them."""
+
+    day: DayAccount
+    minutes: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
 class DayFacts:
     """Everything the page is made from. `chain` has `CHAIN_COLUMNS` plus `ms`; it is empty when nothing was collected.
 
-    `notes` are sentences about what could not be read.
+    `traded` says whether trading was run at all. `accounts` has every index of which something was collected or
+    asked for. `notes` are sentences about what could not be read.
     """
 
     day: date
@@ -56,6 +67,8 @@ class DayFacts:
     scores: Scores | None
     picks: Picks | None
     notes: tuple[str, ...]
+    traded: bool
+    accounts: Mapping[str, IndexMinutes]
 
     def hours(self, time_ms: int) -> float:
         """Hours after midnight IST, the x axis of all pictures."""
@@ -69,12 +82,17 @@ def gather(
     rules: MarketRules,
     day: date,
     summary: Mapping[str, object],
+    accounts: Mapping[str, IndexMinutes | DataError] = MappingProxyType({}),
 ) -> DayFacts:
-    """Read the day's ledger, lakes, reconciliation, scores and picks; each of the files may be missing or damaged."""
+    """Read the day's ledger, lakes, reconciliation, scores and picks; each of the files may be missing or damaged.
+
+    `accounts` says how each index's minutes ended, or why that is not known.
+    """
     notes = [text] if (text := rules.provisional(day)) else []
+    notes += [str(found) for found in accounts.values() if isinstance(found, DataError)]
     kept = ledger.day(day)
     chain = _chain(paths, rules, day, notes)
-    names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions)}
+    names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions), *accounts}
     underlyings = tuple(name for name in rules.underlyings if name in names)
     exchange = rules.index(underlyings[0] if underlyings else rules.underlyings[0]).option_exchange
     return DayFacts(
@@ -89,7 +107,9 @@ def gather(
         checks=_checks(paths, rules, day, notes),
         scores=_document(paths.scores(day), Scores, "the scores", notes),
         picks=_picks(paths, rules, day, notes),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
+        traded=paths.journal(day).exists() or bool(kept.decisions or kept.orders or kept.trades),
+        accounts={name: found for name, found in accounts.items() if isinstance(found, IndexMinutes)},
     )
 
 
@@ -109,24 +129,10 @@ def blocking_rules(
         for rule, verdict in {verdict.rule: verdict for verdict in decision.verdicts if verdict.blocks}.items():
             key = (decision.underlying, rule)
             times[key] += 1
-            example[key] = _figures(verdict)
+            example[key] = verdict_text(verdict)
     wanted = {name: place for place, name in enumerate(underlyings)}
     ordered = sorted(times.items(), key=lambda item: (wanted.get(item[0][0], len(wanted)), -item[1], item[0]))
     return [(underlying, rule, count, example[underlying, rule]) for (underlying, rule), count in ordered]
-
-
-def _figures(verdict: Verdict) -> str:
-    """``10 against 50,000; NIFTY2590224500CE``: what the rule looked at, as far as it said."""
-    parts = ["unknown"] if verdict.outcome is Outcome.UNKNOWN else []
-    if verdict.value is not None:
-        limit = "" if verdict.limit is None else f" against {number_text(verdict.limit)}"
-        parts.append(number_text(verdict.value) + limit)
-    return "; ".join(filter(None, (*parts, verdict.note)))
-
-
-def number_text(value: float) -> str:
-    """``50,000`` or ``18.36``: whole numbers in full, others with at most four digits behind the point."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.4f}".rstrip("0")
 
 
 def _checks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> tuple[Check, ...]:

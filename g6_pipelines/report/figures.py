@@ -44,20 +44,14 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
-# Colour and label of each state of a pair, from best to worst.
-_COVERAGE = (
-    ("#2f9e66", "both sides live"),
-    ("#a6d9bd", "one side live"),
-    ("#f2c14e", "stale"),
-    ("#d9534f", "missing"),
-    ("#dfe4e9", "not listed or closed"),
-)
-# How a minute of a contract ended, from the bottom of the picture to its top.
-_ACCOUNT = (
-    ("live", "#2f9e66", "live"),
-    ("repaired", "#1f5fa8", "repaired from candles"),
-    ("no_trade", "#dfe4e9", "no trade"),
-    ("open", "#d9534f", "unaccounted"),
+# Colour and label of each way in which a contract-minute ends, by its number in `series.STATES`, and of what was not
+# expected.
+_ENDED = (
+    ("#c9d1d8", "no trade"),
+    ("#2f9e66", "live"),
+    ("#1f5fa8", "repaired from candles"),
+    ("#d9534f", "unverified"),
+    ("#f5f7f9", "not expected"),
 )
 
 
@@ -238,20 +232,20 @@ def pnl_picture(facts: DayFacts) -> str | None:
         return _data_uri(figure)
 
 
-def coverage_picture(facts: DayFacts, underlying: str) -> str | None:
-    """A heat map of what was collected: minutes across, distance from the money down, one band per expiry."""
-    bands = series.coverage(facts, underlying)
+def coverage_picture(minutes: pl.DataFrame, day: date) -> str | None:
+    """How every expected contract-minute ended: minutes across, strikes up, one band per expiry; None without any."""
+    bands = series.coverage(minutes, day)
     if not bands:
         return None
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
 
-    colours = ListedColormap([colour for colour, _ in _COVERAGE])
-    norm = BoundaryNorm(np.arange(len(_COVERAGE) + 1) - 0.5, len(_COVERAGE))
+    colours = ListedColormap([colour for colour, _ in _ENDED])
+    norm = BoundaryNorm(np.arange(len(_ENDED) + 1) - 0.5, len(_ENDED))
     with _figure(10, 0.64 + 1.2 * len(bands), right=0.85) as figure:
         rows = figure.subplots(len(bands), 1, sharex=True, squeeze=False)[:, 0]
         for axes, band in zip(rows, bands, strict=True):
-            low, high = band.offsets[0] - 0.5, band.offsets[-1] + 0.5
+            half = (band.strikes[-1] - band.strikes[0]) / max(len(band.strikes) - 1, 1) / 2 or 0.5
             axes.imshow(
                 band.states,
                 cmap=colours,
@@ -259,32 +253,35 @@ def coverage_picture(facts: DayFacts, underlying: str) -> str | None:
                 aspect="auto",
                 interpolation="nearest",
                 origin="lower",
-                extent=(band.first_hour, band.last_hour, low, high),
+                extent=(band.first_hour, band.last_hour, band.strikes[0] - half, band.strikes[-1] + half),
             )
-            axes.set_ylabel("offset")
+            axes.set_ylabel("strike")
             axes.annotate(
                 band.label, (1, 0.5), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points", va="center"
             )
             axes.grid(visible=False)
-            _session_axis(axes, facts)
-        _legend(figure, handles=[Patch(color=colour, label=text) for colour, text in _COVERAGE])
+            _clock_axis(axes, band.first_hour, band.last_hour)
+        _legend(figure, handles=[Patch(color=colour, label=text) for colour, text in _ENDED])
         return _data_uri(figure)
 
 
 def account_picture(minutes: pl.DataFrame, day: date) -> str | None:
     """Contracts by minute and how each minute of theirs ended; None when nothing was expected."""
-    counts = minutes.group_by("minute", "account").len().pivot("account", index="minute", values="len").sort("minute")
+    state = pl.col("account").replace_strict(series.STATES, default=len(series.STATES), return_dtype=pl.UInt8)
+    counts = minutes.group_by("minute", state.alias("state")).len().pivot("state", index="minute", values="len")
     if counts.is_empty():
         return None
+    counts = counts.sort("minute")
     midnight_ms = at(day, time())
     starts = counts["minute"].dt.timestamp("ms").to_numpy()
     hours = (np.append(starts, starts[-1] + MINUTE_MS) - midnight_ms) / 3_600_000
     with _figure(10, 2.2, right=0.85) as figure:
         axes = figure.subplots()
         below = np.zeros(len(hours))
-        for state, colour, label in _ACCOUNT:
-            if state in counts.columns:
-                own = counts[state].fill_null(0).to_numpy()
+        for number in (1, 2, 0, 3):
+            if str(number) in counts.columns:
+                colour, label = _ENDED[number]
+                own = counts[str(number)].fill_null(0).to_numpy()
                 above = below + np.append(own, own[-1])
                 axes.fill_between(hours, below, above, step="post", color=colour, label=label, linewidth=0)
                 below = above

@@ -1,16 +1,18 @@
 """The day report as one self-contained HTML page: no script, no outside resource, everything escaped."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from math import isfinite
 
 from g6_core.domain.ist import ist_clock
 from g6_core.domain.money import rupees_text
 from g6_core.domain.records import TradeRecord
+from g6_core.domain.rule_figures import number_text
 from g6_core.schema.picks import IndexPicks
 from g6_pipelines.report import figures
-from g6_pipelines.report.facts import DayFacts, blocking_rules, number_text
+from g6_pipelines.report.facts import DayFacts, blocking_rules
 from g6_pipelines.report.style import STYLE
+from g6_pipelines.report.tiles import money, tiles
 
 TRADE_PICTURES_MAX = 24
 # Features that the index picture shows better than a table.
@@ -33,7 +35,7 @@ def render(facts: DayFacts) -> str:
         _key_figures(facts),
         _notes(facts.notes),
         *(
-            _picture(f"{name} through the day", figures.index_picture(facts, name), _INDEX_TEXT)
+            _picture(f"{name} through the day", figures.index_picture(facts, name), _INDEX_TEXT if facts.traded else "")
             for name in facts.underlyings
         ),
         _picture(
@@ -41,12 +43,11 @@ def render(facts: DayFacts) -> str:
         )
         if trades
         else "",
-        _section("Trades", _trades_table(trades) + _trade_pictures(facts)),
-        _section("Signals and refusals", _signals(facts) + _refusals(facts) + _risk_events(facts)),
+        *_trading(facts),
         *(_chain_section(facts, name) for name in facts.underlyings),
         _section("Checks", _checks(facts)),
         _section("Picks for the next trading day", _picks(facts)),
-        _section("Strategy scores", _scores(facts)),
+        _section("Strategy scores", _scores(facts)) if facts.traded else "",
         _footer(facts),
     ]
     title = escape(f"G6 {facts.day} {', '.join(facts.underlyings)}")
@@ -55,6 +56,16 @@ def render(facts: DayFacts) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<head>{head}<title>{title}</title>\n'
         f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main></body>\n</html>\n"
+    )
+
+
+def _trading(facts: DayFacts) -> Sequence[str]:
+    if not facts.traded:
+        text = "Trading was not run on this day: its data were collected or filled in without the trading process."
+        return (_section("Trading", _nothing(text)),)
+    return (
+        _section("Trades", _trades_table(facts.ledger.trades) + _trade_pictures(facts)),
+        _section("Signals and refusals", _signals(facts) + _refusals(facts) + _risk_events(facts)),
     )
 
 
@@ -70,7 +81,8 @@ def _section(title: str, body: str) -> str:
 def _picture(title: str, uri: str | None, text: str) -> str:
     if uri is None:
         return _section(title, _nothing("No prices were collected, so there is nothing to draw."))
-    return _section(title, _image(title, uri) + f'<p class="note">{escape(text)}</p>')
+    note = f'<p class="note">{escape(text)}</p>' if text else ""
+    return _section(title, _image(title, uri) + note)
 
 
 def _image(alt: str, uri: str) -> str:
@@ -110,41 +122,13 @@ def _header(facts: DayFacts) -> str:
 
 
 def _key_figures(facts: DayFacts) -> str:
-    trades = facts.ledger.trades
-    net = sum(trade.net_pnl_paise for trade in trades)
-    charges = sum(trade.charges_paise for trade in trades)
-    bad = [check for check in facts.checks if not check.passed]
-    cards = [
-        ("Net P&L", _money(net), "good" if net > 0 else "bad" if net < 0 else ""),
-        ("Charges", _money(charges), ""),
-        (
-            "Trades",
-            f"{sum(trade.net_pnl_paise > 0 for trade in trades)} of {len(trades)} won" if trades else "none",
-            "",
-        ),
-        ("Signals", str(len(facts.ledger.signals)), ""),
-        ("Coverage", f"{facts.summary['coverage_pct']:.1f} %" if _is_number(facts, "coverage_pct") else "unknown", ""),
-        ("Cycles", f"{facts.summary['cycles']:,}" if _is_number(facts, "cycles") else "unknown", ""),
-        ("Rows", f"{len(facts.chain):,}", ""),
-        (
-            "Checks",
-            f"{len(facts.checks) - len(bad)} of {len(facts.checks)} passed" if facts.checks else "not made",
-            "bad" if bad else "",
-        ),
-    ]
     shown = "".join(
-        f'<div class="card {kind}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>' for name, value, kind in cards
+        f'<div class="card {tile.kind}"><dt>{escape(tile.name)}</dt><dd>{escape(tile.value)}</dd>'
+        + (f"<small>{escape(tile.more)}</small>" if tile.more else "")
+        + "</div>"
+        for tile in tiles(facts)
     )
-    return f"<dl class='cards'>{shown}</dl>"
-
-
-def _is_number(facts: DayFacts, key: str) -> bool:
-    return isinstance(facts.summary.get(key), int | float)
-
-
-def _money(amount_paise: int) -> str:
-    """``-1,234.50`` with a real minus sign."""
-    return f"{abs(amount_paise) / 100:,.2f}" if amount_paise >= 0 else f"\N{MINUS SIGN}{-amount_paise / 100:,.2f}"
+    return f"<dl class='cards'>{shown}</dl>" if shown else ""
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -175,9 +159,9 @@ def _trades_table(trades: Sequence[TradeRecord]) -> str:
             ist_clock(trade.exit_ms) if trade.exit_ms else "open",
             rupees_text(trade.exit_paise) if trade.exit_ms else "",
             trade.exit_reason,
-            _money(trade.gross_pnl_paise),
-            _money(trade.charges_paise),
-            _money(trade.net_pnl_paise),
+            money(trade.gross_pnl_paise),
+            money(trade.charges_paise),
+            money(trade.net_pnl_paise),
         )
         for number, trade in _numbered(trades)
     ]
@@ -188,7 +172,7 @@ def _trade_pictures(facts: DayFacts) -> str:
     shown = _numbered(facts.ledger.trades)[:TRADE_PICTURES_MAX]
     pictures = "".join(
         f"<figure><figcaption>{number}. {escape(trade.tradingsymbol)}: "
-        f"{escape(trade.exit_reason or 'still open')}, net {escape(_money(trade.net_pnl_paise))}</figcaption>"
+        f"{escape(trade.exit_reason or 'still open')}, net {escape(money(trade.net_pnl_paise))}</figcaption>"
         f"{_image(f'{trade.tradingsymbol} around the trade', figures.trade_picture(facts, trade))}</figure>"
         for number, trade in shown
     )
@@ -243,16 +227,10 @@ def _risk_events(facts: DayFacts) -> str:
     return "<h3>Risk events and modes</h3>" + _table(("Time", "Index", "Kind", "What happened"), rows)
 
 
-def _account(facts: DayFacts, underlying: str) -> str:
-    """How every minute of every contract ended, as the summary has it; "" where it does not say."""
-    accounts = facts.summary.get("account")
-    found = accounts.get(underlying) if isinstance(accounts, Mapping) else None
-    return f" {found['answer']}." if isinstance(found, Mapping) and "answer" in found else ""
-
-
 def _chain_section(facts: DayFacts, underlying: str) -> str:
-    coverage = figures.coverage_picture(facts, underlying)
-    if coverage is None:
+    found = facts.accounts.get(underlying)
+    coverage = figures.coverage_picture(found.minutes, facts.day) if found is not None else None
+    if found is None or coverage is None:
         return ""
     pairs = (
         ("Implied volatility by strike", figures.smile_picture(facts, underlying)),
@@ -264,8 +242,7 @@ def _chain_section(facts: DayFacts, underlying: str) -> str:
         if uri is not None
     )
     grid = f'<div class="grid">{shown}</div>' if shown else ""
-    text = "Each column is one collection cycle, each row one distance from the money, one band per expiry."
-    text += _account(facts, underlying)
+    text = f"Each column is one minute, each row one strike, one band per expiry. {found.day.line()}."
     body = _image(f"Coverage of {underlying}", coverage) + f'<p class="note">{escape(text)}</p>' + grid
     return _section(f"{underlying}: what was collected", body)
 
@@ -318,7 +295,7 @@ def _scores(facts: DayFacts) -> str:
             one.days,
             one.signals,
             f"{one.wins} of {one.trades}",
-            _money(one.net_pnl_paise),
+            money(one.net_pnl_paise),
             "unknown" if one.profit_factor is None else f"{one.profit_factor:.2f}",
             "unknown" if one.z_score is None else f"{one.z_score:.2f}",
             "; ".join(one.reasons),

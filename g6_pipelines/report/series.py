@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from g6_core.domain.ist import MINUTE_MS, ist_clock
+from g6_core.domain.ist import MINUTE_MS, at, ist_clock
 from g6_core.domain.records import TradeRecord
+from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report.facts import DayFacts
 
 Floats = NDArray[np.float64]
 GAP_HOURS = 3.5 / 60
 _CUTS = 4
+# How a contract-minute ended, from what is expected to be empty to what is wrong; whatever else it says is unverified.
+STATES: dict[str, int] = {Account.NO_TRADE: 0, Account.LIVE: 1, Account.REPAIRED: 2}
+NOT_EXPECTED = len(STATES) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Coverage of one expiry: `states` has one row per offset, one column per cycle."""
+    """How the minutes of one expiry ended: `states` has one row per strike, one column per minute."""
 
     label: str
-    offsets: tuple[int, ...]
+    strikes: tuple[float, ...]
     first_hour: float
     last_hour: float
     states: NDArray[np.uint8]
@@ -142,48 +146,31 @@ def _trade_value(facts: DayFacts, trade: TradeRecord, times: NDArray[np.int64]) 
     return np.where(times >= trade.exit_ms, float(trade.net_pnl_paise), value) if trade.exit_ms else value
 
 
-def coverage(facts: DayFacts, underlying: str) -> list[Band]:
-    """One band per collected expiry, nearest first; an expiry under two codes is one band named after both."""
-    rows = (
-        facts.chain.lazy()
-        .filter((pl.col("index") == underlying) & pl.col("expiry").is_not_null())
-        .select("ms", "expiry", "expiry_code", "offset", state=_state().cast(pl.UInt8))
-        .collect()
+def coverage(minutes: pl.DataFrame, day: date) -> list[Band]:
+    """Return one band per expiry, nearest first, of a row for each expected contract-minute (`account`).
+
+    A pair of call and put shows the one that ended worse; what was not expected is `NOT_EXPECTED`.
+    """
+    if minutes.is_empty():
+        return []
+    stamps = minutes["minute"].dt.timestamp("ms")
+    first_ms, last_ms = int(stamps.min()), int(stamps.max())  # type: ignore[arg-type]
+    states = minutes.select(
+        "expiry",
+        "strike",
+        place=(stamps - first_ms) // MINUTE_MS,
+        state=pl.col("account").replace_strict(STATES, default=len(STATES), return_dtype=pl.UInt8),
     )
+    midnight_ms = at(day, time())
+    span = ((first_ms - midnight_ms) / 3_600_000, (last_ms + MINUTE_MS - midnight_ms) / 3_600_000)
     bands = []
-    for (expiry,), band in sorted(rows.group_by("expiry"), key=lambda item: item[0]):
-        codes = band["expiry_code"].unique(maintain_order=True).to_list()
-        states = band.select("ms", "offset", "state").unique(["ms", "offset"], keep="first")
-        table = states.pivot(on="ms", index="offset", values="state", sort_columns=False).sort("offset")
-        columns = sorted((name for name in table.columns if name != "offset"), key=int)
-        grid = table.select(columns).fill_null(3).to_numpy().astype(np.uint8)
-        step = (int(columns[-1]) - int(columns[0])) / max(len(columns) - 1, 1) if len(columns) > 1 else MINUTE_MS
-        bands.append(
-            Band(
-                label="\n".join([f"{expiry:%d %b}", *codes]),
-                offsets=tuple(table["offset"].to_list()),
-                first_hour=facts.hours(int(columns[0])),
-                last_hour=facts.hours(int(int(columns[-1]) + step)),
-                states=grid,
-            )
-        )
+    for (expiry,), own in sorted(states.group_by("expiry"), key=lambda item: item[0]):
+        strikes = own["strike"].unique().sort()
+        grid = np.full((len(strikes), (last_ms - first_ms) // MINUTE_MS + 1), NOT_EXPECTED, dtype=np.uint8)
+        worst = own.group_by("strike", "place").agg(pl.col("state").max())
+        grid[strikes.search_sorted(worst["strike"]), worst["place"]] = worst["state"]
+        bands.append(Band(f"{expiry:%d %b}", tuple(strikes.to_list()), *span, grid))
     return bands
-
-
-def _state() -> pl.Expr:
-    """0 both sides live, 1 one side, 2 stale, 3 missing, 4 nothing expected."""
-    call, put = pl.col("call_status"), pl.col("put_status")
-    return (
-        pl.when((call == RowStatus.LIVE) & (put == RowStatus.LIVE))
-        .then(0)
-        .when((call == RowStatus.LIVE) | (put == RowStatus.LIVE))
-        .then(1)
-        .when((call == RowStatus.STALE) | (put == RowStatus.STALE))
-        .then(2)
-        .when((call == RowStatus.MISSING) | (put == RowStatus.MISSING))
-        .then(3)
-        .otherwise(4)
-    )
 
 
 def chain_cuts(facts: DayFacts, underlying: str) -> list[Cut]:

@@ -20,6 +20,7 @@ img { display: block; width: 100%; height: auto; }
 .card { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 10px 12px; }
 .card dt { font-size: 12px; color: var(--muted); }
 .card dd { margin: 2px 0 0; font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums; }
+.card small { display: block; color: var(--muted); font-size: 11px; }
 .good dd { color: var(--good); }
 .bad dd { color: var(--bad); }
 .wide, .scroll { overflow-x: auto; }

@@ -8,9 +8,11 @@ from g6_core.adapters.files import write_atomic
 from g6_core.adapters.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
+from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.report.facts import gather
+from g6_pipelines.report.facts import IndexMinutes, gather
 from g6_pipelines.report.page import render
+from g6_pipelines.stages.accounting import account_day
 
 
 def report(
@@ -26,10 +28,27 @@ def report(
     `summary` is that of the day command; `source`, `source_label` and `seed` are shown when they are in it. Missing
     or damaged inputs are named on the page. Raises DataError when the ledger is unusable or the page cannot be written.
     """
-    page = render(gather(paths, ledger, settings, rules, day, summary)).encode("utf-8")
+    accounts = index_minutes(paths, settings, rules, day)
+    page = render(gather(paths, ledger, settings, rules, day, summary, accounts)).encode("utf-8")
     own = paths.report_of(day)
     write_atomic(own, page)
     if any(other.stem > own.stem for other in own.parent.glob("*.html")):
         return own
     write_atomic(paths.report, page)
     return paths.report
+
+
+def index_minutes(
+    paths: DataPaths, settings: Settings, rules: MarketRules, day: date
+) -> dict[str, IndexMinutes | DataError]:
+    """Return how the minutes of every index ended of which something was kept, or why that is not known."""
+    found: dict[str, IndexMinutes | DataError] = {}
+    for name in settings.indices:
+        try:
+            one = account_day(paths, settings, rules, day, name)
+        except DataError as error:
+            found[name] = error
+            continue
+        if one.day.expected:
+            found[name] = IndexMinutes(one.day, one.minutes)
+    return found

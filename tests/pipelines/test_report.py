@@ -4,10 +4,13 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import polars as pl
 import pytest
 
 from g6_core.adapters.files import canonical_json, write_atomic
@@ -20,8 +23,9 @@ from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report import series
 from g6_pipelines.report.facts import DayFacts, blocking_rules, gather
+from g6_pipelines.report.tiles import completeness, tiles
 from g6_pipelines.stages.reconcile import Reconciliation
-from g6_pipelines.stages.report import report
+from g6_pipelines.stages.report import index_minutes, report
 from g6_pipelines.stages.score import score
 from tests.pipelines.made_day import DAY, MadeDay, make_day
 
@@ -136,7 +140,8 @@ def rendered(made: MadeDay, ledger: Ledger) -> str:
 
 
 def facts_of(made: MadeDay, ledger: Ledger) -> DayFacts:
-    return gather(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY)
+    accounts = index_minutes(made.paths, made.settings, made.rules, DAY)
+    return gather(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY, accounts)
 
 
 def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full) -> None:
@@ -155,7 +160,7 @@ def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full)
         "Net P&L \N{MINUS SIGN}390.00",
         "Charges 120.00",
         "1 of 2 won",
-        "87.2 %",
+        " unverified ",
         "1 of 2 passed",
         "FAILED charges_equal one paisa off",
         "strike_oi 1 10 against 50,000; " + EVIL,
@@ -189,12 +194,20 @@ def test_a_day_that_left_nothing_still_gets_a_page_that_says_so(made: MadeDay, l
     assert page.images == []
     for expected in (
         "no collected rows",
-        "No trade was entered",
-        "No signal became true",
+        "Trading was not run on this day",
         "was not reconciled",
         "No picks",
     ):
         assert expected in page.said, expected
+
+
+def test_a_day_that_was_only_filled_in_says_nothing_about_what_did_not_happen(made: MadeDay, ledger: Ledger) -> None:
+    made.collect(range(330, 375))
+    page = Page(rendered(made, ledger))
+    assert "Trading was not run on this day" in page.said
+    for absent in ("No trade was entered", "refusals", "Signals", "Net P&L", "Charges", "Profit and loss", "0 of 0"):
+        assert absent not in page.said, absent
+    assert {tile.name for tile in tiles(facts_of(made, ledger))} == {"Trading", "Completeness", "Cycles", "Rows"}
 
 
 def test_damaged_documents_are_named_and_the_rest_is_shown(made: MadeDay, ledger: Ledger) -> None:
@@ -263,12 +276,56 @@ def test_trend_spans_follow_the_five_minute_direction(full: Full) -> None:
     assert spans[0][1] == spans[1][0] == pytest.approx(facts.hours(made.at(344)))
 
 
-def test_coverage_bands_have_a_column_per_cycle_and_a_row_per_offset(full: Full) -> None:
-    bands = series.coverage(full.facts, "NIFTY")
-    assert [band.label.split("\n")[1:] for band in bands] == [["this_week"], ["next_week"]]
-    assert bands[0].states.shape == (11, 45)
-    assert set(bands[0].states[:, 20:26].ravel()) == {2}
-    assert set(bands[0].states[:, :20].ravel()) == {0}
+def test_coverage_bands_have_a_column_per_minute_and_a_row_per_strike(full: Full) -> None:
+    bands = series.coverage(full.facts.accounts["NIFTY"].minutes, DAY)
+    assert len(bands) == 2
+    assert bands[0].states.shape == (len(bands[0].strikes), 375)
+    live, unverified = series.STATES["live"], len(series.STATES)
+    seen = [set(bands[0].states[:, minute].ravel()) - {series.NOT_EXPECTED} for minute in range(375)]
+    # Collected from minute 330 on, without a live quote from 350 to 356.
+    assert seen == [{live} if minute >= 330 and not 350 <= minute < 356 else {unverified} for minute in range(375)]
+
+
+def ended(*states: str) -> pl.DataFrame:
+    """Calls and puts of one strike, a minute for each pair of states."""
+    pairs = [state.split("/") for state in states]
+    return pl.DataFrame(
+        {
+            "minute": [datetime(2025, 8, 29, 4, minute, tzinfo=UTC) for minute in range(len(pairs)) for _ in "CP"],
+            "expiry": DAY,
+            "strike": 24_500.0,
+            "side": ["CE", "PE"] * len(pairs),
+            "account": [state for pair in pairs for state in pair],
+        },
+        schema_overrides={"minute": pl.Datetime("ms", "UTC")},
+    )
+
+
+def test_a_pair_has_the_colour_of_its_worse_side_and_repaired_has_its_own() -> None:
+    minutes = ended(
+        "live/live", "live/no_trade", "no_trade/no_trade", "live/repaired", "repaired/unverified", "open/live"
+    )
+    (band,) = series.coverage(minutes, DAY)
+    assert band.states.tolist() == [[1, 1, 0, 2, 3, 3]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "kind", "more"),
+    [
+        ((46_626, 1_884, 0, 0), "complete", "good", "96.1 % live, 3.9 % repaired"),
+        ((48_509, 1, 0, 0), "complete", "good", "99.998 % live, 0.002 % repaired"),
+        ((100, 0, 50, 50), "50 unverified", "bad", "50.0 % live, 25.0 % no trade"),
+        ((0, 0, 0, 0), "nothing of NIFTY", "bad", ""),
+    ],
+)
+def test_there_is_one_verdict_on_what_was_collected(
+    counts: tuple[int, int, int, int], value: str, kind: str, more: str
+) -> None:
+    live, repaired, no_trade, left = counts
+    day = SimpleNamespace(index="NIFTY", expected=sum(counts), live=live, repaired=repaired, no_trade=no_trade)
+    tile = completeness({"NIFTY": SimpleNamespace(day=day)})  # type: ignore[dict-item]
+    assert (tile.value, tile.kind, tile.more) == (value, kind, more)
+    assert left == 0 or str(left) in tile.value
 
 
 def test_chain_cuts_run_from_the_first_live_moment_to_the_last(full: Full) -> None:
