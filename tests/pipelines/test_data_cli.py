@@ -76,6 +76,7 @@ def test_inspect_cuts_nothing_and_prints_no_empty_table(width: int | None) -> No
     assert any(line.startswith("no day: ") for line in none) and "no known defect" not in none
 
 
+@pytest.mark.slow
 def test_inspect_as_json_has_days_defects_and_totals(shared_data: Path, config_dir: Path) -> None:
     path = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
     code, said = run("inspect", path, "--config-dir", config_dir, "--json")

@@ -72,6 +72,7 @@ def test_the_nse_chain_of_the_session_has_no_defect_of_the_other_schema(nse: Ins
     assert [(day.day, day.snapshots, day.in_session) for day in nse.days] == [(HOLIDAY, 7, 0), (FRIDAY, 306, 306)]
 
 
+@pytest.mark.slow
 def test_the_index_is_missing_in_every_row_before_22_january_and_in_two_thirds_of_that_day(kite: Inspection) -> None:
     for found in of(kite, K.NO_SPOT):
         assert found.day is not None
@@ -83,6 +84,7 @@ def test_the_index_is_missing_in_every_row_before_22_january_and_in_two_thirds_o
     assert {found.index for found in of(kite, K.NO_SPOT, date(2026, 2, 1))} == {"MIDCPNIFTY"}
 
 
+@pytest.mark.slow
 def test_copies_most_of_the_nights_and_two_recordings_that_stop_early_are_counted(kite: Inspection) -> None:
     rows, snapshots = sum(day.rows for day in kite.days), sum(day.snapshots for day in kite.days)
     assert kite.total(K.DUPLICATE_ROWS) == 2_823
@@ -96,6 +98,7 @@ def test_copies_most_of_the_nights_and_two_recordings_that_stop_early_are_counte
     assert only(kite, K.ENDS_EARLY, date(2026, 1, 22), "NIFTY").example == "last snapshot at 13:57:01"
 
 
+@pytest.mark.slow
 def test_formats_torn_rows_and_a_price_of_another_index_are_found(kite: Inspection) -> None:
     assert only(kite, K.MIXED_FORMATS).count == 3
     assert kite.total(K.INCOMPLETE_ROWS) == 29
@@ -107,6 +110,7 @@ def test_formats_torn_rows_and_a_price_of_another_index_are_found(kite: Inspecti
     assert kite.total(K.VOLUME_FALLS) == only(kite, K.VOLUME_FALLS, date(2026, 1, 22), "NIFTY").count == 248
 
 
+@pytest.mark.slow
 def test_weekends_show_the_friday_before_and_the_budget_sunday_is_a_session(kite: Inspection) -> None:
     assert {one.day for one in of(kite, K.NO_TRADING_DAY)} == {date(2026, 1, 3), date(2026, 1, 10)}
     friday = only(kite, K.EARLIER_DAY, date(2026, 1, 3), "NIFTY")
@@ -118,6 +122,7 @@ def test_weekends_show_the_friday_before_and_the_budget_sunday_is_a_session(kite
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("day", "index", "count"),
     [
@@ -136,6 +141,7 @@ def test_every_snapshot_before_the_open_shows_an_earlier_day(
     assert only(kite, K.EARLIER_DAY, day, index).count == count
 
 
+@pytest.mark.slow
 def test_a_folder_of_csv_snapshots_is_one_recording(shared_data: Path, rules: MarketRules) -> None:
     found = inspect(read_snapshots(shared_data / "kite-chain-2026q1" / "originals", rules), rules)
     assert only(found, K.MIXED_FORMATS).example == "2 different header lines"
