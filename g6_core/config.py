@@ -36,8 +36,8 @@ _SECRET = re.compile(r"key|secret|token|password", re.IGNORECASE)
 class Settings:
     """Effective settings. `config_sha256` is the hash of what they say, not of how or where they are written.
 
-    It leaves out where copies of the data go and how long they stay: nothing is decided by that, so a day may change
-    it.
+    It leaves out where copies of the data go, how long they stay, and when a day counts as complete: nothing is decided
+    by that, so a day may change it.
     """
 
     file: schema.SettingsFile
@@ -67,6 +67,11 @@ class Settings:
     def collection(self) -> schema.CollectionSettings:
         """How often the chain is collected."""
         return self.file.collection
+
+    @property
+    def completeness(self) -> schema.CompletenessSettings:
+        """When the broker's silence is believed."""
+        return self.file.completeness
 
     @property
     def influx(self) -> schema.InfluxSettings | None:
@@ -202,7 +207,7 @@ def load_settings(config_dir: Path) -> Settings:
                 "entries must stop before positions are closed"
             )
     effective = {
-        "settings": settings.model_dump(mode="json", exclude={"influx", "archive", "retention"}),
+        "settings": settings.model_dump(mode="json", exclude={"influx", "archive", "retention", "completeness"}),
         "strategy": strategy.model_dump(mode="json"),
     }
     canonical = json.dumps(effective, sort_keys=True, separators=(",", ":"))

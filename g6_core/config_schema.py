@@ -60,6 +60,15 @@ class CollectionSettings(Strictly):
         return self
 
 
+class CompletenessSettings(Strictly):
+    """When the broker's silence is not believed: its candles of a contract and day hold less than was traded.
+
+    `shortfall_pct`: so much less of the closing volume is borne.
+    """
+
+    shortfall_pct: Annotated[Number, Field(ge=0, le=100)] = 2.0
+
+
 class InfluxSettings(Strictly):
     """Where collected rows are copied to. `bucket` is ``database`` or ``database/retention-policy``.
 
@@ -253,6 +262,7 @@ class SettingsFile(Strictly):
     capital_inr: Annotated[Int, Field(ge=1000, le=10_000_000_000)]
     indices: Annotated[dict[Underlying, IndexSettings], Field(min_length=1)]
     collection: CollectionSettings
+    completeness: CompletenessSettings = CompletenessSettings()
     simulation: SimulationSettings
     trading: TradingSettings
     strikes: StrikeSettings

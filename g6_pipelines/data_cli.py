@@ -205,9 +205,9 @@ def coverage(
     config_dir: ConfigDir = Path("config"),
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a day is complete, by index: every minute of every contract live, repaired, without trade, or open.
+    """Say whether a day is complete, by index: minutes of contracts live, repaired, without trade, or unverified.
 
-    Ends with 5 when a minute is unaccounted for, or nothing was collected of a configured index; with 4 when a file of
+    Ends with 5 when a minute is unverified, or nothing was collected of a configured index; with 4 when a file of
     one is damaged, after the answers of the others. Of a simulated day only the indices that were ever collected count,
     and the others are named: a record may have one index.
     """
@@ -261,12 +261,19 @@ def last_day_over(rules: "MarketRules", settings: "Settings", now_ms: int) -> da
 
 
 def _accounted(name: str, day: date, found: "DayAccount | DataError") -> dict[str, object]:
-    """The account as JSON has it, or why there is none; minutes as UTC text."""
+    """The account as JSON has it, or why there is none; minutes as UTC text.
+
+    `open`, `first_open` and `denied` are older names: the unverified minutes, the first of them, and those of
+    contracts whose candles hold less than was traded.
+    """
     if isinstance(found, DataError):
         return {"index": name, "day": str(day), "complete": False, "error": str(found)}
-    return asdict(found) | {
+    return found.counts() | {
+        "index": found.index,
         "day": str(found.day),
-        "expected": found.expected,
         "complete": found.complete,
+        "first_unverified": found.first_unverified,
+        "first_open": found.first_unverified,
+        "denied": found.short,
         "silent_minutes": [utc_text(one) for one in found.silent_minutes],
     }

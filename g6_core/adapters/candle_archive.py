@@ -1,6 +1,6 @@
 """The archive of the broker's candles: every answer as it came, with its hash, durable before the next question."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from g6_core.adapters.files import canonical_json, sha256_hex
 from g6_core.adapters.kite_history import Candle
 from g6_core.adapters.lake import Lake, is_headless, lake_schema, read_lake
-from g6_core.schema.accounting import ANSWER_COLUMNS, CANDLES_VERSION
+from g6_core.schema.accounting import ANSWER_COLUMNS, CANDLES_VERSION, NOT_RECORDED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The minutes of one contract from `from_ms` to `to_ms`, both included and both starts of minutes."""
+    """The minutes of one contract from `from_ms` to `to_ms`, both included and both starts of minutes.
+
+    Of an archived answer: those that it vouches for.
+    """
 
     symbol: str
     token: int
@@ -40,18 +43,24 @@ class CandleArchive:
             lake.close()
             raise
 
-    def add(self, question: Question, candles: Sequence[Candle], asked_ms: int, origin: str) -> None:
-        """Keep one answer. Its hash covers question and candles, not the time: the same answer is kept once."""
-        digest = _digest(question, candles)
-        if digest in self._known:
-            return
-        self._known.add(digest)
-        head = (asked_ms, origin, question.symbol, question.token, question.from_ms, question.to_ms, digest)
-        empty = (None,) * (len(ANSWER_COLUMNS) - len(head))
-        self._lake.append(
-            [(*head, one.time_ms, one.open, one.high, one.low, one.close, one.volume, one.oi) for one in candles]
-            or [(*head, *empty)]
-        )
+    def add(self, answers: Iterable[tuple[Question, Sequence[Candle], str]], asked_ms: int) -> None:
+        """Keep answers (question, candles, origin) durably, all at once.
+
+        The hash of one covers question and candles, not the time: the same answer is kept once.
+        """
+        rows: list[tuple[object, ...]] = []
+        for question, candles, origin in answers:
+            digest = _digest(question, candles, origin)
+            if digest in self._known:
+                continue
+            self._known.add(digest)
+            head = (asked_ms, origin, question.symbol, question.token, question.from_ms, question.to_ms, digest)
+            empty = (None,) * (len(ANSWER_COLUMNS) - len(head))
+            rows += [
+                (*head, one.time_ms, one.open, one.high, one.low, one.close, one.volume, one.oi) for one in candles
+            ] or [(*head, *empty)]
+        if rows:
+            self._lake.append(rows)
 
     def __enter__(self) -> Self:
         return self
@@ -79,13 +88,15 @@ def damaged_answers(answers: "pl.DataFrame") -> list[str]:
             for row in own.select("timestamp", "open", "high", "low", "close", "volume", "oi").iter_rows()
             if row[0] is not None
         ]
-        if _digest(question, candles) != digest:
+        if _digest(question, candles, first["origin"]) != digest:
             found.append(question.symbol)
     return found
 
 
-def _digest(question: Question, candles: Sequence[Candle]) -> str:
-    return sha256_hex(canonical_json([question, candles]))
+def _digest(question: Question, candles: Sequence[Candle], origin: str) -> str:
+    """Of two origins only one changes what is said: no recording is no silence."""
+    said = [question, candles] if origin != NOT_RECORDED else [question, candles, origin]
+    return sha256_hex(canonical_json(said))
 
 
 def read_answers(path: Path) -> "pl.DataFrame":

@@ -34,8 +34,19 @@ class Candle:
     oi: int | None
 
 
-def fetch_candles(kite: KiteConnect, token: int, from_ms: int, to_ms_: int, what: str) -> tuple[Candle, ...]:
-    """The minutes from `from_ms` to `to_ms_` (both are starts of minutes) that have a candle, oldest first.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The minutes that have a candle, oldest first.
+
+    `recorded` is only known of a replayed recording: the minutes that it holds, as spans of first and last (ms).
+    """
+
+    candles: tuple[Candle, ...]
+    recorded: tuple[tuple[int, int], ...] | None = None
+
+
+def fetch_candles(kite: KiteConnect, token: int, from_ms: int, to_ms_: int, what: str) -> Answer:
+    """Return the candles of the minutes from `from_ms` to `to_ms_`, both starts of minutes.
 
     `what` names the contract in errors. Raises TryLater when the same call may be repeated after a pause or when the
     answer is not what was asked for, else another BrokerError.
@@ -46,13 +57,15 @@ def fetch_candles(kite: KiteConnect, token: int, from_ms: int, to_ms_: int, what
         # As kiteconnect's historical_data, whose reading of dates takes most of the time of a day of candles.
         reply = kite._get("market.historical", url_args={"instrument_token": token, "interval": MINUTE}, params=window)
         found = tuple(map(_candle, reply["candles"]))
+        spans = reply.get("recorded")
+        recorded = None if spans is None else tuple((_time_ms(first), _time_ms(last)) for first, last in spans)
     except (KiteException, RequestException) as error:
         raise broker_error(error, f"candles of {what}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         # kiteconnect lets odd bodies through as bare Python errors.
         raise TryLater(f"candles of {what}: odd reply ({type(error).__name__}: {error})") from error
     _require_answer(found, from_ms, to_ms_, what)
-    return found
+    return Answer(found, recorded)
 
 
 def _candle(row: Sequence[Any]) -> Candle:
@@ -60,7 +73,7 @@ def _candle(row: Sequence[Any]) -> Candle:
     stamp, opened, high, low, close, volume, *rest = row
     oi = rest[0] if rest else None
     return Candle(
-        to_ms(datetime.fromisoformat(stamp)),
+        _time_ms(stamp),
         float(opened),
         float(high),
         float(low),
@@ -68,6 +81,10 @@ def _candle(row: Sequence[Any]) -> Candle:
         int(volume),
         None if oi is None else int(oi),
     )
+
+
+def _time_ms(stamp: str) -> int:
+    return to_ms(datetime.fromisoformat(stamp))
 
 
 def _require_answer(found: tuple[Candle, ...], from_ms: int, to_ms_: int, what: str) -> None:

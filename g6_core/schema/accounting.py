@@ -17,17 +17,21 @@ class Account(StrEnum):
     """How one expected minute of one contract ended.
 
     live: a quote stamped by the exchange is in the lake. repaired: the broker's candle of that minute is archived.
-    no_trade: the broker was asked for that minute and has no candle, so nothing traded. open: none of these.
+    no_trade: the broker has no candle of that minute and its history is vouched for. unverified: none of these.
     """
 
     LIVE = "live"
     REPAIRED = "repaired"
     NO_TRADE = "no_trade"
-    OPEN = "open"
+    UNVERIFIED = "unverified"
 
 
-# One row a candle. A question without any candle leaves one row whose `timestamp` is empty. `from` and `to` are the
-# first and the last minute that were asked for; `origin` is where the answer comes from (kite, modelled 7, ...).
+# The origin of an answer that says: my recording does not hold these minutes.
+NOT_RECORDED: Final = "not recorded"
+
+# One row a candle. An answer without any candle leaves one row whose `timestamp` is empty. `from` and `to` are the
+# first and the last minute that the answer vouches for: a minute between them without a candle had no trade, unless
+# `origin` is `NOT_RECORDED`. Else that is where the answer comes from (kite, modelled 7, ...).
 ANSWER_COLUMNS: Final[dict[str, Kind]] = {
     "asked_at": Kind.TIME_MS,
     "origin": Kind.TEXT,

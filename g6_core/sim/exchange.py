@@ -17,7 +17,7 @@ from g6_core.sim import kite_shapes as shapes
 from g6_core.sim.account import Account
 from g6_core.sim.books import Books
 from g6_core.sim.desk import OrderDesk
-from g6_core.sim.historical import Candle, Window, candles
+from g6_core.sim.historical import Window, candles, recorded_minutes, told_spans
 from g6_core.sim.kite_shapes import Json
 from g6_core.sim.limits import RateLimiter
 from g6_core.sim.margins import Calculator
@@ -140,12 +140,18 @@ class Exchange:
         tokens = np.array([instrument.token for instrument in known], np.int64)
         return known, self.source.quotes(tokens, self._now())
 
-    def candles(self, token: int, window: Window) -> dict[str, list[Candle]]:
-        """Historical candles of today; other days are not simulated and have none."""
+    def candles(self, token: int, window: Window) -> Json:
+        """Historical candles of today; other days are not simulated and have none.
+
+        Beside Kite's `candles`, a replayed recording names the minutes it holds (`recorded`, spans of first and last).
+        """
         instrument = self.source.instruments.by_token(token)
         if instrument is None:
             raise kite_error("bad_field", field="instrument_token")
-        return {"candles": candles(self.source, instrument, window, self._now())}
+        now_ms = self._now()
+        found: Json = {"candles": candles(self.source, instrument, window, now_ms)}
+        recorded = recorded_minutes(self.source, token)
+        return found if recorded is None else found | {"recorded": told_spans(recorded, now_ms)}
 
     def ticks(self, tokens: NDArray[np.int64]) -> NDArray[np.void]:
         """TICK rows of the tokens that have data now: stands in for the streaming feed."""

@@ -2,8 +2,11 @@
 
 A candle starts at its interval's place from the open and holds the trades of its seconds: volumes add up to the
 volume of the quote, the close and the open interest are those of its last second. An interval without a trade has no
-candle; an index has one whenever it is known. Nothing beyond the time of the call is ever told. What a record shows
-only after the close was traded before it: from then on the session's last candle of an option holds it.
+candle; an index has one whenever it is known. Nothing beyond the time of the call is ever told.
+
+A recording is silent at times. What was traded in a silence shows at its end, and belongs to no minute: there is a
+candle only where the source recorded every minute of it (`recorded_minutes`), and the answer says which those are.
+Only the candle of a whole day is made in any case.
 """
 
 from collections.abc import Mapping
@@ -33,6 +36,7 @@ INTERVALS: Mapping[str, tuple[int, int]] = {
 }
 
 Candle = list[str | float | int]
+Spans = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +85,37 @@ def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms
             for start_ms in range(session.open_ms, end_ms, length_ms)
         ]
     wanted = [one for one in spans if window.from_ms <= one[0] <= window.to_ms and one[1] < one[2]]
+    recorded = None if window.interval == DAY else recorded_minutes(source, instrument.token)
+    if recorded is not None:
+        wanted = [
+            one for one in wanted if any(first <= one[1] and one[2] <= last + MINUTE_MS for first, last in recorded)
+        ]
     if not wanted:
         return []
     first_ms, last_ms = wanted[0][1] - SECOND_MS, wanted[-1][2]
     rows = source.series(instrument.token, range(first_ms, last_ms, SECOND_MS))
-    final_ms: int = getattr(source, "final_ms", 0)
     found: list[Candle] = []
     for label_ms, start_ms, stop_ms in wanted:
         place = (start_ms - first_ms) // SECOND_MS - 1
         own = rows[place : place + (stop_ms - start_ms) // SECOND_MS + 1]
-        if instrument.is_option and stop_ms == session.close_ms and 0 < final_ms <= now_ms:
-            final = source.series(instrument.token, range(final_ms, final_ms + 1))
-            own = np.concatenate([own, final]) if final["volume"][0] > own["volume"][-1] else own
         candle = _candle(instrument, label_ms, own, with_oi=window.with_oi)
         found += [candle] if candle else []
     return found
+
+
+def recorded_minutes(source: MarketSource, token: int) -> Spans | None:
+    """Minutes of which a replayed recording knows the instrument's trades, as spans of first and last minute (ms).
+
+    None for a market that has no silences.
+    """
+    of_token = getattr(source, "recorded_minutes", None)
+    return None if of_token is None else of_token(token)
+
+
+def told_spans(spans: Spans, now_ms: int) -> list[list[str]]:
+    """Spans of minutes up to now, as an answer writes them."""
+    this_minute_ms = now_ms // MINUTE_MS * MINUTE_MS
+    return [[_stamp(first), _stamp(min(last, this_minute_ms))] for first, last in spans if first <= this_minute_ms]
 
 
 def _candle(instrument: Instrument, label_ms: int, rows: NDArray[np.void], *, with_oi: bool) -> Candle | None:

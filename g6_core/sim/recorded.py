@@ -13,6 +13,9 @@ An NSE chain has no index, Kite snapshots often have none: then its row shows th
 An index that is there for at least half of the session's snapshots is shown as recorded (`spot_kind` is ``index``).
 The open is the last price of the first snapshot at which a contract has traded; high and low start there and include
 bridged trades; the average price is the volume-weighted mean of the recorded last prices.
+
+Whose trades of a minute are known, and so have a candle, is another question than what is quoted: see
+`RecordedSource.recorded_minutes`.
 """
 
 from dataclasses import replace
@@ -26,6 +29,7 @@ from numpy.typing import NDArray
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import DataError
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.domain.market import QUOTE, ticks_of
 from g6_core.sim import bridge
 from g6_core.sim.chain_day import ChainDay, no_session
@@ -35,6 +39,8 @@ from g6_core.sim.dump import DUMP_LABEL, synthetic_book
 from g6_core.sim.recording import read_chain_day
 
 GAP_MAX_S = 180
+# A recorder looks once a minute and may be late by half of one. In longer gaps nobody saw what a minute was like.
+RECORDED_GAP_MAX_S = 90
 SPOT_SHARE_MIN = 0.5
 MODELLED_TOUCH_LABEL = "recorded, touch modelled"
 TRADING_DAYS_PER_YEAR = 252
@@ -48,7 +54,7 @@ class RecordedSource:
 
     `trade_date` and `underlying` default to the only ones in the file (days without trading do not count).
     Public beside the protocol: `snapshots_ms` (stamps of the record, ascending), `final_ms` (from when on it shows the
-    state after the close, 0 for never), `spot_kind`, `touch_kind` and `dump_label`.
+    state after the close, 0 for never), `spot_kind`, `touch_kind`, `dump_label` and `recorded_minutes`.
     Raises DataError, CalendarError or UserError as `g6_core.sim.recording.read_chain_day` does, and DataError for
     a record that no one could trade on: nothing within the session, or no forward there.
     """
@@ -135,6 +141,40 @@ class RecordedSource:
             out.view(np.int64).reshape(len(moments_ms), bridge.QUOTE_WIDTH),
         )
         return out
+
+    def recorded_minutes(self, token: int) -> tuple[tuple[int, int], ...]:
+        """Return the minutes of the session whose trades the record knows, as spans of first and last minute (ms).
+
+        Such a minute lies between snapshots with the contract that are at most `RECORDED_GAP_MAX_S` apart. The open
+        counts as one where the first snapshot comes within its minute: nothing was traded before.
+        """
+        place = int(np.searchsorted(self._tokens, token))
+        if place == len(self._tokens) or self._tokens[place] != token:
+            return ()
+        return known_minutes(self._base_ms, self._stamps_s, self._nodes[place], self.session)
+
+
+def known_minutes(
+    base_ms: int, stamps_s: NDArray[np.int64], nodes: NDArray[np.int32], session: Session
+) -> tuple[tuple[int, int], ...]:
+    """Return `RecordedSource.recorded_minutes` of one contract's completed nodes."""
+    first_s, minutes = (session.open_ms - base_ms) // SECOND_MS, (session.close_ms - session.open_ms) // MINUTE_MS
+    known = np.zeros(60 * minutes, np.bool_)
+    shown = np.flatnonzero(nodes[:, bridge.TIME_S] == stamps_s)
+    times = stamps_s[shown]
+    inside = times[times >= first_s]
+    if len(inside) and inside[0] - first_s < 60:
+        known[: inside[0] - first_s] = True
+    following = nodes[shown, bridge.NEXT]
+    for start_s, place in zip(times[following >= 0], following[following >= 0], strict=True):
+        if stamps_s[place] - start_s <= RECORDED_GAP_MAX_S:
+            known[max(0, start_s - first_s) : max(0, stamps_s[place] - first_s)] = True
+    whole = known.reshape(minutes, 60).all(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
+    return tuple(
+        (session.open_ms + int(first) * MINUTE_MS, session.open_ms + (int(after) - 1) * MINUTE_MS)
+        for first, after in edges.reshape(-1, 2)
+    )
 
 
 def _joined(stamps_ms: NDArray[np.int64], session: Session) -> NDArray[np.int64]:

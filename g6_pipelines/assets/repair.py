@@ -31,9 +31,9 @@ WAIT_MAX_MS = 10 * MINUTE_MS
 @ranged_asset(GROUP, deps=[option_chain], kinds={"kite", "parquet"})
 def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Is the day complete? Every expected minute of every contract: live, repaired from the broker's candles, no trade
-    (the broker has no candle), or open. Also backfills a past day of contracts that are still listed.
+    (the broker has no candle), or unverified. Also backfills a past day of contracts that are still listed.
 
-    What cannot be asked stays open and is said; the check then fails, and what comes after it goes on.
+    What cannot be asked stays unverified and is said; the check then fails, and what comes after it goes on.
     """
     from g6_pipelines.report.figures import account_picture
     from g6_pipelines.stages.accounting import account_day
@@ -138,33 +138,30 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> tuple[int, di
         broker = (market.kite, market.clock, g6.settings, g6.rules)
         early = {day: why for day in days if (why := not_over(g6.rules, market.clock, day, name))}
         over = [day for day in days if day not in early]
-        asked = drive(
-            market.clock, repair(*broker, g6.paths, over, name, book, _origin(places[-1]), market.history)
-        ).asked
+        stage = repair(*broker, g6.paths, over, name, book, _origin(places[-1]), market.history)
+        asked = drive(market.clock, stage)
     return asked.calls, dict.fromkeys(over, said(asked.reasons)) | early if asked.reasons else early
 
 
 def _captured(g6: G6Resource, day: date, name: str) -> "tuple[Captured | None, int, str]":
     """Capture what expires, if anything can be asked: what is kept then, the calls made, what was in the way."""
     from g6_pipelines.stages.candles import said
-    from g6_pipelines.stages.capture import captured, remake
+    from g6_pipelines.stages.capture import captured, publish
 
-    kept = captured(g6.paths, g6.rules, day, name)
-    calls, troubles = 0, ""
-    if kept is not None and (kept.missing or kept.short):
-        try:
-            asked = _capture(g6, day, name)
-            calls, troubles = asked.calls, said(asked.reasons)
-        except (UserError, BrokerError) as error:
-            if kept.missing:
-                raise
-            # All of it was answered, if with less than was seen; on a later day it cannot be asked again.
-            troubles = str(error)
-        else:
-            return captured(g6.paths, g6.rules, day, name), calls, troubles
-    if kept is not None:
-        remake(g6.paths, g6.rules, day, name)
-    return kept, calls, troubles
+    kept = captured(g6.paths, g6.settings, g6.rules, day, name)
+    if kept is None or not (kept.missing or kept.short):
+        if kept is not None:
+            # From the answers again: one of the files may be gone, or a run died before it.
+            publish(g6.paths, g6.rules, day, name)
+        return kept, 0, ""
+    try:
+        asked = _capture(g6, day, name)
+    except (UserError, BrokerError) as error:
+        if kept.missing:
+            raise
+        # All of it was answered, if with less than was traded; on a later day it cannot be asked again.
+        return kept, 0, str(error)
+    return captured(g6.paths, g6.settings, g6.rules, day, name), asked.calls, said(asked.reasons)
 
 
 def _capture(g6: G6Resource, day: date, name: str) -> Any:
@@ -180,14 +177,14 @@ def _capture(g6: G6Resource, day: date, name: str) -> Any:
         if not g6.paths.instruments(day).exists():
             store_dump(market.kite, g6.rules, g6.paths, day, tuple(g6.settings.indices))
         book = stored_dump(g6.rules, g6.paths, day, (name,)).book
-        broker = (market.kite, market.clock, g6.rules)
+        broker = (market.kite, market.clock, g6.settings, g6.rules)
         stage = capture(*broker, g6.paths, day, name, book, _origin(place), market.history)
         return drive(market.clock, stage)
 
 
 @contextmanager
 def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
-    """The market of a day; a close that is near is waited for, and after it a record that shows later what it came to.
+    """The market of a day; a close that is near is waited for.
 
     One that is modelled in this process begins before its open, and one in lockstep stands still after the last cycle.
     """
@@ -195,8 +192,6 @@ def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
     with g6.market(place) as market:
         if place.where is Where.IN_PROCESS or 0 < close_ms - market.clock.now_ms() <= WAIT_MAX_MS:
             market.clock.sleep_until(close_ms)
-        if close_ms <= market.clock.now_ms() < place.final_ms:
-            market.clock.sleep_until(place.final_ms)
         yield market
 
 
@@ -230,20 +225,16 @@ def _figures(found: "Accounted") -> dict[str, Any]:
 
     day = found.day
     by_expiry = found.minutes.pivot("account", index="expiry", values="minute", aggregate_function="len").sort("expiry")
-    states = [name for name in ("live", "repaired", "no_trade", "open") if name in by_expiry.columns]
-    left = found.minutes.filter(pl.col("account") == "open").group_by("symbol").len().sort("len", "symbol")
+    states = [name for name in ("live", "repaired", "no_trade", "unverified") if name in by_expiry.columns]
+    left = found.minutes.filter(pl.col("account") == "unverified").group_by("symbol").len().sort("len", "symbol")
     return {
         "complete": "yes" if day.complete else "NO",
         "answer": day.line(),
-        "expected": day.expected,
-        "live": day.live,
-        "repaired": day.repaired,
-        "no_trade": day.no_trade,
-        "open": day.open,
+        **day.counts(),
         "silent_minutes": len(day.silent_minutes),
         "silent_minutes_at": ", ".join(ist_clock(one)[:5] for one in day.silent_minutes) or "none",
         "by_expiry": table(("expiry", *states), by_expiry.select("expiry", *states).fill_null(0).iter_rows()),
-        "open_contracts": table(
+        "unverified_contracts": table(
             ("contract", "minutes"),
             ((symbol or "not listed any more", count) for symbol, count in left.tail(MISSING_SHOWN).iter_rows()),
         ),

@@ -20,7 +20,7 @@ def every_minute_is_accounted(context: dg.AssetCheckExecutionContext, g6: G6Reso
 
     def judge(day: date, name: str) -> Sequence[Check]:
         found = account_day(g6.paths, g6.settings, g6.rules, day, name).day
-        figures: dict[str, float | int | str] = {"expected": found.expected, "open": found.open}
+        figures: dict[str, float | int | str] = {**found.counts()}
         return (Check("accounted", found.complete, found.line(), figures),)
 
     return judged(context, judge)
@@ -59,7 +59,7 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
     from g6_pipelines.stages.capture import answers_of, candles_follow, captured
 
     def judge(day: date, name: str) -> Sequence[Check]:
-        found = captured(g6.paths, g6.rules, day, name)
+        found = captured(g6.paths, g6.settings, g6.rules, day, name)
         if found is None:
             return (Check("captured", True, "no contract of the index expires on this day", {"contracts": 0}),)
         missing = _named(found.missing, f"of {found.contracts} contracts missing")
@@ -84,20 +84,16 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
 
 @dg.asset_check(asset=expiry_capture)
 def captured_candles_add_up(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
-    """The captured candles of a day hold no less than the volume that was seen of their contract; else the answer was
-    cut off, and the capture asks again. It stops nothing: what was answered is kept all the same."""
+    """The captured candles of the last day hold what was traded of each contract, but for `completeness.shortfall_pct`;
+    else the capture asks again. It stops nothing: what was answered is kept all the same."""
     from g6_pipelines.stages.capture import captured
 
     def judge(day: date, name: str) -> Sequence[Check]:
-        found = captured(g6.paths, g6.rules, day, name)
+        found = captured(g6.paths, g6.settings, g6.rules, day, name)
         if found is None:
             return (Check("added_up", True, "no contract of the index expires on this day", {"contracts": 0}),)
         said = _named(found.short, f"of {found.contracts} contracts have candles of less than was traded")
-        unread = "; ".join(found.unread[:EXAMPLES_MAX]) or "every day of the contracts could be looked at"
-        return (
-            Check("added_up", not found.short, said, {"contracts": found.contracts, "short": len(found.short)}),
-            Check("days_read", not found.unread, unread, {"unread": len(found.unread)}),
-        )
+        return (Check("added_up", not found.short, said, {"contracts": found.contracts, "short": len(found.short)}),)
 
     return judged(context, judge)
 

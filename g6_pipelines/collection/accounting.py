@@ -1,4 +1,4 @@
-"""The account of a day: every minute of every expected contract ends as live, repaired or no_trade, else it is open.
+"""The account of a day: every minute of every expected contract ends as live, repaired, no_trade or unverified.
 
 A contract is expected in a minute when the collection's universe holds it there: the configured offsets around the
 money, for each configured expiry, as long as the expiry trades. Where the money of a minute is not known from the lake,
@@ -18,7 +18,15 @@ from g6_core.domain.chain import atm_on_step
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
-from g6_pipelines.collection.candle_match import Grid, asked_minutes, candles_of, denied_minutes
+from g6_pipelines.collection.candles import (
+    Grid,
+    candles_of,
+    compared_volumes,
+    falls_short,
+    traded_volumes,
+    unrecorded_minutes,
+    vouched_minutes,
+)
 
 LAKE_COLUMNS = (
     *("timestamp", "expiry", "strike", "spot"),
@@ -39,7 +47,7 @@ class Scope:
     """What is expected of one index on one day.
 
     `grid` is where the cycles of the collection stand and `minutes` are theirs. `universe` gives the contracts around
-    a strike in paise; None when no dump tells them.
+    a strike in paise; None when no dump tells them. `shortfall_pct` is `completeness.shortfall_pct`.
     """
 
     index: str
@@ -49,60 +57,55 @@ class Scope:
     grid: Grid
     minutes: Sequence[int]
     universe: Callable[[int], Sequence[Contract]] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What is asked for of one symbol: the minutes from the first to the last, of which so many are open.
-
-    A history with a candle at `reach_ms` or later goes on to the end. `volume` is what was traded in the session, where
-    the closing state knows it.
-    """
-
-    symbol: str
-    from_ms: int
-    to_ms: int
-    minutes: int
-    reach_ms: int
-    volume: int | None
+    shortfall_pct: float
 
 
 @dataclass(frozen=True, slots=True)
 class DayAccount:
-    """Contract-minutes by how they ended. `first_open` names the first that is open; `silent_minutes` are those in
-    which not one expected contract has a quote or a candle. `denied` counts open ones for which the broker was asked
-    and has no candle, which is not believed."""
+    """Contract-minutes by how they ended.
+
+    Of the unverified ones `not_recorded` are those that the source says it does not hold, and `short` those of
+    contracts whose candles hold too little to believe a silence. `silent_minutes` are those in which not one expected
+    contract has a quote or a candle.
+    """
 
     index: str
     day: date
     live: int
     repaired: int
     no_trade: int
-    open: int
-    first_open: str | None
+    unverified: int
+    first_unverified: str | None
     silent_minutes: tuple[int, ...]
-    denied: int
+    not_recorded: int
+    short: int
 
     @property
     def expected(self) -> int:
         """All contract-minutes."""
-        return self.live + self.repaired + self.no_trade + self.open
+        return self.live + self.repaired + self.no_trade + self.unverified
 
     @property
     def complete(self) -> bool:
-        """Something was expected, and nothing is open."""
-        return self.expected > 0 and self.open == 0
+        """Something was expected, and nothing is unverified."""
+        return self.expected > 0 and self.unverified == 0
+
+    def counts(self) -> dict[str, int]:
+        """Return the contract-minutes by how they ended; `open` is what `unverified` was called before."""
+        names = ("expected", "live", "repaired", "no_trade", "unverified", "not_recorded")
+        return {name: getattr(self, name) for name in names} | {"open": self.unverified}
 
     def line(self) -> str:
-        """The answer to "is this day complete?"."""
+        """Return the answer to "is this day complete?"."""
         where = f"{self.index} {self.day}"
         if not self.expected:
             return f"{where}: INCOMPLETE: nothing was collected; materialise chain_repair for the day"
-        if self.open:
-            denied = f"; in {self.denied:,} the broker's silence is not believed" if self.denied else ""
-            return (
-                f"{where}: INCOMPLETE: {self.open:,} of {self.expected:,} unaccounted, first {self.first_open}{denied}"
-            )
+        if self.unverified:
+            why = [f"{self.not_recorded:,} not recorded"] if self.not_recorded else []
+            why += [f"{self.short:,} where candles hold less than was traded"] if self.short else []
+            reasons = f" ({', '.join(why)})" if why else ""
+            left = f"{self.unverified:,} of {self.expected:,} unverified{reasons}"
+            return f"{where}: INCOMPLETE: {left}, first {self.first_unverified}"
         silent = len(self.silent_minutes)
         return (
             f"{where}: complete, {self.expected:,} contract-minutes: {self.live:,} live, {self.repaired:,} repaired, "
@@ -112,41 +115,46 @@ class DayAccount:
 
 
 def account(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope, closing: pl.DataFrame) -> pl.DataFrame:
-    """One row per expected contract and minute: `KEY`, symbol, account, whether a silence is denied, and the candle
-    (`CANDLE`) where it is repaired.
+    """Return one row per expected contract and minute, and the candle (`CANDLE`) where it is repaired.
 
-    `lake` has `LAKE_COLUMNS`, `answers` those of `g6_core.schema.accounting.ANSWER_COLUMNS`, `closing` those of
-    `g6_core.schema.closing.CLOSING_COLUMNS`; all may be empty.
+    Its columns are `KEY`, symbol, account, `is_unrecorded` (the source does not hold the minute), `is_short` (the
+    contract's candles hold too little) and `CANDLE`. `lake` has `LAKE_COLUMNS`; for the rest see
+    `g6_pipelines.collection.candles`; all may be empty.
     """
     of_contract = ("symbol", "minute")
     expected = _expected(lake, answers, scope)
-    asked, candles = asked_minutes(answers), candles_of(answers, CANDLE)
-    denied = denied_minutes(lake, answers, scope.grid, closing).with_columns(is_denied=True)
-    asked = asked.with_columns(is_asked=True)
+    compared = compared_volumes(answers, traded_volumes(lake, closing, scope.grid), scope.grid)
+    short = compared.filter(falls_short(scope.shortfall_pct)).select("symbol", is_short=True)
     # Most of a day is live, and a candle of a minute that was seen live is no part of the account.
     rest = (
         expected.filter(~pl.col("live"))
-        .join(candles, on=of_contract, how="left")
-        .join(asked, on=of_contract, how="left")
-        .join(denied, on=of_contract, how="left")
+        .join(candles_of(answers, CANDLE), on=of_contract, how="left")
+        .join(vouched_minutes(answers).with_columns(is_vouched=True), on=of_contract, how="left")
+        .join(unrecorded_minutes(answers).with_columns(is_unrecorded=True), on=of_contract, how="left")
+        .join(short, on="symbol", how="left")
+        .with_columns(pl.col("is_vouched", "is_unrecorded", "is_short").fill_null(value=False))
         .with_columns(
-            pl.when(pl.col("open").is_not_null())
+            pl.when(pl.col("is_unrecorded"))
+            .then(pl.lit(Account.UNVERIFIED.value))
+            .when(pl.col("open").is_not_null())
             .then(pl.lit(Account.REPAIRED.value))
-            .when(pl.col("is_asked").fill_null(value=False) & pl.col("is_denied").is_null())
+            .when(pl.col("is_vouched") & ~pl.col("is_short"))
             .then(pl.lit(Account.NO_TRADE.value))
-            .otherwise(pl.lit(Account.OPEN.value))
+            .otherwise(pl.lit(Account.UNVERIFIED.value))
             .alias("account")
         )
     )
     live = expected.filter("live").with_columns(account=pl.lit(Account.LIVE.value))
-    found = pl.concat([rest, live], how="diagonal").with_columns(pl.col("is_denied").fill_null(value=False))
-    return found.select(*KEY, "symbol", "account", "is_denied", *CANDLE).sort(KEY)
+    found = pl.concat([rest, live], how="diagonal").with_columns(
+        pl.col("is_unrecorded", "is_short").fill_null(value=False)
+    )
+    return found.select(*KEY, "symbol", "account", "is_unrecorded", "is_short", *CANDLE).sort(KEY)
 
 
 def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
     """Counts of what `account` gave."""
     counts = dict(accounted.group_by("account").len().iter_rows())
-    left = accounted.filter(pl.col("account") == Account.OPEN).head(1)
+    left = accounted.filter(pl.col("account") == Account.UNVERIFIED)
     seen = pl.col("account").is_in([Account.LIVE.value, Account.REPAIRED.value])
     silent = accounted.group_by("minute").agg(seen.any().alias("seen")).filter(~pl.col("seen"))["minute"]
     return DayAccount(
@@ -155,24 +163,26 @@ def summary(accounted: pl.DataFrame, scope: Scope) -> DayAccount:
         live=counts.get(Account.LIVE, 0),
         repaired=counts.get(Account.REPAIRED, 0),
         no_trade=counts.get(Account.NO_TRADE, 0),
-        open=counts.get(Account.OPEN, 0),
-        first_open=None if left.is_empty() else _named(scope, left.row(0, named=True)),
+        unverified=left.height,
+        first_unverified=None if left.is_empty() else _named(scope, left.row(0, named=True)),
         silent_minutes=tuple(silent.dt.timestamp("ms").sort().to_list()),
-        denied=int(accounted["is_denied"].sum()),
+        not_recorded=int(left["is_unrecorded"].sum()),
+        short=left.filter("is_short").height,
     )
 
 
-def open_minutes(accounted: pl.DataFrame) -> dict[str, int]:
-    """How many minutes of each contract have to be asked for. One without a symbol cannot be."""
-    left = accounted.filter((pl.col("account") == Account.OPEN) & pl.col("symbol").is_not_null())
-    return dict(left.group_by("symbol").len().sort("symbol").iter_rows())
+def minutes_to_ask(accounted: pl.DataFrame) -> dict[str, int]:
+    """Return how many minutes of each contract the broker may still know of: not those that its recording lacks."""
+    is_left = (pl.col("account") == Account.UNVERIFIED) & ~pl.col("is_unrecorded") & pl.col("symbol").is_not_null()
+    return dict(accounted.filter(is_left).group_by("symbol").len().sort("symbol").iter_rows())
 
 
 def dark_minutes(lake: pl.DataFrame, answers: pl.DataFrame, scope: Scope) -> tuple[int, ...]:
     """Expected minutes whose money the lake does not tell and the broker was not asked for; none without a dump."""
     if scope.universe is None:
         return ()
-    asked = asked_minutes(answers).filter(pl.col("symbol") == scope.index_symbol)["minute"].dt.timestamp("ms").to_list()
+    own = answers.filter(pl.col("symbol") == scope.index_symbol)
+    asked = pl.concat([vouched_minutes(own), unrecorded_minutes(own)])["minute"].dt.timestamp("ms").to_list()
     known = {*_known_minutes(lake), *asked}
     return tuple(minute for minute in scope.minutes if minute not in known)
 

@@ -20,7 +20,7 @@ from g6_core.domain.universe import pairs_at
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.accounting import LAKE_COLUMNS, Contract, DayAccount, Scope, account, summary
-from g6_pipelines.collection.candle_match import Grid
+from g6_pipelines.collection.candles import Grid
 from g6_pipelines.stages.closing import read_closing
 
 
@@ -115,6 +115,7 @@ def scope_of(
         grid=grid_of(rules, day, underlying, known, interval_ms),
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
         universe=universe if listing is not None else None,
+        shortfall_pct=settings.completeness.shortfall_pct,
     )
 
 

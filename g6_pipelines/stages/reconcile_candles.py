@@ -1,16 +1,17 @@
-"""The broker's candles beside what was collected: three checks over every contract-minute that both know."""
+"""The broker's candles beside what was collected: prices by the minute, volumes by the day."""
 
-from collections import Counter
 from datetime import date
+
+import polars as pl
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.lake import read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.ist import SECOND_MS
+from g6_core.domain.ist import SECOND_MS, ist_clock
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.candle_match import MATCH_COLUMNS, CandleMatch, Difference, match_candles
+from g6_pipelines.collection.candles import PRICED_COLUMNS, compared_volumes, falls_short, priced, traded_volumes
 from g6_pipelines.stages.accounting import grid_of, interval_of
 from g6_pipelines.stages.closing import read_closing
 
@@ -23,50 +24,77 @@ STRANGE_MIN = 3
 def reconcile_candles(
     paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
 ) -> tuple[Check, ...]:
-    """Named checks over the candles that `chain_repair` archived; differences are named by contract and minute.
+    """Return named checks over the candles that `chain_repair` archived; differences are named.
 
-    Prices and volumes must agree, open interest is told only. Where nothing was collected or answered one check says
-    so. Raises CalendarError when `day` is no trading day, DataError when a file is damaged.
+    Prices must agree, and the candles of a contract hold its volume of the day, but for `completeness.shortfall_pct`.
+    Where nothing was collected or answered one check says so. Raises CalendarError when `day` is no trading day,
+    DataError when a file is damaged.
     """
-    found = _match(paths, settings, rules, day, underlying)
-    if not found.prices:
+    prices, volumes = _compared(paths, settings, rules, day, underlying)
+    contracts = prices["symbol"].n_unique()
+    if not contracts:
         said = "no minute has both a live quote and candles; materialise chain_repair while the contracts are listed"
-        return (Check("candles_known", settings.collection.witnesses == 0, said, {"contracts": found.contracts}),)
+        return (Check("candles_known", settings.collection.witnesses == 0, said, {"contracts": 0}),)
     return (
-        Check("candles_known", True, f"{found.contracts} contracts have candles", {"contracts": found.contracts}),
-        _check("candle_prices", sum(found.prices.values()), found.price_differences),
-        _check("candle_volumes", found.volumes, found.volume_differences),
-        _check("candle_open_interest", found.open_interests, found.oi_differences, is_judged=False),
+        Check("candles_known", True, f"{contracts} contracts have candles", {"contracts": contracts}),
+        _prices(prices),
+        _volumes(volumes, settings.completeness.shortfall_pct),
+        Check(
+            "candle_open_interest",
+            True,
+            "not compared: a candle has that of its minute's end, a quote that of some second",
+            {"compared": 0, "differences": 0},
+        ),
     )
 
 
 def priced_by_candles(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> Check:
-    """Whether each contract's prices are its own: one that leaves its candles again and again is another instrument.
+    """Return whether each contract's prices are its own: one that leaves its candles again and again is another one.
 
     A single difference costs nothing and is named by `reconcile_candles`. Without candles nothing is judged.
     """
-    found = _match(paths, settings, rules, day, underlying)
-    wrong = Counter(one.symbol for one in found.price_differences)
+    prices, _ = _compared(paths, settings, rules, day, underlying)
+    counts = prices.group_by("symbol").agg(pl.col("is_outside").sum(), pl.len())
+    is_strange = (pl.col("is_outside") >= STRANGE_MIN) & (100 * pl.col("is_outside") > STRANGE_MAX_PCT * pl.col("len"))
     strange = [
-        f"{symbol} in {count} of {found.prices[symbol]} minutes"
-        for symbol, count in wrong.most_common()
-        if count >= STRANGE_MIN and 100 * count > STRANGE_MAX_PCT * found.prices[symbol]
+        f"{symbol} in {count} of {minutes} minutes"
+        for symbol, count, minutes in counts.filter(is_strange).sort("is_outside", descending=True).iter_rows()
     ]
-    said = f"{len(found.prices)} contracts are priced like their candles"
+    said = f"{counts.height} contracts are priced like their candles"
     if strange:
         said = f"{len(strange)} contracts are not priced like their candles: {'; '.join(strange[:EXAMPLES_MAX])}"
-    return Check("priced_by_candles", not strange, said, {"contracts": len(found.prices), "wrong": len(strange)})
+    return Check("priced_by_candles", not strange, said, {"contracts": counts.height, "wrong": len(strange)})
 
 
-def _match(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> CandleMatch:
-    lake, answers = read_lake(paths.lake(day, underlying), MATCH_COLUMNS), read_answers(paths.answers(day, underlying))
+def _compared(
+    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Prices and volumes beside their candles."""
+    lake, answers = read_lake(paths.lake(day, underlying), PRICED_COLUMNS), read_answers(paths.answers(day, underlying))
     interval_ms = interval_of(lake) or settings.collection.interval_s * SECOND_MS
     grid = grid_of(rules, day, underlying, lake["expiry"].drop_nulls().unique(), interval_ms)
-    return match_candles(lake, answers, grid, read_closing(paths, day, underlying))
+    traded = traded_volumes(lake, read_closing(paths, day, underlying), grid)
+    return priced(lake, answers, grid), compared_volumes(answers, traded, grid)
 
 
-def _check(name: str, compared: int, differences: tuple[Difference, ...], *, is_judged: bool = True) -> Check:
-    examples = "; ".join(str(one) for one in differences[:EXAMPLES_MAX])
-    detail = f"{len(differences)} of {compared} differ: {examples}" if differences else f"all {compared} agree"
-    passed = not differences or not is_judged
-    return Check(name, passed, detail, {"compared": compared, "differences": len(differences)})
+def _prices(prices: pl.DataFrame) -> Check:
+    outside = prices.filter("is_outside")
+    examples = "; ".join(
+        f"{row['symbol']} {ist_clock(round(row['timestamp'].timestamp() * 1000))[:5]}: last price {row['ltp']:.2f}, "
+        f"candles {row['low']:.2f} to {row['high']:.2f}"
+        for row in outside.head(EXAMPLES_MAX).iter_rows(named=True)
+    )
+    said = f"{outside.height} of {prices.height} differ: {examples}" if outside.height else f"all {prices.height} agree"
+    return Check("candle_prices", not outside.height, said, {"compared": prices.height, "differences": outside.height})
+
+
+def _volumes(volumes: pl.DataFrame, shortfall_pct: float) -> Check:
+    """Whether the candles of each contract hold what was traded; what they hold more or a little less is told."""
+    short = volumes.filter(falls_short(shortfall_pct))
+    differ = volumes.filter(pl.col("held") != pl.col("volume")).height
+    said = f"of {volumes.height} contracts {differ} differ from the day's volume, none by more than {shortfall_pct:g} %"
+    if short.height:
+        rows = short.head(EXAMPLES_MAX).iter_rows(named=True)
+        named = "; ".join(f"{row['symbol']}: {row['held']:,} of {row['volume']:,}" for row in rows)
+        said = f"candles of {short.height} of {volumes.height} contracts lack more than {shortfall_pct:g} %: {named}"
+    return Check("candle_volumes", not short.height, said, {"compared": volumes.height, "differences": differ})

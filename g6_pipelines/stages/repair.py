@@ -3,12 +3,11 @@
 So are some contracts that were seen all day, the witnesses: their candles tell whether lake and broker agree.
 """
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date
 from io import BytesIO
-from typing import TypeVar
 
 import polars as pl
 from kiteconnect import KiteConnect
@@ -21,63 +20,45 @@ from g6_core.adapters.lake import lake_schema
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.instruments import Instrument, InstrumentBook
+from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, ist_date, ist_text
 from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.collection.accounting import DayAccount, Gap, dark_minutes, open_minutes
-from g6_pipelines.collection.candle_match import QUIET_MAX_MS, final_volumes, heard, most_traded, witnesses
+from g6_pipelines.collection.accounting import Scope, dark_minutes, minutes_to_ask
+from g6_pipelines.collection.candles import answered, traded_volumes, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
-from g6_pipelines.stages.candles import Asked, Part, ask, own_turns
+from g6_pipelines.stages.candles import Asked, Broker, Part, ask
 
-T = TypeVar("T")
 NOT_LISTED = "not listed by the broker any more, so that nothing can be asked about it"
 GONE_NAMED_MAX = 5
 WINDOW_MS = WINDOW_DAYS_MAX * 24 * 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
-class RepairReport:
-    """One index over some days: the account of each before and after, and how the asking went."""
+class Gap:
+    """Who is asked for on a day, and why: so many minutes are unverified. It is always the whole session, because only
+    that can be held against the volume of the day. `end_ms` as in `g6_pipelines.stages.candles.Part`."""
 
-    before: Mapping[date, DayAccount]
-    after: Mapping[date, DayAccount]
-    asked: Asked
+    scope: Scope
+    symbol: str
+    minutes: int
+    end_ms: int
+    is_control: bool = False
 
-
-@dataclass(slots=True)
-class _Work:
-    """The days of one index and their open archives."""
-
-    settings: Settings
-    rules: MarketRules
-    paths: DataPaths
-    underlying: str
-    archives: dict[date, CandleArchive]
-    turns: Turns
-    asked: Asked = field(default_factory=Asked)
-
-    def accounted(self, take: Callable[[Accounted], T]) -> dict[date, T]:
-        """What `take` makes of the account of each day, one at a time: an account is large."""
-        return {day: take(self._account(day)) for day in self.archives}
-
-    def written(self, one: Accounted) -> DayAccount:
-        """The account, after its repaired minutes are on disk."""
-        write_repaired(self.paths, one.scope.day, self.underlying, one.minutes)
-        return one.day
-
-    def _account(self, day: date) -> Accounted:
-        return account_day(self.paths, self.settings, self.rules, day, self.underlying)
+    def question(self, token: int) -> Question:
+        """Return the question about it."""
+        grid = self.scope.grid
+        return Question(self.symbol, token, grid.open_ms, grid.close_ms - MINUTE_MS)
 
 
 def needs_broker(accounted: Accounted, settings: Settings, today: date) -> bool:
-    """Whether anything can still be asked about the day."""
+    """Return whether anything can still be asked about the day."""
     return bool(_to_ask(accounted, settings, today) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
 
 
 def not_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> str:
-    """Why a day cannot be repaired yet, "" when it can: minutes that are to come are no gaps."""
+    """Return why a day cannot be repaired yet, "" when it can: minutes that are to come are no gaps."""
     close_ms = rules.session(day, rules.index(underlying).option_exchange).close_ms
     if clock.now_ms() >= close_ms:
         return ""
@@ -85,7 +66,7 @@ def not_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> st
 
 
 def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
-    """DataError while the index still trades."""
+    """Raise DataError while the index still trades."""
     if why := not_over(rules, clock, day, underlying):
         raise DataError(why)
 
@@ -101,36 +82,35 @@ def repair(
     listed: InstrumentBook,
     origin: str,
     turns: Turns | None = None,
-) -> Generator[int, None, RepairReport]:
+) -> Generator[int, None, Asked]:
     """Fill the gaps of one index; yields the next time (ms) at which to be resumed.
 
     `listed` is the broker's dump of now: only its contracts can be asked for. A call covers one contract and, where
     it has gaps on several days, as many of them as a window allows; `turns` are the calls that the API key allows,
-    without them this process has the key for itself. Answers stay; run again it asks for what is still
-    open only. The repaired minutes are written anew from lake and answers each time.
+    without them this process has the key for itself. Answers stay; run again it asks for what is still unverified. The
+    repaired minutes are written anew from lake and answers each time.
     Raises DataError when a day is not over or a file is foreign, damaged or in use.
     """
+    broker, asked, today = Broker.of(kite, clock, origin, turns), Asked(), ist_date(clock.now_ms())
+    index_row = listed.index(underlying)
+    rows = [row for row in listed if row.underlying == underlying and row.is_option]
+    tokens = {row.tradingsymbol: row.token for row in (*rows, *((index_row,) if index_row is not None else ()))}
     with ExitStack() as opened:
         for day in days:
             require_over(rules, clock, day, underlying)
         archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
-        work = _Work(settings, rules, paths, underlying, archives, turns or own_turns(clock))
-        index_row = listed.index(underlying)
-        by_name = {index_row.tradingsymbol: index_row} if index_row is not None else {}
-        before = work.accounted(lambda one: (one.day, _dark(one, rules)))
-        dark = {day: spans for day, (_, spans) in before.items()}
-        yield from _ask(kite, clock, work, dark, {}, by_name, origin)
-        by_symbol = {row.tradingsymbol: row for row in listed if row.underlying == underlying and row.is_option}
-        today = ist_date(clock.now_ms())
-        both = work.accounted(lambda one: _asked_and_controls(one, settings, today, by_symbol))
-        found, known = ({day: pair[number] for day, pair in both.items()} for number in (0, 1))
-        yield from _ask(kite, clock, work, found, known, by_symbol, origin)
-        after = work.accounted(work.written)
-    return RepairReport(
-        before={day: account for day, (account, _) in before.items()},
-        after=after,
-        asked=work.asked,
-    )
+
+        def account(day: date) -> Accounted:
+            return account_day(paths, settings, rules, day, underlying)
+
+        # One at a time: an account is large. Where the index went decides which contracts are expected.
+        dark = [gap for day in days for gap in _dark(account(day), rules)]
+        yield from _ask(broker, dark, tokens, archives, asked)
+        gaps = [gap for day in days for gap in _gaps(account(day), settings, today, tokens)]
+        yield from _ask(broker, gaps, tokens, archives, asked)
+        for day in days:
+            write_repaired(paths, day, underlying, account(day).minutes)
+    return asked
 
 
 def write_repaired(paths: DataPaths, day: date, underlying: str, minutes: pl.DataFrame) -> None:
@@ -139,7 +119,7 @@ def write_repaired(paths: DataPaths, day: date, underlying: str, minutes: pl.Dat
 
 
 def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
-    """The file of the repaired minutes; the same account gives the same bytes."""
+    """Return the file of the repaired minutes; the same account gives the same bytes."""
     frame = (
         minutes.filter(pl.col("account").is_in([Account.REPAIRED.value, Account.NO_TRADE.value]))
         .with_columns(pl.col("minute").alias("timestamp"), pl.lit(underlying).alias("index"))
@@ -152,117 +132,73 @@ def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def windows(spans: Iterable[tuple[date, Gap]]) -> list[list[tuple[date, Gap]]]:
-    """Gaps of one contract, oldest first, in as few groups as calls of the longest window can cover."""
-    groups: list[list[tuple[date, Gap]]] = []
-    for day, gap in sorted(spans, key=lambda one: one[1].from_ms):
-        if groups and gap.to_ms - groups[-1][0][1].from_ms <= WINDOW_MS:
-            groups[-1].append((day, gap))
-        else:
-            groups.append([(day, gap)])
-    return groups
+def _to_ask(accounted: Accounted, settings: Settings, today: date) -> dict[str, int]:
+    """Unverified minutes of who has some, and 0 of each witness that was not asked for yet."""
+    answers, grid = accounted.answers, accounted.scope.grid
+    seen = witnesses(traded_volumes(accounted.lake, accounted.closing, grid), settings.collection.witnesses, today)
+    return dict.fromkeys(sorted({*seen} - answered(answers, grid)), 0) | minutes_to_ask(accounted.minutes)
 
 
-def _to_ask(accounted: Accounted, settings: Settings, today: date) -> list[Gap]:
-    """What has a gap, and the witnesses that are not heard yet, by symbol: each for its whole session, because only a
-    whole day of candles can be held against the volumes of the day."""
-    minutes = open_minutes(accounted.minutes)
-    heard_already = heard(accounted.answers, accounted.scope.grid)
-    for symbol in witnesses(accounted.lake, settings.collection.witnesses, today) - heard_already:
-        minutes.setdefault(symbol, 0)
-    return _sessions(accounted, minutes)
-
-
-def _asked_and_controls(
-    accounted: Accounted, settings: Settings, today: date, listed: Collection[str]
-) -> tuple[list[Gap], list[Gap]]:
-    """What is to be asked, and, where something is, the controls."""
-    wanted = _to_ask(accounted, settings, today)
-    return wanted, controls(accounted, today, listed) if wanted else []
-
-
-def controls(accounted: Accounted, today: date, listed: Collection[str]) -> list[Gap]:
-    """Who of the `listed` was traded at the end, one for each close of the day: by archived candles, the most of them
-    first, else who was traded most in the lake and is not known to have been silent then."""
-    traded = accounted.answers.group_by("symbol").agg(pl.col("timestamp").max(), pl.col("volume").sum())
-    known = dict(traded.select("symbol", pl.col("timestamp").dt.timestamp("ms")).drop_nulls().iter_rows())
-    volumes = dict(traded.select("symbol", "volume").iter_rows())
-    by_volume = sorted(known.keys() & set(listed), key=lambda symbol: (-volumes[symbol], symbol))
-    ranked = dict.fromkeys([*by_volume, *(one for one in most_traded(accounted.lake, today) if one in listed)], 0)
-    by_symbol = {gap.symbol: gap for gap in _sessions(accounted, ranked)}
-    found: dict[int, Gap] = {}
-    for gap in (by_symbol[symbol] for symbol in ranked if symbol in by_symbol):
-        if known.get(gap.symbol, gap.reach_ms) >= gap.reach_ms:
-            found.setdefault(gap.reach_ms, gap)
-    return [*found.values()]
-
-
-def _sessions(accounted: Accounted, minutes: Mapping[str, int]) -> list[Gap]:
-    """The whole session of each of these symbols that the day expects, with so many open minutes."""
-    grid, volumes = accounted.scope.grid, final_volumes(accounted.lake, accounted.closing, accounted.scope.grid)
-    contracts = accounted.minutes.filter(pl.col("symbol").is_in(list(minutes))).select("symbol", "expiry").unique()
-    return [
-        Gap(
-            symbol,
-            grid.open_ms,
-            grid.close_ms - MINUTE_MS,
-            minutes[symbol],
-            grid.closes_ms.get(expiry, grid.close_ms) - QUIET_MAX_MS,
-            volumes.get(symbol),
-        )
-        for symbol, expiry in contracts.sort("symbol").iter_rows()
-    ]
+def _gaps(accounted: Accounted, settings: Settings, today: date, listed: Collection[str]) -> list[Gap]:
+    """Who is asked for, and a control of each of their closes: the listed contract that was traded most, else that is
+    expected in most minutes."""
+    wanted, grid = _to_ask(accounted, settings, today), accounted.scope.grid
+    traded = traded_volumes(accounted.lake, accounted.closing, grid).drop("expiry")
+    ranked = (
+        accounted.minutes.filter(pl.col("symbol").is_not_null())
+        .group_by("symbol")
+        .agg(pl.col("expiry").first(), pl.len().alias("minutes"))
+        .join(traded, on="symbol", how="left")
+        .sort("volume", "minutes", "symbol", descending=[True, True, False], nulls_last=True)
+    )
+    found: list[Gap] = []
+    controls: dict[int, Gap] = {}
+    for symbol, expiry in ranked.select("symbol", "expiry").iter_rows():
+        end_ms = grid.closes_ms.get(expiry, grid.close_ms) - MINUTE_MS
+        gap = Gap(accounted.scope, symbol, wanted.get(symbol, 0), end_ms)
+        if symbol in listed and end_ms not in controls:
+            controls[end_ms] = replace(gap, is_control=True)
+        elif symbol in wanted:
+            found.append(gap)
+    needed = {gap.end_ms for gap in found} | {gap.end_ms for gap in controls.values() if gap.symbol in wanted}
+    return [*(controls[end_ms] for end_ms in needed & controls.keys()), *found]
 
 
 def _dark(accounted: Accounted, rules: MarketRules) -> list[Gap]:
-    """The minutes of which not even the money is known, as a gap of the index, for its whole session; none without one.
-
-    An index moves as long as its stocks trade: one that is silent before has no history there.
-    """
-    dark = dark_minutes(accounted.lake, accounted.answers, accounted.scope)
-    if not dark:
-        return []
-    scope = accounted.scope
-    grid, exchange = scope.grid, rules.index(scope.index).option_exchange
-    reach_ms = min(rules.stocks_close_ms(scope.day, exchange), grid.close_ms) - QUIET_MAX_MS
-    return [Gap(scope.index_symbol, grid.open_ms, grid.close_ms - MINUTE_MS, len(dark), reach_ms, None)]
+    """The index, where minutes are dark. It moves as long as its stocks trade: one that is silent before has no history
+    there."""
+    scope, dark = accounted.scope, dark_minutes(accounted.lake, accounted.answers, accounted.scope)
+    stocks_ms = rules.stocks_close_ms(scope.day, rules.index(scope.index).option_exchange)
+    gap = Gap(scope, scope.index_symbol, len(dark), min(stocks_ms, scope.grid.close_ms) - MINUTE_MS)
+    return [gap] if dark else []
 
 
 def _ask(
-    kite: KiteConnect,
-    clock: Clock,
-    work: _Work,
-    found: Mapping[date, Sequence[Gap]],
-    known: Mapping[date, Sequence[Gap]],
-    listed: Mapping[str, Instrument],
-    origin: str,
+    broker: Broker,
+    gaps: Sequence[Gap],
+    tokens: Mapping[str, int],
+    archives: Mapping[date, CandleArchive],
+    asked: Asked,
 ) -> Generator[int, None, None]:
-    """Ask for the gaps of the contracts that are listed, and count the others; parts of an answer go to the archives of
-    their days."""
-
-    def part(day: date, gap: Gap) -> Part:
-        question = Question(gap.symbol, listed[gap.symbol].token, gap.from_ms, gap.to_ms)
-        return Part(work.archives[day], question, gap.reach_ms, gap.volume)
-
-    by_symbol: dict[str, list[tuple[date, Gap]]] = {}
-    for day, own in found.items():
-        for gap in own:
-            by_symbol.setdefault(gap.symbol, []).append((day, gap))
-    wanted = {symbol for symbol, spans in by_symbol.items() if any(gap.minutes for _, gap in spans)}
-    work.asked.reasons.update(_not_listed(sorted(wanted - listed.keys())))
-    questions: list[tuple[Question, Sequence[Part]]] = []
-    for symbol, spans in sorted(by_symbol.items()):
-        for group in windows(spans) if symbol in listed else ():
-            whole = Question(symbol, listed[symbol].token, group[0][1].from_ms, group[-1][1].to_ms)
-            questions.append((whole, [part(day, gap) for day, gap in group]))
-    shown = [part(day, gap) for day, own in known.items() for gap in own]
-    done = yield from ask(kite, clock, work.turns, questions, origin, shown)
-    work.asked.calls += done.calls
-    work.asked.answered += done.answered
-    work.asked.reasons.update(done.reasons)
+    """Ask for the gaps of who is listed, controls first, and name the others."""
+    gone = sorted({gap.symbol for gap in gaps if gap.minutes and gap.symbol not in tokens})
+    asked.reasons.update(f"{symbol} {NOT_LISTED}" for symbol in gone[:GONE_NAMED_MAX])
+    if len(gone) > GONE_NAMED_MAX:
+        asked.reasons[f"{len(gone) - GONE_NAMED_MAX} more {NOT_LISTED}"] += 1
+    by_symbol: dict[str, list[Part]] = {}
+    for gap in sorted(gaps, key=lambda one: (not one.is_control, one.symbol)):
+        if gap.symbol in tokens:
+            part = Part(archives[gap.scope.day], gap.question(tokens[gap.symbol]), gap.end_ms)
+            by_symbol.setdefault(gap.symbol, []).append(part)
+    yield from ask(broker, [group for parts in by_symbol.values() for group in windows(parts)], asked)
 
 
-def _not_listed(symbols: Sequence[str]) -> list[str]:
-    """A reason for each of the first few, and one for the rest."""
-    named = [f"{symbol} {NOT_LISTED}" for symbol in symbols[:GONE_NAMED_MAX]]
-    return named + ([f"{len(symbols) - GONE_NAMED_MAX} more {NOT_LISTED}"] if len(symbols) > GONE_NAMED_MAX else [])
+def windows(parts: Sequence[Part]) -> list[tuple[Question, list[Part]]]:
+    """Return parts of one contract in as few questions, oldest first, as calls of the longest window can cover."""
+    groups: list[list[Part]] = []
+    for part in sorted(parts, key=lambda one: one.question.from_ms):
+        if groups and part.question.to_ms - groups[-1][0].question.from_ms <= WINDOW_MS:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return [(replace(own[0].question, to_ms=own[-1].question.to_ms), own) for own in groups]

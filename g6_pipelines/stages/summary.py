@@ -101,8 +101,7 @@ def _coverage(found: Coverage) -> dict[str, Any]:
 
 def _account(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> dict[str, Any]:
     found = account_day(paths, settings, rules, day, underlying).day
-    counts = {name: getattr(found, name) for name in ("expected", "live", "repaired", "no_trade", "open")}
-    return {**counts, "complete": found.complete, "answer": found.line()}
+    return {**found.counts(), "complete": found.complete, "answer": found.line()}
 
 
 def _newer_stands(paths: DataPaths, day: date) -> bool:

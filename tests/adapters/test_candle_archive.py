@@ -9,6 +9,7 @@ import pytest
 from g6_core.adapters.candle_archive import CandleArchive, Question, damaged_answers, read_answers
 from g6_core.adapters.kite_history import Candle
 from g6_core.domain.errors import DataError
+from g6_core.schema.accounting import NOT_RECORDED
 
 QUESTION = Question("NIFTY2590224500CE", 256, 0, 120_000)
 CANDLES = (Candle(0, 10.0, 12.0, 9.0, 11.0, 75, 900), Candle(60_000, 11.0, 11.0, 11.0, 11.0, 0, None))
@@ -17,7 +18,7 @@ CANDLES = (Candle(0, 10.0, 12.0, 9.0, 11.0, 75, 900), Candle(60_000, 11.0, 11.0,
 def kept(path: Path, *answers: tuple[Question, tuple[Candle, ...]], asked_ms: int = 1_000) -> pl.DataFrame:
     with CandleArchive.open(path) as archive:
         for question, candles in answers:
-            archive.add(question, candles, asked_ms, "sim")
+            archive.add([(question, candles, "sim")], asked_ms)
     return read_answers(path)
 
 
@@ -56,7 +57,7 @@ def test_a_torn_answer_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     assert read_answers(path)["symbol"].unique().to_list() == [QUESTION.symbol]
     with CandleArchive.open(path) as archive:
-        archive.add(replace(QUESTION, symbol="NIFTY2590224550CE"), (), 2_000, "sim")
+        archive.add([(replace(QUESTION, symbol="NIFTY2590224550CE"), (), "sim")], 2_000)
     assert read_answers(path)["symbol"].unique(maintain_order=True).to_list() == [QUESTION.symbol, "NIFTY2590224550CE"]
 
 
@@ -65,3 +66,12 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"timestamp,open\n")
     with pytest.raises(DataError, match="not a lake file"):
         CandleArchive.open(path)
+
+
+def test_no_recording_is_another_answer_than_no_trade(tmp_path: Path) -> None:
+    with CandleArchive.open(tmp_path / "a.arrows") as archive:
+        archive.add([(QUESTION, (), "sim"), (QUESTION, (), NOT_RECORDED), (QUESTION, (), "kite")], 1_000)
+    found = read_answers(tmp_path / "a.arrows")
+    assert found["origin"].to_list() == ["sim", NOT_RECORDED] and damaged_answers(found) == []
+    changed = found.with_columns(origin=pl.lit("sim"))
+    assert damaged_answers(changed) == [QUESTION.symbol], "it cannot be made a silence afterwards"

@@ -21,9 +21,10 @@ from g6_core.sim.source import MarketSource
 from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
 from g6_pipelines.collection.accounting import DayAccount
 from g6_pipelines.stages.accounting import account_day
+from g6_pipelines.stages.candles import Asked
 from g6_pipelines.stages.collect import collect
 from g6_pipelines.stages.prepare import store_dump
-from g6_pipelines.stages.repair import RepairReport, repair
+from g6_pipelines.stages.repair import repair
 from tests.pipelines.collecting import refusal
 
 DAY = date(2025, 8, 29)
@@ -82,22 +83,22 @@ class Evening:
     def account(self) -> DayAccount:
         return account_day(self.paths, self.settings, self.rules, self.source.trade_date, NAME).day
 
-    def stage(self, listed: InstrumentBook | None = None) -> Generator[int, None, RepairReport]:
+    def stage(self, listed: InstrumentBook | None = None) -> Generator[int, None, Asked]:
         book = self.source.instruments if listed is None else listed
         days = [self.source.trade_date]
         return repair(
             self.kite, self.clock, self.settings, self.rules, self.paths, days, NAME, book, ORIGIN
         )  # fmt: skip
 
-    def repair(self, listed: InstrumentBook | None = None, *, dies_after: int | None = None) -> RepairReport | None:
+    def repair(self, listed: InstrumentBook | None = None, *, dies_after: int | None = None) -> Asked | None:
         """Run the stage; None when it was killed before its call of that number."""
         stage = self.stage(listed)
         while True:
             try:
                 wake_ms = next(stage)
             except StopIteration as end:
-                report: RepairReport = end.value
-                return report
+                asked: Asked = end.value
+                return asked
             if dies_after is not None and len(self.wire.times_ms) >= dies_after:
                 stage.close()
                 return None

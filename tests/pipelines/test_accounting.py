@@ -8,7 +8,7 @@ import pytest
 
 from g6_core.adapters.lake import lake_schema
 from g6_core.domain.ist import MINUTE_MS, at
-from g6_core.schema.accounting import ANSWER_COLUMNS, Account
+from g6_core.schema.accounting import ANSWER_COLUMNS, NOT_RECORDED, Account
 from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_pipelines.collection.accounting import (
@@ -16,11 +16,11 @@ from g6_pipelines.collection.accounting import (
     Contract,
     Scope,
     dark_minutes,
-    open_minutes,
+    minutes_to_ask,
     summary,
 )
 from g6_pipelines.collection.accounting import account as account_of
-from g6_pipelines.collection.candle_match import Grid
+from g6_pipelines.collection.candles import Grid
 
 DAY, EXPIRY, GONE = date(2025, 8, 29), date(2025, 9, 2), date(2025, 8, 29)
 OPEN = at(DAY, time(9, 15))
@@ -50,6 +50,7 @@ def scope(minutes: int = 3, *, dump: bool = True, expiry: date = EXPIRY, closes:
         grid=Grid(OPEN, OPEN + closes * MINUTE_MS, MINUTE_MS, {expiry: OPEN + closes * MINUTE_MS}),
         minutes=[OPEN + number * MINUTE_MS for number in range(minutes)],
         universe=(lambda atm: around(atm, expiry)) if dump else None,
+        shortfall_pct=2.0,
     )
 
 
@@ -97,13 +98,13 @@ CALL, PUT = "N24500CE", "N24500PE"
     ("cell", "told", "state"),
     [
         (LIVE, (), Account.LIVE),
-        (STALE, (), Account.OPEN),
-        (MISSING, (), Account.OPEN),
+        (STALE, (), Account.UNVERIFIED),
+        (MISSING, (), Account.UNVERIFIED),
         (STALE, ((CALL, 1, 1, [1]),), Account.REPAIRED),
         (MISSING, ((CALL, 0, 2, [0, 2]),), Account.NO_TRADE),
         (MISSING, ((CALL, 1, 1, []),), Account.NO_TRADE),
-        (MISSING, ((CALL, 0, 0, [0]),), Account.OPEN),
-        (MISSING, ((PUT, 1, 1, [1]),), Account.OPEN),
+        (MISSING, ((CALL, 0, 0, [0]),), Account.UNVERIFIED),
+        (MISSING, ((PUT, 1, 1, [1]),), Account.UNVERIFIED),
         (LIVE, ((CALL, 1, 1, [1]),), Account.LIVE),
     ],
 )
@@ -111,7 +112,7 @@ def test_a_minute_ends_by_what_was_seen_and_what_was_answered(cell: str, told, s
     rows = lake(WHOLE[0], (1, 24_500, cell, LIVE), WHOLE[2])
     found = account(rows, answers(*told), scope())
     assert ended(found)[1, CALL] == state
-    assert len(found) == 6 and summary(found, scope()).complete == (state is not Account.OPEN)
+    assert len(found) == 6 and summary(found, scope()).complete == (state is not Account.UNVERIFIED)
     candle = found.filter((pl.col("symbol") == CALL) & (pl.col("minute") == minute(1))).row(0, named=True)
     assert (candle["open"], candle["oi"]) == ((10.0, 900) if state is Account.REPAIRED else (None, None))
 
@@ -126,7 +127,7 @@ def test_in_a_minute_without_money_the_universes_before_and_after_are_both_expec
     rows = lake(WHOLE[0], (2, 24_600, LIVE, LIVE))
     found = ended(account(rows, answers(), scope()))
     assert {symbol for number, symbol in found if number == 1} == {CALL, PUT, "N24600CE", "N24600PE"}
-    assert {state for (number, _), state in found.items() if number == 1} == {Account.OPEN}
+    assert {state for (number, _), state in found.items() if number == 1} == {Account.UNVERIFIED}
 
 
 def test_rows_around_a_money_that_was_only_remembered_do_not_say_what_is_expected() -> None:
@@ -138,7 +139,9 @@ def test_rows_around_a_money_that_was_only_remembered_do_not_say_what_is_expecte
 def test_the_edges_of_the_day_carry_the_nearest_universe() -> None:
     found = ended(account(lake(WHOLE[1]), answers(), scope()))
     assert found == {
-        (number, symbol): Account.LIVE if number == 1 else Account.OPEN for number in range(3) for symbol in (CALL, PUT)
+        (number, symbol): Account.LIVE if number == 1 else Account.UNVERIFIED
+        for number in range(3)
+        for symbol in (CALL, PUT)
     }
 
 
@@ -166,7 +169,7 @@ def test_a_day_of_which_nothing_was_collected_follows_the_candles_of_the_index()
     assert dark_minutes(nothing, answers(), scope()) == tuple(scope().minutes)
     assert dark_minutes(nothing, told, scope()) == ()
     found = account(nothing, told, scope())
-    assert open_minutes(found) == {CALL: 3, PUT: 3}
+    assert minutes_to_ask(found) == {CALL: 3, PUT: 3}
 
 
 @pytest.mark.parametrize("dump", [True, False])
@@ -177,22 +180,22 @@ def test_a_day_of_which_nothing_is_known_is_not_complete(dump: bool) -> None:
     assert "nothing was collected" in day.line()
 
 
-def test_an_expiry_that_is_gone_stays_open_and_cannot_be_asked_for() -> None:
+def test_an_expiry_that_is_gone_stays_unverified_and_cannot_be_asked_for() -> None:
     unlisted = scope(1, expiry=GONE)
     gone = Scope(
         unlisted.index, DAY, "NIFTY 50", STEP, unlisted.grid, unlisted.minutes,
-        lambda atm: [(expiry, strike, side, None) for expiry, strike, side, _ in around(atm, GONE)],
+        lambda atm: [(expiry, strike, side, None) for expiry, strike, side, _ in around(atm, GONE)], 2.0,
     )  # fmt: skip
     found = account(lake(), answers(("NIFTY 50", 0, 0, [0]), level=24_500.0), gone)
     day = summary(found, gone)
-    assert (day.open, open_minutes(found)) == (2, {})
+    assert (day.unverified, minutes_to_ask(found)) == (2, {})
     assert day.line().endswith("first NIFTY 2025-08-29 24500 CE (not listed any more) 09:15")
 
 
 def test_the_line_says_how_the_minutes_ended_or_where_the_first_hole_is() -> None:
     rows = lake(WHOLE[0], (1, 24_500, STALE, MISSING), WHOLE[2])
     short = summary(account(rows, answers(), scope()), scope())
-    assert short.line() == "NIFTY 2025-08-29: INCOMPLETE: 2 of 6 unaccounted, first N24500CE 09:16"
+    assert short.line() == "NIFTY 2025-08-29: INCOMPLETE: 2 of 6 unverified, first N24500CE 09:16"
     told = answers((CALL, 1, 1, [1]), (PUT, 1, 1, []))
     whole = summary(account(rows, told, scope()), scope())
     assert whole.line() == "NIFTY 2025-08-29: complete, 6 contract-minutes: 4 live, 1 repaired, 1 no trade"
@@ -211,3 +214,53 @@ def test_of_two_answers_about_a_minute_the_one_with_more_volume_counts(volumes: 
     rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2])
     repaired = account(rows, told.cast(both[0].schema), scope()).filter(pl.col("account") == Account.REPAIRED)
     assert repaired["open"].to_list() == [level]
+
+
+@pytest.mark.parametrize("told", [(), ((CALL, 0, 2, []),), ((CALL, 1, 1, [1]),)])
+def test_what_was_not_recorded_is_unverified_whatever_else_is_said_and_not_asked_for(told) -> None:
+    """A recorded silence of one minute, in which the volume grew; the put is silent for the same reason."""
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, MISSING), WHOLE[2])
+    silences = answers((CALL, 1, 1, []), (PUT, 1, 1, []), origin=NOT_RECORDED)
+    found = account(rows, pl.concat([silences, answers(*told)]), scope())
+    day = summary(found, scope())
+    assert ended(found)[1, CALL] == ended(found)[1, PUT] == Account.UNVERIFIED
+    assert (day.unverified, day.not_recorded, day.complete, minutes_to_ask(found)) == (2, 2, False, {})
+    assert "2 of 6 unverified (2 not recorded)" in day.line()
+    assert day.counts()["unverified"] == day.counts()["open"] == 2
+
+
+def closing(volume: int | None, stamp_minute: int = 376) -> pl.DataFrame:
+    cells = {"exchange_time": minute(stamp_minute), "expiry": EXPIRY, "symbol": CALL, "volume": volume}
+    return pl.DataFrame([cells], schema=lake_schema({name: CLOSING_COLUMNS[name] for name in cells}))
+
+
+@pytest.mark.parametrize(
+    ("volume", "seen", "state"),
+    [
+        # Its one candle holds 75 units; 2 per cent less than was traded are borne.
+        (75, 0, Account.NO_TRADE),
+        (76, 0, Account.NO_TRADE),
+        (77, 0, Account.UNVERIFIED),
+        (0, 0, Account.NO_TRADE),
+        (5_000, 0, Account.UNVERIFIED),
+        # Without a closing state the last quote says what was traded at least.
+        (None, 75, Account.NO_TRADE),
+        (None, 80, Account.UNVERIFIED),
+        (75, 80, Account.NO_TRADE),
+    ],
+)
+def test_a_contract_whose_candles_fall_short_of_its_volume_has_no_believed_silence(volume, seen, state) -> None:
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2]).with_columns(call_volume=pl.lit(seen, pl.Int64))
+    told = answers((CALL, 0, 374, [2]))
+    found = account_of(rows, told, scope(), closing(volume))
+    day = summary(found, scope())
+    assert (ended(found)[1, CALL], day.short) == (state, int(state is Account.UNVERIFIED))
+    assert minutes_to_ask(found) == ({} if day.complete else {CALL: 1}), "asked again"
+    assert ("hold less than was traded" in day.line()) is not day.complete
+
+
+def test_a_shortfall_is_judged_where_the_whole_session_is_vouched_for_and_the_state_is_of_the_day() -> None:
+    rows = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2])
+    part, whole = answers((CALL, 0, 100, [2])), answers((CALL, 0, 374, [2]))
+    for told, state in ((part, closing(5_000)), (whole, closing(5_000, stamp_minute=-60))):
+        assert summary(account_of(rows, told, scope(), state), scope()).complete

@@ -49,7 +49,7 @@ def test_a_hole_is_named_and_code_5(made: MadeDay) -> None:
     )
     done = asked(made.paths.root, "--date", str(DAY))
     assert done.returncode == 5
-    assert "INCOMPLETE: 4 of 16,500 unaccounted, first NIFTY2590224500CE 10:31" in done.stdout
+    assert "INCOMPLETE: 4 of 16,500 unverified, first NIFTY2590224500CE 10:31" in done.stdout
     (found,) = json.loads(asked(made.paths.root, "--date", str(DAY), "--json").stdout)
     assert (found["complete"], found["open"], found["live"], found["index"]) == (False, 4, 16_496, "NIFTY")
 

@@ -1,18 +1,24 @@
 """What historical candles are read off: the series of every source says what its quotes say."""
 
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from g6_core.adapters.market_rules import load_market_rules
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.ist import MINUTE_MS, SECOND_MS
-from g6_core.sim.historical import Window, candles
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, ist_text, to_ms
+from g6_core.sim.clock import VirtualClock
+from g6_core.sim.exchange import Exchange
+from g6_core.sim.historical import Window, recorded_minutes, told_spans
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.recorded import RecordedSource
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.source import MarketSource, asked_one_by_one
+from tests.conftest import PROJECT
 
 DAY = date(2025, 8, 29)
 FIELDS = ["token", "exchange_ms", "ltp_paise", "volume", "oi"]
@@ -46,18 +52,93 @@ def test_a_series_says_what_the_quotes_say_at_each_moment(source: MarketSource) 
     assert traded
 
 
-def test_what_a_record_shows_after_the_close_is_in_the_last_candle(shared_data: Path, rules: MarketRules) -> None:
-    """Recorders pause over the close: the day's candles add up to its volume once the record shows it, not before."""
-    path = shared_data / "kite-chain-2026q1" / "snapshots.parquet"
-    source = RecordedSource(path, rules, date(2026, 1, 8), "NIFTY")
-    options = [row for row in source.instruments if row.is_option][::7]
-    tokens = np.array([row.token for row in options], np.int64)
-    final = source.quotes(tokens, source.final_ms)["volume"]
-    window = Window("minute", source.session.open_ms, source.session.close_ms, with_oi=True)
+# A made recording of Kite snapshots
 
-    def added_up(now_ms: int) -> list[int]:
-        return [sum(int(one[5]) for one in candles(source, row, window, now_ms)) for row in options]
+MADE_DAY, EXPIRY = date(2026, 3, 10), date(2026, 3, 30)
+SESSION = at(MADE_DAY, time(9, 15)), at(MADE_DAY, time(15, 30))
 
-    assert added_up(source.final_ms) == final.tolist()
-    early = np.array(added_up(source.final_ms - SECOND_MS))
-    assert (early <= final).all() and early.sum() < final.sum()
+
+def recording(folder: Path, rules: MarketRules, seconds: list[int], without: tuple[int, ...] = ()) -> RecordedSource:
+    """Snapshots so many seconds after the open, in each of which 100 lots more have traded; the strike at 24,500 is
+    missing `without`."""
+    rows = [
+        {"symbol": "NIFTY", "expiry": str(EXPIRY), "strike": float(strike), "spot": 24_480.5}
+        | {f"{side}_{name}": value for side in ("ce", "pe") for name, value in figures.items()}
+        | {"timestamp": ist_text(SESSION[0] + 1_000 * second)}
+        for place, second in enumerate(seconds)
+        for figures in ({"ltp": 200.0 + place, "oi": 6_500, "volume": 65 * 100 * (place + 1)},)
+        for strike in range(24_400, 24_650, 50)
+        if strike != 24_500 or second not in without
+    ]
+    path = folder / "made.parquet"
+    pl.DataFrame(rows).write_parquet(path)
+    return RecordedSource(path, rules)
+
+
+def asked(source: RecordedSource, strike: int = 24_500, interval: str = "minute") -> tuple[dict[int, list[Any]], int]:
+    """The candles of a call by minute of the day, and how many minutes the answer says were recorded."""
+    token = next(row.token for row in source.instruments if row.strike_paise == 100 * strike)
+    clock = VirtualClock(SESSION[1] + 60 * MINUTE_MS)
+    exchange = Exchange(source, RULES, clock, seed=1, cash_paise=1_000_00, order_latency_ms=0, latency_jitter_ms=0)
+    answer = exchange.candles(token, Window(interval, at(MADE_DAY, time()), SESSION[1], with_oi=True))
+    minute = {(to_ms(datetime.fromisoformat(one[0])) - SESSION[0]) // MINUTE_MS: one for one in answer["candles"]}
+    spans = [[to_ms(datetime.fromisoformat(stamp)) for stamp in span] for span in answer["recorded"]]
+    return minute, sum((last - first) // MINUTE_MS + 1 for first, last in spans)
+
+
+ONCE_A_MINUTE = range(5, 22_500, 60)
+RULES = load_market_rules(PROJECT / "config")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "known"),
+    [
+        # Once a minute, five seconds past: of the last minute the end was not seen.
+        (ONCE_A_MINUTE, range(374)),
+        ([*ONCE_A_MINUTE, 22_505], range(375)),
+        # A silence from 10:00:05 to 10:20:05, a stop at 13:30, a late start: what is beside it is not known either.
+        ([n for n in ONCE_A_MINUTE if not 2_705 < n < 3_905], [*range(45), *range(66, 374)]),
+        ([n for n in ONCE_A_MINUTE if n < 15_300], range(254)),
+        ([n for n in ONCE_A_MINUTE if n > 600], range(11, 374)),
+        # Every five minutes nothing is known; nor every two, though the quotes move between such snapshots.
+        (range(0, 22_500, 300), []),
+        (range(0, 22_500, 120), []),
+        (range(0, 22_600, 65), range(375)),
+        (range(0, 22_600, 90), range(375)),
+    ],
+    ids=["minutes", "to the end", "silence", "stops", "starts late", "5 min", "2 min", "65 s", "90 s"],
+)
+def test_a_recording_has_candles_of_the_minutes_that_it_knows_and_says_which(
+    tmp_path: Path, rules: MarketRules, seconds, known
+) -> None:
+    candles, recorded = asked(recording(tmp_path, rules, [*seconds]))
+    assert recorded == len(known) and sorted(candles) == [*known], "something was traded in each"
+    # No growth of a silence in the candle of its last minute.
+    assert all(candle[5] <= 65 * 100 * 3 for candle in candles.values())
+
+
+def test_a_contract_that_vanishes_is_not_known_while_the_others_are(tmp_path: Path, rules: MarketRules) -> None:
+    away = tuple(n for n in ONCE_A_MINUTE if 3_600 <= n < 4_800)
+    source = recording(tmp_path, rules, [*ONCE_A_MINUTE], away)
+    assert asked(source, 24_550)[1] == 374
+    candles, recorded = asked(source)
+    assert recorded == len(candles) == 374 - 22 and not set(range(59, 81)) & set(candles)
+
+
+def test_longer_candles_need_all_their_minutes_and_that_of_the_day_none(tmp_path: Path, rules: MarketRules) -> None:
+    source = recording(tmp_path, rules, [n for n in ONCE_A_MINUTE if not 2_705 < n < 3_905])
+    assert sorted(asked(source, interval="5minute")[0])[:12] == [*range(0, 45, 5), *range(70, 85, 5)]
+    (whole,) = asked(source, interval="day")[0].values()
+    assert whole[5] == 65 * 100 * 356
+
+
+def test_what_is_to_come_is_not_told(tmp_path: Path, rules: MarketRules) -> None:
+    source = recording(tmp_path, rules, [*ONCE_A_MINUTE])
+    assert told_spans(recorded_minutes(source, source.instruments.rows[0].token) or (), SESSION[0] + 90_000) == [
+        ["2026-03-10T09:15:00+0530", "2026-03-10T09:16:00+0530"]
+    ]
+
+
+def test_a_market_without_silences_does_not_speak_of_any(rules: MarketRules) -> None:
+    source = ModelledSource(("NIFTY",), DAY, rules, seed=3)
+    assert recorded_minutes(source, source.instruments.rows[1].token) is None

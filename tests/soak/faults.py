@@ -155,8 +155,8 @@ def _lived(
     problems += [f"{one.name}: {one.detail}" for checks in copies.values() for one in failed(checks)]
     if again["calls"] or last != {name: paths.repaired(DAY, name).read_bytes() for name in names}:
         problems.append(f"asked once more, the repair asks or changes something: {again}")
-    if figures["account"]["open"]:
-        problems.append("minutes are open after the repair")
+    if figures["account"]["unverified"]:
+        problems.append("minutes are unverified after the repair")
     if chaos.deeds or not all(held.values()):
         problems.append("a store was not killed and started, or Redis does not hold the last quotes")
     return figures | {"problems": problems, "good": not problems}

@@ -148,18 +148,18 @@ def repaired(settings: Settings, rules: MarketRules, paths: DataPaths) -> Figure
         broker = (market.kite, market.clock, settings, rules)
         for name in settings.indices:
             book = stored_dump(rules, paths, DAY, (name,)).book
-            report = drive(market.clock, repair(*broker, paths, (DAY,), name, book, origin, market.history))
-            calls, answered = calls + report.asked.calls, answered + report.asked.answered
+            asked = drive(market.clock, repair(*broker, paths, (DAY,), name, book, origin, market.history))
+            calls, answered = calls + asked.calls, answered + asked.answered
             # One reason of each kind is enough: they name contracts.
-            reasons.update({f"{name}: {why.partition(': ')[2] or why}": n for why, n in report.asked.reasons.items()})
+            reasons.update({f"{name}: {why.partition(': ')[2] or why}": n for why, n in asked.reasons.items()})
     return {"calls": calls, "answered": answered, "reasons": dict(reasons)}
 
 
 def accounts(settings: Settings, rules: MarketRules, paths: DataPaths) -> Figures:
     """How every expected contract-minute of the day ended, and of each index in words."""
     days = [account_day(paths, settings, rules, DAY, name).day for name in settings.indices]
-    counted = {what: sum(getattr(one, what) for one in days) for what in ("expected", "live", "repaired", "no_trade")}
-    return counted | {"open": sum(one.open for one in days), "answers": [one.line() for one in days]}
+    counted = {what: sum(one.counts()[what] for one in days) for what in days[0].counts()}
+    return counted | {"answers": [one.line() for one in days]}
 
 
 def repair_problems(settings: Settings, paths: DataPaths) -> list[str]:

@@ -75,7 +75,9 @@ def campaign(settings: Settings, rules: MarketRules, root: Path, config: Path, w
     every = [one for times in took.values() for one in times]
     deaths = {victim: len(times) for victim, times in took.items()}
     late = sum(one > PROMISED_S for one in every)
-    good = not problems and not account["open"] and not late and len(every) == wanted.count and all(deaths.values())
+    good = (
+        not problems and not account["unverified"] and not late and len(every) == wanted.count and all(deaths.values())
+    )
     return {
         "killed": deaths,
         "collecting_again_s_median": round(float(np.median(every)), 1),

@@ -84,7 +84,7 @@ def kill(settings: Settings, rules: MarketRules, root: Path, options: argparse.N
         "repair": asked,
         "account": account,
         "problems": problems,
-        "good": not problems and not account["open"] and last.returncode == 0 and len(lives) == options.count,
+        "good": not problems and not account["unverified"] and last.returncode == 0 and len(lives) == options.count,
     }
 
 

@@ -240,7 +240,7 @@ def an_answer_was_cut(paths: DataPaths) -> None:
     opens_ms = at(DAY, time(9, 15))
     with CandleArchive.open(path) as archive:
         only = Candle(opens_ms, 10.0, 10.0, 10.0, 10.0, 1, 0)
-        archive.add(Question(symbol, 1, opens_ms, at(DAY, time(15, 29))), [only], opens_ms, "sim")
+        archive.add([(Question(symbol, 1, opens_ms, at(DAY, time(15, 29))), [only], "sim")], opens_ms)
 
 
 DAMAGES = [
@@ -259,7 +259,7 @@ DAMAGES = [
     ("option_chain", "chain_is_sound", a_column_is_gone, "schema_is_ours"),
     ("option_chain", "chain_is_sound", a_holidays_data, "stamped with another day"),
     ("option_chain", "chain_is_ordinary", crossed, "not_crossed"),
-    ("chain_repair", "every_minute_is_accounted", the_last_hour_is_gone, "unaccounted"),
+    ("chain_repair", "every_minute_is_accounted", the_last_hour_is_gone, "unverified"),
     ("chain_repair", "repairs_are_sound", repairs_are_edited, "does not follow"),
     ("expiry_capture", "every_strike_is_captured", today_expires, "contracts missing"),
     ("expiry_capture", "captured_candles_add_up", an_answer_was_cut, "have candles of less than was traded"),

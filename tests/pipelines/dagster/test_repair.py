@@ -146,8 +146,7 @@ def test_what_expires_today_is_captured_and_the_day_is_asked_once(
     result = captured()
     shown = metadata_of(result, "expiry_capture", EXPIRES)
     assert checks_of(result) == {"every_strike_is_captured": True, "captured_candles_add_up": True}, shown
-    # Two windows each; the first is silent in this market, so it is asked twice, between two that are not.
-    assert (shown["contracts"], shown["missing"], shown["calls"]) == (2, 0, 4 + 2 + 2)
+    assert (shown["contracts"], shown["missing"], shown["calls"]) == (2, 0, 2)
     folder = last_evening.paths.expired("NIFTY", EXPIRY)
     assert {path.name for path in folder.iterdir()} >= {"answers.arrows", "candles.parquet", "dump.parquet"}
     assert metadata_of(captured(), "expiry_capture", EXPIRES)["calls"] == 0

@@ -1,6 +1,7 @@
 """Repair after the close: gaps are filled from the broker's candles, once, the same bytes however often it dies."""
 
-from dataclasses import replace
+import json
+from datetime import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,34 +9,40 @@ import polars as pl
 import pytest
 import requests
 
-from g6_core.adapters.candle_archive import read_answers
+from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS
+from g6_core.adapters.lake import Lake, read_lake, remove_lake
 from g6_core.adapters.world import Simulated, claim_answers, clear_collected, mark_simulated
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, SECOND_MS
+from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at
+from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
-from g6_pipelines.collection.accounting import Gap, open_minutes
+from g6_pipelines.collection.accounting import minutes_to_ask
 from g6_pipelines.stages.accounting import account_day
+from g6_pipelines.stages.candles import UNVOUCHED, Part
 from g6_pipelines.stages.prepare import store_dump
+from g6_pipelines.stages.reconcile_candles import priced_by_candles, reconcile_candles
 from g6_pipelines.stages.repair import GONE_NAMED_MAX, NOT_LISTED, windows
 from tests.pipelines.collecting import narrowed, refusal
-from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through, too_many
+from tests.pipelines.evening import DAY, NAME, Evening, Fault, evening, live_through, no_history
 
 
 def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -> None:
     before = after.account()
-    assert not before.complete and before.first_open is not None and before.first_open.endswith("10:00")
+    assert not before.complete and before.first_unverified is not None and before.first_unverified.endswith("10:00")
     lake = after.paths.lake(DAY, NAME).read_bytes()
-    report = after.repair()
-    assert report is not None
+    asked = after.repair()
+    assert asked is not None
     found = after.account()
     assert found.complete and found.repaired > 0
-    assert (report.before[DAY], report.after[DAY]) == (before, found)
-    assert report.asked.reasons == {} and report.asked.calls == report.asked.answered
+    assert asked.reasons == {} and asked.calls == asked.answered
+    checks = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    assert [one.passed for one in checks] == [True] * 4 and int(checks[1].figures["compared"]) > 300
+    assert priced_by_candles(after.paths, after.settings, after.rules, DAY, NAME).passed
     assert after.paths.lake(DAY, NAME).read_bytes() == lake, "the lake holds what was seen, nothing else"
 
 
@@ -54,12 +61,12 @@ def test_repaired_minutes_are_what_the_market_did_with_open_interest_and_without
 
 
 def test_calls_keep_to_three_a_second_and_one_a_contract(after: Evening) -> None:
-    report = after.repair()
-    assert report is not None
+    asked = after.repair()
+    assert asked is not None
     times = after.wire.times_ms
     assert min(later - earlier for earlier, later in pairwise(times)) >= CALL_INTERVAL_MS
     answers = read_answers(after.paths.answers(DAY, NAME))
-    assert answers["symbol"].n_unique() == len(times) == report.asked.calls
+    assert answers["symbol"].n_unique() == len(times) == asked.calls
 
 
 def test_asked_again_the_broker_hears_nothing_and_no_byte_changes(after: Evening) -> None:
@@ -67,8 +74,8 @@ def test_asked_again_the_broker_hears_nothing_and_no_byte_changes(after: Evening
     kept = [path.read_bytes() for path in (after.paths.answers(DAY, NAME), after.paths.repaired(DAY, NAME))]
     calls = len(after.wire.times_ms)
     assert calls > 0
-    report = after.repair()
-    assert report is not None and report.asked.calls == 0 and len(after.wire.times_ms) == calls
+    asked = after.repair()
+    assert asked is not None and asked.calls == 0 and len(after.wire.times_ms) == calls
     assert [path.read_bytes() for path in (after.paths.answers(DAY, NAME), after.paths.repaired(DAY, NAME))] == kept
 
 
@@ -93,10 +100,6 @@ def html(request: requests.PreparedRequest, number: int) -> requests.Response | 
     return answer
 
 
-def expired_token(request: requests.PreparedRequest, number: int) -> requests.Response | None:
-    return refusal(request, 403, "TokenException", "Incorrect `api_key` or `access_token`.")
-
-
 def foreign_minutes(request: requests.PreparedRequest, number: int) -> requests.Response | None:
     answer = refusal(request, 200, "", "")
     answer._content = b'{"status":"success","data":{"candles":[["2025-08-28T09:15:00+0530",1,1,1,1,1,1]]}}'
@@ -112,60 +115,84 @@ def no_candles_key(request: requests.PreparedRequest, number: int) -> requests.R
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (too_many, "Too many requests"),
         (html, "Unknown Content-Type"),
-        (expired_token, "access_token"),
         (foreign_minutes, "not asked for"),
         (no_candles_key, "odd reply"),
     ],
 )
-def test_what_the_broker_does_not_answer_stays_open_until_it_does(after: Evening, fault: Fault, said: str) -> None:
+def test_what_the_broker_does_not_answer_stays_unverified_until_it_does(
+    after: Evening, fault: Fault, said: str
+) -> None:
     before = after.account()
     after.wire.fault = fault
-    report = after.repair()
-    assert report is not None
+    asked = after.repair()
+    assert asked is not None
     assert after.account() == before
-    assert said in " ".join(report.asked.reasons) and report.asked.answered == 0
-    assert report.asked.calls <= 3 + 2 * 5 * 3, "a broker that refuses everything is left in peace"
+    assert said in " ".join(asked.reasons) and asked.answered == 0
     after.wire.fault = lambda request, number: None
     after.repair()
     assert after.account().complete
 
 
-@pytest.mark.parametrize(
-    ("places", "said"),
-    [
-        (slice(0, 6), (403, "PermissionException", "Insufficient permission for that call.")),
-        (slice(0, 6), (400, "InputException", "invalid token")),
-        # As many at each end as are taken for the broker's word on everything.
-        (slice(-5, 5), (400, "InputException", "invalid token")),
-    ],
-)
-def test_contracts_that_are_always_refused_keep_no_other_from_being_asked_for(
-    after: Evening, places: slice, said: tuple[int, str, str]
-) -> None:
-    symbols = sorted(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
-    by_name = {row.tradingsymbol: row.token for row in after.source.instruments}
-    chosen = symbols[places] or symbols[places.start :] + symbols[: places.stop]
-    refused = [str(by_name[symbol]) for symbol in chosen]
-
-    def some(request: requests.PreparedRequest, number: int) -> requests.Response | None:
-        if any(f"/{token}/" in str(request.url) for token in refused):
-            return refusal(request, *said)
-        return None
-
-    after.wire.fault = some
-    report = after.repair()
-    assert report is not None
-    left = set(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
-    assert left <= set(chosen) and report.asked.answered >= len(symbols) - len(chosen) > 0
-
-
-def test_a_passing_refusal_costs_a_call_and_no_minute(after: Evening) -> None:
-    after.wire.fault = lambda request, number: too_many(request, number) if number % 3 == 0 else None
-    report = after.repair()
-    assert report is not None and report.asked.reasons == {}
+def test_a_history_that_is_away_in_the_evening_is_no_silence(after: Evening) -> None:
+    """It answers with code 200 and no candles, as one in whose market nobody trades; then it is cut in the gap."""
+    before = after.account()
+    for fault in (no_history, lambda request: cut(after, request)):
+        after.wire.fault = lambda request, number, fault=fault: fault(request)
+        asked = after.repair()
+        assert asked is not None and asked.reasons[UNVOUCHED] > 0
+        day = after.account()
+        assert (day.no_trade, day.complete) == (0, False)
+    assert day.repaired > before.repaired == 0, "the candles that it has are kept"
+    after.wire.fault = lambda request, number: None
+    after.repair()
     assert after.account().complete
+    calls = len(after.wire.times_ms)
+    after.repair()
+    assert len(after.wire.times_ms) == calls, "what is settled is not asked again"
+
+
+def test_a_history_that_goes_away_in_the_middle_is_held_against_what_was_traded(after: Evening) -> None:
+    """The index and the control are answered."""
+    after.wire.fault = lambda request, number: no_history(request) if number > 1 else None
+    assert after.repair() is not None
+    day = after.account()
+    assert not day.complete and day.short > 0 and "hold less than was traded" in day.line()
+    after.wire.fault = lambda request, number: None
+    after.repair()
+    assert after.account().complete
+
+
+def cut(after: Evening, request: requests.PreparedRequest) -> requests.Response:
+    """A history that ends at twenty past ten."""
+    answer = after.wire.inner.send(request)
+    body = answer.json()
+    body["data"]["candles"] = [one for one in body["data"]["candles"] if one[0][11:16] < "10:20"]
+    answer._content = json.dumps(body).encode()
+    return answer
+
+
+@pytest.mark.parametrize(("cycles", "is_sound"), [(1, True), (12, False)])
+def test_a_contract_that_is_priced_like_another_for_some_minutes_fails_the_chain(
+    after: Evening, cycles: int, is_sound: bool
+) -> None:
+    """Of the busiest contract, in lake and CSV alike; a single stray price is named and stops nothing."""
+    assert after.repair() is not None
+    path = after.paths.lake(DAY, NAME)
+    rows = read_lake(path)
+    busiest = rows.sort("call_volume", descending=True, nulls_last=True)["call_symbol"][0]
+    times = rows.filter((pl.col("call_symbol") == busiest) & (pl.col("call_status") == "live"))["timestamp"]
+    strange = pl.col("timestamp").is_in(times[30 : 30 + cycles].implode()) & (pl.col("call_symbol") == busiest)
+    priced = pl.when(strange).then(pl.col("call_ltp") * 0.3).otherwise("call_ltp").round(2).alias("call_ltp")
+    changed = rows.with_columns(priced).with_columns(pl.col(pl.Datetime).dt.timestamp("ms"))
+    remove_lake(path)
+    with Lake.open(path, OPTION_COLUMNS) as lake:
+        lake.append(changed.rows())
+    found = priced_by_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    assert found.passed is is_sound
+    prices = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[1]
+    assert not prices.passed and f"{cycles} of" in prices.detail and busiest in prices.detail
+    assert busiest in found.detail or is_sound
 
 
 def test_before_the_close_nothing_is_a_gap(market, rules, small, holed: Path, tmp_path: Path) -> None:
@@ -175,11 +202,11 @@ def test_before_the_close_nothing_is_a_gap(market, rules, small, holed: Path, tm
 
 
 def test_a_contract_that_is_not_listed_any_more_is_named_and_not_asked_for(after: Evening) -> None:
-    report = after.repair(InstrumentBook.of([]))
-    assert report is not None
+    asked = after.repair(InstrumentBook.of([]))
+    assert asked is not None
     assert after.wire.times_ms == [] and not after.account().complete
-    symbols = sorted(open_minutes(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
-    said = {why.removesuffix(f" {NOT_LISTED}") for why in report.asked.reasons}
+    symbols = sorted(minutes_to_ask(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
+    said = {why.removesuffix(f" {NOT_LISTED}") for why in asked.reasons}
     assert said == {"NIFTY 50", *symbols[:GONE_NAMED_MAX], f"{len(symbols) - GONE_NAMED_MAX} more"}
 
 
@@ -187,8 +214,8 @@ def test_an_index_that_the_dump_lacks_is_named(after: Evening) -> None:
     for path in (after.paths.lake(DAY, NAME), after.paths.answers(DAY, NAME)):
         path.unlink(missing_ok=True)
     options = InstrumentBook.of(row for row in after.source.instruments if row.is_option)
-    report = after.repair(options)
-    assert report is not None and dict(report.asked.reasons) == {f"NIFTY 50 {NOT_LISTED}": 1}
+    asked = after.repair(options)
+    assert asked is not None and dict(asked.reasons) == {f"NIFTY 50 {NOT_LISTED}": 1}
 
 
 def test_a_day_that_was_not_collected_is_backfilled_from_candles(market, rules, small, tmp_path: Path) -> None:
@@ -252,33 +279,47 @@ def test_a_day_is_completed_from_its_own_market_only(tmp_path: Path, collected_f
     ("days", "groups"),
     [((0,), [1]), ((0, 1, 2), [3]), ((0, 59), [2]), ((0, 60), [1, 1]), ((0, 30, 61, 90), [2, 2]), ((), [])],
 )
-def test_a_call_covers_as_many_days_as_a_window_allows(days: tuple[int, ...], groups: list[int]) -> None:
-    day_ms = 24 * 60 * MINUTE_MS
-    spans = [
-        (DAY, Gap("A", number * day_ms, number * day_ms + 5 * MINUTE_MS, 6, number * day_ms, None))
-        for number in reversed(days)
-    ]
-    assert [len(group) for group in windows(spans)] == groups
-
-
-def test_the_recorded_day_is_accounted_for_to_the_minute(
-    shared_data: Path, rules: MarketRules, settings: Settings, tmp_path: Path
+def test_a_call_covers_as_many_days_as_a_window_allows(
+    days: tuple[int, ...], groups: list[int], tmp_path: Path
 ) -> None:
-    """33 of its 375 minutes have no snapshot; the exchange that replays it has candles for a few of them."""
+    day_ms = 24 * 60 * MINUTE_MS
+    with CandleArchive.open(tmp_path / "a.arrows") as archive:
+        parts = [
+            Part(archive, Question("A", 1, number * day_ms, number * day_ms + 5 * MINUTE_MS), 0)
+            for number in reversed(days)
+        ]
+        found = windows(parts)
+    assert [len(own) for _, own in found] == groups
+    assert all((one.from_ms, one.to_ms) == (own[0].question.from_ms, own[-1].question.to_ms) for one, own in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("until", [None, time(13, 30)])
+def test_what_a_recording_does_not_hold_is_unverified_and_the_rest_is_accounted_for(
+    shared_data: Path, rules: MarketRules, settings: Settings, tmp_path: Path, until: time | None
+) -> None:
+    """The silences are read off the file itself; the collector was away for a while in which the record was not."""
     path = shared_data / "nse-chain-20250829" / "NIFTY.parquet"
+    rows = pl.read_parquet(path).filter(pl.col("coll_ts").dt.date() == DAY)
+    if until is not None:
+        rows = rows.filter(pl.col("coll_ts").dt.time() < until)
+        path = tmp_path / "cut.parquet"
+        rows.write_parquet(path)
+    stamps = rows["coll_ts"].unique().sort().dt.replace_time_zone("Asia/Kolkata").dt.timestamp("ms").to_list()
     source = RecordedSource(path, rules, DAY, NAME, 7)
     chain = narrowed(settings, codes=("this_week",), offsets=(-1, 1), interval_s=60)
-    found = evening(source, rules, chain, tmp_path)
-    live_through(found)
-    before = found.account()
-    assert (before.expected - before.live, len(before.silent_minutes)) == (before.open, 33)
+    found = evening(source, rules, chain, tmp_path / "data")
+    away = at(DAY, time(12, 0)), at(DAY, time(12, 10))
+    live_through(found, down=away)
     assert found.repair() is not None
     day = found.account()
-    assert (day.complete, day.expected, day.live) == (True, 375 * 6, before.live)
-    assert len(day.silent_minutes) < 33 and day.repaired > 0
-    dark = {*before.silent_minutes}
-    rows = found.repaired().with_columns(pl.col("timestamp").dt.timestamp("ms").alias("ms"))
-    assert dark <= set(rows["ms"].to_list())
-    # Where a whole minute passed in silence nothing traded on the replaying exchange either.
-    assert set(rows.filter(pl.col("account") == "repaired")["ms"].to_list()).isdisjoint(day.silent_minutes)
-    assert replace(day, silent_minutes=()) == replace(found.account(), silent_minutes=())
+    assert not day.complete
+    assert f"{day.unverified:,} of {day.expected:,} unverified ({day.not_recorded:,} not recorded)" in day.line()
+    assert day.unverified == day.not_recorded == day.expected - day.live - day.repaired - day.no_trade
+    filled = found.repaired()["timestamp"].dt.timestamp("ms").unique().sort().to_list()
+    assert [one for one in filled if away[0] <= one < away[1]] == list(range(*away, MINUTE_MS))
+    silences = [(a, b) for a, b in pairwise([at(DAY, time(9, 15)), *stamps, at(DAY, time(15, 30))]) if b - a > 120_000]
+    assert len(silences) >= 4
+    assert not [one for one in filled for a, b in silences if one < b and one + MINUTE_MS > a]
+    calls = len(found.wire.times_ms)
+    assert found.repair() is not None and len(found.wire.times_ms) == calls, "what is not recorded is not asked again"
