@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
+import pytest
+
 from g6_core.adapters.clock import SimClock
 from g6_core.adapters.journal import read_header
 from g6_core.adapters.ledger.ledger import Ledger
@@ -20,6 +22,8 @@ from g6_core.sim.order_state import SimOrder
 from g6_pipelines.stages.reconcile import reconcile_broker
 from g6_pipelines.stages.reconcile_orders import reconcile_orders
 from tests.stream.wire import DAY, Wire, moment, said, wire
+
+pytestmark = pytest.mark.slow
 
 PAPER = ("--mode", "paper")
 
@@ -150,23 +154,3 @@ def test_killed_between_an_order_and_its_fill_it_knows_what_became_of_it(tmp_pat
         assert done[-1].filled_value_paise == trade.exit_paise * trade.quantity
         assert [order.order_id for order in done] == [f"26111900000000{number}" for number in (1, 2, 3)]
         assert len({order.tag for order in done}) == 3
-
-
-def test_a_day_of_real_orders_goes_on_with_real_orders_only(tmp_path: Path, config_dir: Path) -> None:
-    with wire(tmp_path, config_dir, seed=3) as world:
-        world.prepare()
-        clock = world.clock()
-        first = world.sidecar()
-        world.await_sidecar()
-        clock.sleep_until(moment(9, 16))
-        kill(first)
-        paper = world.sidecar(*PAPER)
-        text = said(paper)
-        assert (paper.returncode, text.count("\n")) == (4, 1)
-        assert "this day was begun with 'broker sim' orders, not 'paper sim'" in text
-        assert not world.paths.paper_account(DAY).exists()
-        again = world.sidecar()
-        world.await_sidecar()
-        clock.sleep_until(moment(9, 17))
-        assert world.get("/status").json()["mode"] == "active"
-        ended(world, again, clock)

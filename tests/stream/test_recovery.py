@@ -5,11 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.domain.events import FeedState, Frame
 from tests.stream.wire import DAY, Wire, moment, said, wire
+
+pytestmark = pytest.mark.slow
 
 # With this seed the quick strategy buys at 09:35:02, holds until 10:00, and wants more at 09:44, else at 09:45.
 BUSY_SEED = 8
@@ -42,7 +45,7 @@ def refused_at(world: Wire, hour: int, minute: int) -> set[str]:
 def test_nothing_is_bought_while_the_feed_is_cut_or_mute_and_what_is_held_is_priced(
     tmp_path: Path, config_dir: Path
 ) -> None:
-    with wire(tmp_path, config_dir, BUSY_SEED) as world:
+    with wire(tmp_path, config_dir, BUSY_SEED, mortal=True) as world:
         kite = world.prepare()
         clock = world.clock()
         sidecar = world.sidecar(G6_SIM_PATIENCE_S="1")
@@ -91,7 +94,7 @@ def priced(world: Wire, token: int) -> list[int]:
 
 def test_a_killed_exchange_that_keeps_its_day_is_gone_on_with(tmp_path: Path, config_dir: Path) -> None:
     state = tmp_path / "exchange.jsonl"
-    with wire(tmp_path, config_dir, seed=3, state=state) as world:
+    with wire(tmp_path, config_dir, seed=3, state=state, mortal=True) as world:
         kite = world.prepare()
         clock = world.clock()
         sidecar = world.sidecar()

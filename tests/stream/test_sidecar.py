@@ -4,10 +4,14 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.domain.events import FeedState, Frame
 from g6_core.domain.orders import Side
 from tests.stream.wire import DAY, moment, said, wire
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_position_survives_a_kill_and_a_cut_feed_and_ends_by_rule(tmp_path: Path, config_dir: Path) -> None:
@@ -20,6 +24,11 @@ def test_a_position_survives_a_kill_and_a_cut_feed_and_ends_by_rule(tmp_path: Pa
         subscribed = world.get("/status").json()["subscribed"]
         first.send_signal(signal.SIGKILL)
         first.wait(10)
+        paper = world.sidecar("--mode", "paper")
+        text = said(paper)
+        assert (paper.returncode, text.count("\n")) == (4, 1)
+        assert "this day was begun with 'broker sim' orders, not 'paper sim'" in text
+        assert not world.paths.paper_account(DAY).exists()
         again = world.sidecar()
         world.await_sidecar()
         clock.sleep_until(moment(9, 42, 30))
@@ -67,7 +76,7 @@ def _served(orders: list[dict[str, object]], side: Side, start: str, end: str) -
 
 
 def test_a_lost_exchange_pauses_what_it_no_longer_confirms(tmp_path: Path, config_dir: Path) -> None:
-    with wire(tmp_path, config_dir, seed=8) as world:
+    with wire(tmp_path, config_dir, seed=8, mortal=True) as world:
         unprepared = world.sidecar()
         assert "no day pack; make it, for each index: G6_DATA_DIR=" in said(unprepared)
         assert unprepared.returncode == 4

@@ -1,4 +1,4 @@
-"""Two real processes for tests: the served exchange in lockstep and the sidecar, with time in the test's hand."""
+"""The served exchange in lockstep and the sidecar as a process, for tests that hold the time in their hand."""
 
 import os
 import shutil
@@ -26,7 +26,9 @@ from g6_core.domain.events import Event
 from g6_core.domain.ist import at
 from g6_core.schema.journal import Kind, decode_event
 from g6_core.schema.paths import DataPaths
+from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.stages.prepare import prepare
+from tests.sim.server.kit import serving_here
 
 DAY = date(2026, 11, 19)
 TOKEN = "wire-test"
@@ -74,7 +76,10 @@ def quick_config(shipped: Path, place: Path) -> Path:
 
 @dataclass
 class Wire:
-    """The exchange on `url`, the sidecar's control on `control`, both as children of the test."""
+    """The exchange on `url`, the sidecar's control on `control_port`.
+
+    The sidecar is a child of the test, and so is an exchange that is to be killed; others are served in a thread.
+    """
 
     root: Path
     config_dir: Path
@@ -208,13 +213,20 @@ def wire(
     state: Path | None = None,
     *,
     config: Callable[[Path, Path], Path] = quick_config,
-    participants: str = "sidecar,test",
+    mortal: bool = False,
 ) -> Iterator[Wire]:
-    """A served exchange; whatever still runs at the end is ended."""
+    """A served exchange, `mortal` in a process that can be killed; whatever still runs at the end is ended."""
     with ExitStack() as stack:
-        found = Wire(root, config(config_dir, root / "config"), seed, participants)
-        stack.callback(_end, found.children)
-        found.serve(state=state)
+        found = Wire(root, config(config_dir, root / "config"), seed)
+        if mortal:
+            stack.callback(_end, found.children)
+            found.serve(state=state)
+        else:
+            source = ModelledSource(("NIFTY",), DAY, load_market_rules(found.config_dir), seed)
+            names = tuple(found.participants.split(","))
+            terms: dict[str, Any] = {"seed": seed, "participants": names, "config_dir": found.config_dir}
+            found.port = stack.enter_context(serving_here(source, start=time(8, 45), **terms)).port
+            stack.callback(_end, found.children)
         yield found
 
 

@@ -102,23 +102,30 @@ def serving(*options: str, port: int = 0) -> Iterator[Server]:
 
 @contextmanager
 def serving_here(
-    source: MarketSource | None = None, *, start: time = time(10), speed: float | None = None, port: int = 0
+    source: MarketSource | None = None,
+    *,
+    start: time = time(10),
+    speed: float | None = None,
+    port: int = 0,
+    seed: int = 7,
+    participants: tuple[str, ...] = (),
+    config_dir: Path = PROJECT / "config",
 ) -> Iterator[Address]:
     """The same server without a process of its own: its sockets are real, and it costs no start. In lockstep without a
     `speed`; of the day and the index of `command` without a `source`."""
-    settings, rules = load_settings(PROJECT / "config"), load_market_rules(PROJECT / "config")
-    market = source or ModelledSource(("NIFTY",), DAY, rules, 7)
+    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
+    market = source or ModelledSource(("NIFTY",), DAY, rules, seed)
     clock = VirtualClock(at(market.trade_date, start))
     exchange = Exchange(
         market,
         rules,
         clock,
-        seed=7,
+        seed=seed,
         cash_paise=settings.capital_paise,
         order_latency_ms=settings.simulation.order_latency_ms,
         latency_jitter_ms=settings.simulation.latency_jitter_ms,
     )
-    terms = Serving(port, speed, (), "http://127.0.0.1:8766/", monotonic)
+    terms = Serving(port, speed, participants, "http://127.0.0.1:8766/", monotonic)
     ready: SimpleQueue[str] = SimpleQueue()
     thread = Thread(target=serve, args=(exchange, clock, terms, ready.put))
     thread.start()
