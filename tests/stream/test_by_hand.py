@@ -140,25 +140,3 @@ def test_what_was_sold_while_the_sidecar_was_dead_is_not_sold_after_its_start(tm
         text = said(second)
         assert second.returncode == 0, text
         assert f"paused: the broker holds 0 of {row['tradingsymbol']} and the journal {BOUGHT}" in text
-
-
-def test_positions_that_cannot_be_read_hold_no_exit_back(tmp_path: Path, config_dir: Path) -> None:
-    with wire(tmp_path, config_dir, SEED) as world:
-        kite = world.prepare()
-        clock = world.clock()
-        sidecar = world.sidecar()
-        world.await_sidecar()
-        clock.sleep_until(moment(9, 36))
-        assert [row["quantity"] for row in held(kite)] == [BOUGHT]
-        world.fault(kind="http_5xx", path="/portfolio/positions", for_ms=120 * SECOND_MS)
-        clock.sleep_until(moment(9, 36, 30))
-        assert world.post("/flatten").status_code == 202
-        clock.sleep_until(moment(9, 36, 40))
-        assert [row["status"] for row in kite.orders() if row["transaction_type"] == "SELL"] == ["COMPLETE"]
-        assert world.get("/status").json()["positions"] == [], "the order book is read all the same"
-        sidecar.send_signal(signal.SIGTERM)
-        clock.close()
-        text = said(sidecar)
-        assert sidecar.returncode == 0, text
-        assert text.count("positions could not be read: ") == 1
-        assert "exits go on by what was known before" in text and "Traceback" not in text

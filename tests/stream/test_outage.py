@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from requests.exceptions import ConnectionError as LostConnection
 
 from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
@@ -116,6 +117,25 @@ def test_a_position_that_is_gone_at_the_broker_is_never_sold_and_the_day_replays
     inputs = held.state.inputs
     again = replay(EngineState.fresh(held.world.params, inputs), read_journal(held.world.paths.journal(DAY)))
     assert again.agrees and again.checkpoints > 5
+
+
+def test_positions_that_cannot_be_read_hold_no_exit_back(held: Held) -> None:
+    held.world.enter()
+    held.later(5_000)
+
+    def away() -> None:
+        raise LostConnection("no way to the broker")
+
+    held.world.kite.positions = away
+    held.later(30_000)
+    held.session.operate(OperatorAction.FLATTEN, "test", held.world.clock.now_ms())
+    held.later(10_000)
+    assert not held.world.positions()
+    assert not held.state.open_trades, "the order book is read all the same"
+    sold = [row["status"] for row in held.world.kite.orders() if row["transaction_type"] == "SELL"]
+    assert sold == ["COMPLETE"]
+    (text,) = [one.text for one in held.world.alerts if "positions could not be read" in one.text]
+    assert "exits go on by what was known before" in text
 
 
 def test_a_person_flattens_and_resumes(held: Held) -> None:

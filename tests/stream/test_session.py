@@ -137,7 +137,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings:
 
 def test_a_restart_while_a_position_is_held_changes_no_trade_and_no_fill(life: Life, tmp_path: Path) -> None:
     assert life.trades[0].exit_reason == ExitReason.TAKE_PROFIT
-    for number in (0, 1, 2, 7, len(life.seconds) - 3, len(life.seconds) - 2, len(life.seconds) - 1):
+    for number in (0, 2, len(life.seconds) - 2, len(life.seconds) - 1):
         world = life.seconds[number].restart(tmp_path / str(number))
         _finish(world)
         _check_whole(world)
@@ -148,8 +148,8 @@ def test_a_restart_while_a_position_is_held_changes_no_trade_and_no_fill(life: L
 
 
 def _some(writes: list[tuple[OrderWrite, Photograph]]) -> list[tuple[OrderWrite, Photograph]]:
-    """The first two, one of the middle and the last: enough to see every kind."""
-    return [*writes[:2], writes[len(writes) // 2], writes[-1]]
+    """The first two and the last: enough to see every kind."""
+    return [*writes[:2], writes[-1]]
 
 
 def test_a_restart_right_after_any_order_write_finds_the_order_by_its_tag(life: Life, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_entry_that_never_left_is_unknown_then_absent_and_never_sent_again(li
 
 def test_a_journal_cut_anywhere_after_the_last_sync_is_continued_safely(life: Life, tmp_path: Path) -> None:
     dice = random.Random(29_08_2025)
-    for number in range(8):
+    for number in range(4):
         photograph = life.seconds[dice.randrange(len(life.seconds))]
         safe = max(size for size in life.synced if size <= len(photograph.journal))
         cut = dice.randint(safe, len(photograph.journal))
