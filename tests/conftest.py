@@ -26,6 +26,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Tests in these folders live through days or start services: begun first, and given to processes one by one.
 LONG = ("cli", "dagster", "repair", "server", "session", "soak", "stream")
+# Files of those folders whose tests share a day that is lived in the process itself.
+TOGETHER = ("test_recorded_day.py", "test_session.py")
 # Whoever uses one of these starts a real server.
 SERVERS = frozenset({"influx_port", "postgres", "s3_address"})
 
@@ -145,7 +147,7 @@ class LongOnesAlone(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return nodeid if Path(path).parent.name in LONG else path
+        return nodeid if Path(path).parent.name in LONG and Path(path).name not in TOGETHER else path
 
 
 @pytest.hookimpl(optionalhook=True)
