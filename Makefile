@@ -73,7 +73,7 @@ test-slow: $(STAMP) ## the other tests: real servers, kills, recorded days, larg
 check: style ## test and test-slow in one run, as .ci/run does
 	$(call checked,not proof)
 
-proof: $(STAMP) ## soaks, campaigns of kills, long fuzzing: hours; figures in docs/soaks.md
+proof: $(STAMP) ## soaks, campaigns of kills, long fuzzing: an hour or two; figures in docs/soaks.md
 	$(PYTEST) -m proof || (($$? == 5))
 	for soak in day faults kill services real; do $(BIN)/python -m tests.soak.session $$soak || exit 1; done
 
