@@ -27,7 +27,7 @@ SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Tests in these folders live through days or start services: begun first, and given to processes one by one.
 LONG = ("cli", "dagster", "repair", "server", "session", "soak", "stream")
 # Files of those folders whose tests share a day that is lived in the process itself.
-TOGETHER = ("test_recorded_day.py", "test_session.py")
+TOGETHER = ("test_demo.py", "test_recorded_day.py", "test_session.py")
 # Whoever uses one of these starts a real server.
 SERVERS = frozenset({"influx_port", "postgres", "s3_address"})
 

@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import g6
+
 PROJECT = Path(__file__).resolve().parents[2]
 DECIDED = ("signals", "decisions", "refusals", "no_signal", "trades", "net_pnl_paise", "state_sha256", "coverage")
 
 
 # A made day leaves them alone.
 NOBODYS_DATABASES = dict.fromkeys(("G6_POSTGRES_URL", "G6_LEDGER_URL"), "postgresql://nobody@127.0.0.1:9/none")
-
-
-def _g6(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    command, environment = [sys.executable, "-m", "g6_core.cli.main", *map(str, args)], os.environ | NOBODYS_DATABASES
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=PROJECT, timeout=600, env=environment
-    )
 
 
 def _running(data_dir: Path) -> list[str]:
@@ -40,7 +35,9 @@ def _running(data_dir: Path) -> list[str]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of a demo that ended well."""
     data_dir = tmp_path_factory.mktemp("demo")
-    run = _g6("demo", "--data-dir", data_dir, "--json")
+    command = [sys.executable, "-m", "g6_core.cli.main", "demo", "--data-dir", str(data_dir), "--json"]
+    environment = os.environ | NOBODYS_DATABASES
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, env=environment)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == json.loads((data_dir / "day_summary.json").read_text())
     return data_dir
@@ -68,9 +65,10 @@ def test_the_timeline_of_the_web_ui_has_the_three_runs_of_the_demo(demo: Path) -
 
 def test_the_wire_decides_as_the_day_in_one_process(demo: Path, tmp_path: Path) -> None:
     wire = json.loads((demo / "day_summary.json").read_text())
-    run = _g6(
-        *("day", "--source", "modelled", "--index", "NIFTY", "--date", wire["date"], "--seed", str(wire["seed"])),
-        *("--data-dir", tmp_path, "--json"),
+    run = g6(
+        *("day", "--source", "modelled", "--index", "NIFTY", "--date", wire["date"], "--seed", wire["seed"]),
+        *("--data-dir", tmp_path, "--config-dir", PROJECT / "config", "--json"),
+        environment=NOBODYS_DATABASES,
     )
     assert run.returncode == 0, run.stderr
     alone = json.loads(run.stdout)

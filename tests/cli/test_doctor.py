@@ -22,6 +22,7 @@ def trading_day_ms() -> int:
     return at(findings.ist_date(findings.CLOCK_EARLIEST_MS).replace(day=20), time(11, 0))
 
 
+@pytest.mark.slow  # imports every package
 def test_a_good_machine_passes_every_check(config_dir: Path, tmp_path: Path, trading_day_ms: int) -> None:
     found = findings.examine(config_dir, tmp_path / "data", now_ms=trading_day_ms)
     assert [finding for finding in found if not finding.ok] == []

@@ -116,6 +116,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         process.wait()
 
 
+@pytest.mark.slow
 def test_everything_answers_and_ctrl_c_leaves_nothing(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     status = _fetch(f"http://127.0.0.1:{stack.exchange}/sim/status")
     assert {one["name"] for one in status["participants"]} == {"collector", "sidecar"}
@@ -150,6 +151,7 @@ def test_everything_answers_and_ctrl_c_leaves_nothing(stack: Stack, capsys: pyte
     assert (stack.data_dir / "state" / "trade_report" / "2026-11-19.json").exists(), "the sidecar's clean end"
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_start_ends_the_stack_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
