@@ -3,11 +3,14 @@
 The session has no schedule: its supervisor (`sensors`) starts it, and starts it again.
 """
 
+import os
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date, to_ms
+from g6_core.schema.paths import DataPaths
 from g6_pipelines.jobs import evening_job, pre_open_job
 from g6_pipelines.partitions import INDICES, RULES, TIMEZONE
 from g6_pipelines.runs import runs_of, whole_day
@@ -51,8 +54,21 @@ def evening_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     verdict = judge_evening(day, [run.phase for run in runs])
     if not verdict.start:
         return dg.SkipReason(verdict.why)
+    if quiet := _quiet(day):
+        return dg.SkipReason(quiet)
     # A key is good for one run only.
     return dg.RunRequest(run_key=f"{day} {len(runs) + 1}" if runs else str(day), tags=whole_day(day))
+
+
+def _quiet(day: date) -> str:
+    """Why the evening of a provisional day is left out: its market was looked at and stood still. "" otherwise."""
+    if not RULES.provisional(day):
+        return ""
+    from g6_pipelines.stages.fresh import stood_still
+
+    if not stood_still(DataPaths(Path(os.environ.get("G6_DATA_DIR") or "data")), RULES, day):
+        return ""
+    return f"{day} was provisional and no quote of it moved: it is taken for a holiday"
 
 
 SCHEDULES = (pre_open_schedule, evening_schedule)

@@ -67,6 +67,22 @@ def rules(config_dir: Path) -> MarketRules:
 
 
 @pytest.fixture(scope="session")
+def config_to_2026(config_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration that ships, without the lists of later years that `g6 market refresh` has added."""
+    folder = tmp_path_factory.mktemp("config_to_2026") / "config"
+    shutil.copytree(config_dir, folder, ignore=shutil.ignore_patterns("holidays_*.yaml"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rules_to_2026(config_to_2026: Path) -> MarketRules:
+    """The dated market rules as they are while 2027's holidays are not known."""
+    from g6_core.adapters.market_rules import load_market_rules
+
+    return load_market_rules(config_to_2026)
+
+
+@pytest.fixture(scope="session")
 def settings(config_dir: Path) -> Settings:
     """The settings that ship."""
     from g6_core.config import load_settings

@@ -9,7 +9,7 @@ from typing import Any
 
 from g6_core.adapters.holiday_files import ReadList
 from g6_core.adapters.holiday_store import Origin, rules_with, year_with
-from g6_core.adapters.lake import lake_exists
+from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.market_schema import YearFile
 from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
@@ -23,6 +23,7 @@ from g6_core.domain.holiday_lists import (
     require_whole,
     require_year,
 )
+from g6_core.schema.options import RowStatus
 from g6_core.schema.paths import DataPaths
 
 
@@ -136,11 +137,18 @@ def _first_open(asked: Refresh, rules: MarketRules) -> date:
 
 
 def _collected(asked: Refresh, rules: MarketRules, changes: tuple[Change, ...]) -> frozenset[date]:
-    """Days of which the real market's quotes lie in the data directory."""
+    """Days on which the real market moved, as far as the data directory knows."""
     paths = DataPaths(asked.data_dir)
     simulated = simulated_days(paths)
     days = {change.day for change in changes if change.day not in simulated}
-    return frozenset(day for day in days for name in rules.underlyings if lake_exists(paths.lake(day, name)))
+    return frozenset(day for day in days for name in rules.underlyings if _moved_on(paths.lake(day, name)))
+
+
+def _moved_on(lake: Path) -> bool:
+    if not lake_exists(lake):
+        return False
+    statuses = read_lake(lake, ("call_status", "put_status"))
+    return any((statuses[side] == RowStatus.LIVE).any() for side in statuses.columns)
 
 
 def _second_source(year: int, closed: dict[date, str], notice: bool) -> str:

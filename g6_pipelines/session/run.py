@@ -94,6 +94,8 @@ def _watched(
     doubts = (*([found.doubt] if found.doubt else []), *dump_doubts(found.dump.book, rules, place.day, names))
     for doubt in doubts:
         say(f"instruments dump: {doubt}")
+    if provisional := rules.provisional(place.day):
+        say(provisional)
     metrics = CollectorMetrics(int(found.hit), int(not found.hit))
     stack.enter_context(served_metrics(metrics, metrics_port(), say))
     redis = settings.redis
@@ -105,7 +107,9 @@ def _watched(
 
     interval_s = settings.collection.interval_s
     watch = SessionWatch(
-        paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish), doubts=doubts
+        *(paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish)),
+        doubts=doubts,
+        provisional=provisional,
     )
     watch.began()
 

@@ -15,6 +15,7 @@ from g6_core.schema.options import OptionRow, RowStatus
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Heartbeat, IndexInfo, Phase, RuntimeStatus
 from g6_pipelines.stages.collect import CycleReport, IndexCycle
+from g6_pipelines.stages.fresh import QUIET_MS
 
 _SEEN = (RowStatus.LIVE, RowStatus.STALE)
 _PAGE_MB = resource.getpagesize() / 1_048_576
@@ -31,6 +32,7 @@ class SessionWatch:
     """Called after each cycle; `listeners` are told the status and the cycle. Counts from the start of this process.
 
     `doubts` are about the dump that the whole session goes by: while there are any, no status says that all is well.
+    `provisional` says why it is only assumed that the market is open, "" on a known day.
     """
 
     paths: DataPaths
@@ -40,6 +42,7 @@ class SessionWatch:
     clock: Clock
     listeners: Sequence[Callable[[RuntimeStatus, CycleReport], None]] = ()
     doubts: tuple[str, ...] = ()
+    provisional: str = ""
     newest: RuntimeStatus | None = None
     _cycles: int = 0
     _calls: int = 0
@@ -75,7 +78,7 @@ class SessionWatch:
     def _status(self, cycle: CycleReport) -> RuntimeStatus:
         now_ms = self.clock.now_ms()
         info = {one.underlying: IndexInfo(one.spot, options_seen(one.rows)) for one in cycle.indices}
-        troubles = (*(f"instruments dump: {doubt}" for doubt in self.doubts), *cycle.reasons)
+        troubles = (*(f"instruments dump: {doubt}" for doubt in self.doubts), *self._silence(), *cycle.reasons)
         seen = sum(one.options for one in info.values())
         return RuntimeStatus(
             timestamp=utc_text(now_ms),
@@ -99,6 +102,12 @@ class SessionWatch:
             indices=self.indices,
             indices_info=info,
         )
+
+    def _silence(self) -> tuple[str, ...]:
+        """What is wrong when nothing has moved on a provisional day. Collecting goes on: quotes may move yet."""
+        if not self.provisional or self._live or self._cycles * self.interval_s * SECOND_MS < QUIET_MS:
+            return ()
+        return (f"no quote has moved since the start, the exchange may be closed: {self.provisional}",)
 
     def _beat(self, phase: Phase, cycle: str) -> None:
         now = utc_text(self.clock.now_ms())

@@ -17,27 +17,33 @@ from g6_core.schema.paths import DataPaths
 AFTER_CLOSE_MS = 15 * MINUTE_MS
 # A cycle is written before its interval is over and a collector that died is replaced within another.
 INTERVALS_LATE_MAX = 3
+# So long a market is looked at before its silence counts: an open is late more often than for a quarter of an hour.
+QUIET_MS = 15 * MINUTE_MS
 # Somebody who has missed more days than these knows it.
 LOOK_BACK_DAYS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A day in the lake: when its last cycle was (None without any), and whether anything in it is live."""
+    """A day in the lake: when its last cycle was (None without any), and whether anything in it is live, or stale."""
 
     last_ms: int | None
     any_live: bool
+    any_stale: bool
 
 
 def collected(paths: DataPaths, day: date, index: str) -> Collected:
     """What the lake holds of a day. DataError when it is damaged."""
     path = paths.lake(day, index)
     if not lake_exists(path):
-        return Collected(None, any_live=False)
+        return Collected(None, any_live=False, any_stale=False)
     rows = read_lake(path, ("timestamp", "call_status", "put_status"))
-    live = pl.any_horizontal(pl.col("call_status", "put_status") == RowStatus.LIVE).any()
-    last_ms, any_live = rows.select(pl.col("timestamp").dt.timestamp("ms").max(), live).row(0)
-    return Collected(last_ms, bool(any_live))
+    live, stale = (
+        pl.any_horizontal(pl.col("call_status", "put_status") == status).any().alias(status)
+        for status in (RowStatus.LIVE, RowStatus.STALE)
+    )
+    last_ms, any_live, any_stale = rows.select(pl.col("timestamp").dt.timestamp("ms").max(), live, stale).row(0)
+    return Collected(last_ms, bool(any_live), bool(any_stale))
 
 
 def due_day(rules: MarketRules, exchange: str, now_ms: int) -> date:
@@ -45,6 +51,23 @@ def due_day(rules: MarketRules, exchange: str, now_ms: int) -> date:
     day = rules.last_trading_day_up_to(ist_date(now_ms))
     over = rules.session(day, exchange).close_ms + AFTER_CLOSE_MS <= now_ms
     return day if over else rules.previous_trading_day(day)
+
+
+def stood_still(paths: DataPaths, rules: MarketRules, day: date) -> bool:
+    """Return whether a provisional day was a holiday after all: looked at for `QUIET_MS` or longer, and nothing moved.
+
+    A day of which nothing was collected is not, nor one on which the broker answered nothing: nobody has seen it.
+    DataError when a lake is damaged.
+    """
+    if not rules.provisional(day):
+        return False
+    found = {name: collected(paths, day, name) for name in rules.underlyings}
+    looked = [
+        one.last_ms - rules.session(day, rules.index(name).option_exchange).open_ms
+        for name, one in found.items()
+        if one.last_ms is not None and one.any_stale
+    ]
+    return not any(one.any_live for one in found.values()) and max(looked, default=0) >= QUIET_MS
 
 
 def fresh_checks(
@@ -58,10 +81,12 @@ def fresh_checks(
     exchange = rules.index(index).option_exchange
     found = []
     due = due_day(rules, exchange, now_ms)
+    while stood_still(paths, rules, due):
+        due = rules.previous_trading_day(due)
     if only is None or due == only:
         found.append(_day_complete(paths, rules, interval_ms, index, due, look_back=only is None))
     today = ist_date(now_ms)
-    if rules.is_trading_day(today) and only in (None, today):
+    if rules.is_trading_day(today) and only in (None, today) and not stood_still(paths, rules, today):
         session, late_ms = rules.session(today, exchange), INTERVALS_LATE_MAX * interval_ms
         if session.open_ms + late_ms <= now_ms < session.close_ms + AFTER_CLOSE_MS:
             last_ms = collected(paths, today, index).last_ms

@@ -148,9 +148,9 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_the_end_of_the_known_calendar_is_warned_of_45_days_before(
-    config_without_later_lists: Path, today: str, words: tuple[str, ...], absent: str
+    config_to_2026: Path, today: str, words: tuple[str, ...], absent: str
 ) -> None:
-    found = findings.market_finding(config_without_later_lists, at(date.fromisoformat(today), time(11, 0)))
+    found = findings.market_finding(config_to_2026, at(date.fromisoformat(today), time(11, 0)))
     assert found.ok, "a warning stops nothing"
     assert absent not in found.detail
     assert [word for word in words if word not in found.detail] == []
@@ -173,9 +173,3 @@ def test_hours_that_rest_on_one_source_are_said_until_they_are_confirmed(config_
 def test_a_warning_is_shown_and_does_not_fail(config_dir: Path, tmp_path: Path) -> None:
     done = g6("doctor", "--config-dir", config_dir, "--data-dir", tmp_path / "data")
     assert done.returncode == 0 and " warning market rules" in done.stdout and "Ready" in done.stdout
-
-
-@pytest.fixture
-def config_without_later_lists(config_dir: Path, tmp_path: Path) -> Path:
-    shutil.copytree(config_dir, tmp_path / "old", ignore=shutil.ignore_patterns("holidays_*.yaml"))
-    return tmp_path / "old"

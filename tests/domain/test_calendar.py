@@ -74,7 +74,7 @@ def test_a_day_outside_every_calendar_is_answered_with_the_file_to_extend(rules:
         CalendarError, match=r"2018-12-31 is outside the known trading days.*2019-01-01.*holidays\.yaml"
     ):
         rules.require_trading_day(date(2018, 12, 31))
-    with pytest.raises(CalendarError, match="9999-12-31 is too far away: holidays are known until 2026-12-31"):
+    with pytest.raises(CalendarError, match="9999-12-31 is too far away"):
         rules.require_trading_day(date.max)
 
 

@@ -29,9 +29,9 @@ def day(text: str) -> date:
     ],
 )
 def test_an_expiry_beyond_the_calendar_closes_by_the_rule_in_force_on_it(
-    rules: MarketRules, today: str, expiry: str, closes: str
+    rules_to_2026: MarketRules, today: str, expiry: str, closes: str
 ) -> None:
-    assert ist_text(rules.expiry_close_ms(day(today), "NFO", day(expiry))) == closes
+    assert ist_text(rules_to_2026.expiry_close_ms(day(today), "NFO", day(expiry))) == closes
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_an_expiry_beyond_the_calendar_closes_by_the_rule_in_force_on_it(
     ],
 )
 def test_the_next_trading_day_is_known_or_provisional(
-    rules: MarketRules, today: str, following: str, provisional: bool
+    rules_to_2026: MarketRules, today: str, following: str, provisional: bool
 ) -> None:
-    found = rules.known_next_trading_day(day(today))
+    found = rules_to_2026.known_next_trading_day(day(today))
     assert found == day(following)
-    assert bool(rules.provisional(found)) == provisional
-    assert ("provisional" in rules.shown(found)) == provisional
+    assert bool(rules_to_2026.provisional(found)) == provisional
+    assert ("provisional" in rules_to_2026.shown(found)) == provisional
 
 
 @pytest.mark.parametrize(
@@ -64,37 +64,41 @@ def test_the_next_trading_day_is_known_or_provisional(
         ("2027-02-06", "a Saturday"),
     ],
 )
-def test_weekends_and_fixed_holidays_are_assumed_beyond_the_calendar(rules: MarketRules, closed: str, why: str) -> None:
+def test_weekends_and_fixed_holidays_are_assumed_beyond_the_calendar(
+    rules_to_2026: MarketRules, closed: str, why: str
+) -> None:
     with pytest.raises(CalendarError, match=why):
-        rules.require_trading_day(day(closed))
+        rules_to_2026.require_trading_day(day(closed))
 
 
-def test_a_provisional_day_says_what_to_do(rules: MarketRules) -> None:
-    text = rules.provisional(day("2027-02-01"))
+def test_a_provisional_day_says_what_to_do(rules_to_2026: MarketRules) -> None:
+    text = rules_to_2026.provisional(day("2027-02-01"))
     assert "2027-02-01 is provisional" in text and "g6 market refresh" in text
-    assert rules.provisional(day("2026-12-31")) == ""
+    assert rules_to_2026.provisional(day("2026-12-31")) == ""
 
 
 @pytest.mark.parametrize("asked", ["2025-08-29", "2026-12-31", "2027-01-01", "2027-02-26", "2031-06-16"])
-def test_the_last_trading_day_up_to_a_day_is_known_for_any_later_day(rules: MarketRules, asked: str) -> None:
-    assert rules.last_trading_day_up_to(day(asked)) == day(asked)
+def test_the_last_trading_day_up_to_a_day_is_known_for_any_later_day(rules_to_2026: MarketRules, asked: str) -> None:
+    assert rules_to_2026.last_trading_day_up_to(day(asked)) == day(asked)
 
 
-def test_the_last_trading_day_up_to_a_sunday_is_the_friday(rules: MarketRules) -> None:
-    assert rules.last_trading_day_up_to(day("2025-08-31")) == day("2025-08-29")
-    assert rules.last_trading_day_up_to(day("2031-06-15")) == day("2031-06-13")
+def test_the_last_trading_day_up_to_a_sunday_is_the_friday(rules_to_2026: MarketRules) -> None:
+    assert rules_to_2026.last_trading_day_up_to(day("2025-08-31")) == day("2025-08-29")
+    assert rules_to_2026.last_trading_day_up_to(day("2031-06-15")) == day("2031-06-13")
 
 
 @pytest.mark.parametrize("first", ["2027-01-01", "2028-02-01", "2031-12-01"])
-def test_every_index_lists_contracts_with_lots_on_days_beyond_the_calendar(rules: MarketRules, first: str) -> None:
+def test_every_index_lists_contracts_with_lots_on_days_beyond_the_calendar(
+    rules_to_2026: MarketRules, first: str
+) -> None:
     for today in [day(first) + timedelta(days=count) for count in range(30)]:
-        if not rules.is_trading_day(today):
+        if not rules_to_2026.is_trading_day(today):
             continue
         for underlying in FIVE:
-            listed = rules.expiries(underlying, today)
+            listed = rules_to_2026.expiries(underlying, today)
             assert listed == tuple(sorted(set(listed))) and listed[0] >= today
             for expiry in listed:
-                assert rules.lot_size(underlying, today, expiry) > 0
-                assert rules.expiry_close_ms(today, rules.index(underlying).option_exchange, expiry) > 0
-                rules.is_monthly(underlying, expiry)
-        assert max(rules.expiries("NIFTY", today)).year >= today.year + 4, "half-yearlies reach five years"
+                assert rules_to_2026.lot_size(underlying, today, expiry) > 0
+                assert rules_to_2026.expiry_close_ms(today, rules_to_2026.index(underlying).option_exchange, expiry) > 0
+                rules_to_2026.is_monthly(underlying, expiry)
+        assert max(rules_to_2026.expiries("NIFTY", today)).year >= today.year + 4, "half-yearlies reach five years"

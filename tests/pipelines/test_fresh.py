@@ -9,7 +9,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, RowStatus, SideCells
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.stages.fresh import due_day, fresh_checks
+from g6_pipelines.stages.fresh import due_day, fresh_checks, stood_still
 
 FRIDAY, MONDAY, TUESDAY = date(2025, 8, 29), date(2025, 9, 1), date(2025, 9, 2)
 MUHURAT = date(2025, 10, 21)
@@ -93,3 +93,33 @@ def test_of_a_simulated_market_its_own_day_is_due_only(rules: MarketRules, tmp_p
     found = fresh_checks(DataPaths(tmp_path), rules, MINUTE_MS, "NIFTY", at(MONDAY, clock), MONDAY)
     assert [one.name for one in found] == names
     assert [one.passed for one in found] == [names == ["nothing_due"]]
+
+
+# A year whose list is not public for long: what is known of 2027 may change under these tests.
+HOLI, FRIDAY_BEFORE = date(2031, 3, 24), date(2031, 3, 21)
+
+
+@pytest.mark.parametrize(
+    ("day", "last", "status", "still"),
+    [
+        (HOLI, time(15, 29), RowStatus.STALE, True),
+        (HOLI, time(9, 30), RowStatus.STALE, True),
+        (HOLI, time(9, 20), RowStatus.STALE, False),  # the open may be late
+        (HOLI, time(15, 29), RowStatus.LIVE, False),
+        (HOLI, time(15, 29), RowStatus.MISSING, False),  # the broker has answered nothing
+        (MONDAY, time(15, 29), RowStatus.STALE, False),  # a known trading day
+    ],
+)
+def test_a_provisional_day_on_which_nothing_moved_was_a_holiday(rules: MarketRules, tmp_path, day, last, status, still):
+    paths = DataPaths(tmp_path)
+    assert not stood_still(paths, rules, day), "nobody has looked"
+    collect(paths, day, time(9, 15), last, status=status)
+    assert stood_still(paths, rules, day) == still
+
+
+def test_a_holiday_that_no_list_named_yet_is_not_missing(rules: MarketRules, tmp_path) -> None:
+    paths = DataPaths(tmp_path)
+    collect(paths, FRIDAY_BEFORE, time(15, 44))
+    collect(paths, HOLI, time(9, 15), time(15, 44), status=RowStatus.STALE)
+    for clock in (time(12, 0), time(18, 0)):
+        assert all(one.passed for one in fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(HOLI, clock)))

@@ -144,8 +144,9 @@ def test_the_volatility_of_a_stale_close_is_not_written_down(made: MadeDay, ledg
 
 
 def test_where_the_known_calendar_ends_the_next_day_is_provisional_and_picked_for(
-    tmp_path: Path, rules: MarketRules, settings: Settings, ledger: Ledger
+    tmp_path: Path, rules_to_2026: MarketRules, settings: Settings, ledger: Ledger
 ) -> None:
+    rules = rules_to_2026
     last, following = date(2026, 12, 31), date(2027, 1, 1)
     made = make_day(tmp_path, rules, settings, day=last)
     made.collect(range(360, 390))

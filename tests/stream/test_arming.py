@@ -96,10 +96,10 @@ def test_the_confirmation_is_typed_for_a_provisional_trading_day_only(tmp_path: 
         result = g6("stream", "confirm", day, "--data-dir", tmp_path)
         return result.returncode, result.stdout + result.stderr
 
-    code, said = typed("2027-02-01")
-    assert code == 0 and "2027-02-01 is confirmed" in said
-    assert confirmed(DataPaths(tmp_path), date(2027, 2, 1)) is not None
-    refused = {"2026-12-02": "nothing to confirm", "2027-01-26": "Republic Day", "1-2-2027": "not a date"}
+    code, said = typed("2031-02-03")
+    assert code == 0 and "2031-02-03 is confirmed" in said
+    assert confirmed(DataPaths(tmp_path), date(2031, 2, 3)) is not None
+    refused = {"2026-12-02": "nothing to confirm", "2031-08-15": "Independence Day", "1-2-2027": "not a date"}
     for day, words in refused.items():
         code, said = typed(day)
         assert code in (2, 4) and words in said and said.count("\n") == 1

@@ -8,10 +8,13 @@ import dagster as dg
 import pytest
 
 from g6_core.domain.ist import at, to_ist
+from g6_core.schema.options import RowStatus
+from g6_core.schema.paths import DataPaths
 from g6_pipelines.definitions import defs
 from g6_pipelines.freshness import freshness_schedule
 from g6_pipelines.runs import DAY_TAG, RANGE_END_TAG, RANGE_START_TAG
 from g6_pipelines.schedules import evening_schedule, pre_open_schedule
+from tests.pipelines.test_fresh import collect
 
 BUDGET_SATURDAY = date(2025, 2, 1)
 MUHURAT = date(2025, 10, 21)
@@ -138,3 +141,15 @@ def test_schedules_are_off_until_somebody_turns_them_on() -> None:
     for schedule in defs.schedules or ():
         assert isinstance(schedule, dg.ScheduleDefinition)
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
+
+
+def test_the_evening_of_a_provisional_day_on_which_nothing_moved_is_left_out(
+    instance, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = date(2031, 3, 24)
+    monkeypatch.setenv("G6_DATA_DIR", str(tmp_path))
+    assert isinstance(asked(evening_schedule, instance, day, time(18, 0)), dg.RunRequest)
+    collect(DataPaths(tmp_path), day, time(9, 15), time(15, 44), status=RowStatus.STALE)
+    answer = asked(evening_schedule, instance, day, time(18, 0))
+    assert isinstance(answer, dg.SkipReason)
+    assert "taken for a holiday" in str(answer.skip_message)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import requests
@@ -17,6 +18,7 @@ from g6_core.schema.session import Phase
 from g6_pipelines.session.known import read_heartbeat
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
 from g6_pipelines.session.watch import SessionWatch
+from g6_pipelines.stages.collect import CycleReport, IndexCycle
 from tests.pipelines.collecting import DAY, Collecting, collecting, narrowed
 from tests.pipelines.collecting import refusal as refused
 
@@ -197,3 +199,13 @@ def test_a_real_prometheus_scrapes_it(world, tmp_path) -> None:
             process.terminate()
             process.wait(20)
     assert [one["value"][1] for one in found] == [str(25 * CONTRACTS)]
+
+
+def test_a_provisional_day_on_which_nothing_moves_is_told_and_collected_on(world) -> None:
+    watch = SessionWatch(world.paths, DAY, ("NIFTY",), 900, world.clock, provisional="2027-03-22 is provisional")
+    still = CycleReport(0, 0, 0, 1, 0, 2, 1, 0, 0, (), (), (IndexCycle("NIFTY", (), 24_500.0),))
+    watch(still)
+    assert watch.newest is not None and not watch.newest.readiness_ok
+    assert "no quote has moved" in watch.newest.readiness_reason
+    watch(replace(still, live=2))
+    assert watch.newest.readiness_ok
