@@ -64,13 +64,13 @@ def test_wrong_input_is_answered_in_one_clear_line(
     assert "Traceback" not in said.err
 
 
-def test_a_second_run_in_the_same_directory_is_kept_out(chain: Path, config_dir: Path, tmp_path: Path) -> None:
+def test_a_second_run_in_the_same_directory_is_kept_out(config_dir: Path, tmp_path: Path) -> None:
     from filelock import FileLock
 
     kept = tmp_path / "day_summary.json"
     kept.write_text("{}")
     with FileLock(tmp_path / ".run.lock"):
-        run = g6("day", "--source", chain, "--data-dir", tmp_path, "--config-dir", config_dir)
+        run = g6("day", "--source", "modelled", "--data-dir", tmp_path, "--config-dir", config_dir)
     assert run.returncode == 4
     assert "another run is at work here" in run.stderr
     assert kept.exists()

@@ -28,6 +28,9 @@ DAYS = [
     ("NIFTY", date(2024, 1, 20), 7),
 ]
 IDS = [f"{underlying}-{day}-{seed}" for underlying, day, seed in DAYS]
+# Of the others the same is asked in the slow tier.
+FAST = (0, 1, 5, 7)
+PARAMS = [day if number in FAST else pytest.param(day, marks=pytest.mark.slow) for number, day in enumerate(DAYS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def day_of(rules: MarketRules, underlying: str, trade_date: date, seed: int) -> 
     return Day(source, lots.pop(), rules.tick_paise(underlying, trade_date), by_expiry)
 
 
-@pytest.fixture(params=DAYS, ids=IDS)
+@pytest.fixture(params=PARAMS, ids=IDS)
 def day(request: pytest.FixtureRequest, rules: MarketRules) -> Day:
     # Kept here and not by a wider fixture scope, which random order would have set up again and again.
     if request.param not in BUILT:
