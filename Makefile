@@ -18,13 +18,13 @@ WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
-.PHONY: help venv demo up ui test test-slow proof check style lint unit format day doctor lock clean
+.PHONY: help venv demo up ui test test-slow test-clock proof check style lint unit format day doctor lock clean
 
 help: ## show this page
 	@echo "G6: first  make demo  (a whole modelled trading day as separate processes; no account, no data)"
 	@echo "    then   make test  (what must hold at each change, in minutes)"
 	@echo
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, DEMO_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
 
@@ -76,6 +76,13 @@ check: style ## test and test-slow in one run, as .ci/run does
 proof: $(STAMP) ## soaks, campaigns of kills, long fuzzing: an hour or two; figures in docs/soaks.md
 	$(PYTEST) -m proof || (($$? == 5))
 	for soak in day faults kill services real; do $(BIN)/python -m tests.soak.session $$soak || exit 1; done
+
+# Everything that asks for today, and what stands on the calendar.
+DATED := tests/domain tests/adapters/test_market_rules.py tests/cli tests/pipelines tests/stream/test_arming.py
+CLOCKS ?= 2027-02-15 2028-02-29
+test-clock: $(STAMP) ## the tests that ask for today under clocks beyond the known calendar; needs Debian's faketime
+	for day in $(CLOCKS); do FAKETIME_DONT_FAKE_MONOTONIC=1 faketime -f "@$$day 06:00:00" \
+	  $(PYTEST) $(SPREAD) -m "not slow and not proof" $(DATED) || exit 1; done
 
 style: $(STAMP)
 	$(BIN)/ruff check .

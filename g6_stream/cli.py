@@ -1,4 +1,4 @@
-"""Run the trading sidecar; look at a running one, pause, resume or flatten it."""
+"""Run the trading sidecar; look at a running one, pause, resume or flatten it; confirm a provisional day."""
 
 import json
 import logging

@@ -38,11 +38,6 @@ class HolidayList:
     file: str
     days: Mapping[date, str]
 
-    @property
-    def years(self) -> tuple[int, ...]:
-        """Return the years that the list is about, ascending."""
-        return tuple(sorted({day.year for day in self.days}))
-
     def closed_weekdays(self, year: int) -> dict[date, str]:
         """Return the closed weekdays of a year, ascending."""
         return {day: name for day, name in sorted(self.days.items()) if day.year == year and day.weekday() < 5}

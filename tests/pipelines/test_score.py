@@ -17,6 +17,7 @@ from g6_core.domain.records import DecisionRecord, Direction, SignalRecord
 from g6_core.research.inputs import day_inputs
 from g6_core.schema.options import RowStatus
 from g6_core.schema.picks import IndexPicks
+from g6_pipelines.report.facts import gather
 from g6_pipelines.stages import picks as picks_stage
 from g6_pipelines.stages.score import ScoreReport, score
 from g6_pipelines.stages.summary import summarise
@@ -155,6 +156,11 @@ def test_where_the_known_calendar_ends_the_next_day_is_provisional_and_picked_fo
     assert made.paths.picks(following).exists()
     (entry,) = ledger.day(last).audit
     assert "for 2027-01-01 (provisional)" in entry.detail
+    told = {"source_label": "made", "seed": 0}
+    assert "provisional" not in summarise(made.paths, ledger, settings, rules, last, ("NIFTY",), **told)
+    summary = summarise(made.paths, ledger, settings, rules, following, ("NIFTY",), **told)
+    assert "2027-01-01 is provisional" in summary["provisional"]
+    assert summary["provisional"] in gather(made.paths, ledger, settings, rules, following, summary).notes
 
 
 def test_an_old_day_made_again_does_not_take_the_place_of_the_newest_summary(made: MadeDay, ledger: Ledger) -> None:

@@ -5,7 +5,14 @@ from datetime import date
 from pathlib import Path
 
 from g6_core.adapters.acceptance import Acceptance, accept
-from g6_core.adapters.confirmation import TYPED, Confirmation, confirm_day, confirmed, unconfirmed
+from g6_core.adapters.confirmation import (
+    TYPED,
+    Confirmation,
+    confirm_day,
+    confirm_simulated,
+    confirmed,
+    unconfirmed,
+)
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack, sealed
 from g6_core.adapters.journal import read_journal
 from g6_core.config import Settings
@@ -79,6 +86,17 @@ def test_a_provisional_day_is_armed_after_one_typed_confirmation_of_that_day_and
     assert any(b"provisional and was confirmed" in one.payload for one in read_journal(world.paths.journal(DAY)))
     world.crash()
     world.ledger.close()
+
+
+def test_a_simulated_exchange_confirms_the_provisional_day_that_it_serves_and_no_known_one(
+    tmp_path: Path, rules: MarketRules
+) -> None:
+    paths = DataPaths(tmp_path)
+    for day in (DAY, date(2031, 2, 3)):
+        confirm_simulated(paths, rules, day, "2025-08-29T03:45:00Z")
+    assert confirmed(paths, DAY) is None
+    found = confirmed(paths, date(2031, 2, 3))
+    assert found is not None and "simulated" in found.by
 
 
 def test_a_damaged_confirmation_does_not_arm(tmp_path: Path) -> None:
