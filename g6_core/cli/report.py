@@ -33,7 +33,8 @@ def report(
         day = date.fromisoformat(summary["date"])
     except FileNotFoundError:
         first = command("day", "--source", "modelled", "--data-dir", data_dir)
-        raise DataError(f"{paths.summary}: not there; run a day first (`{first}`) or name another --data-dir") from None
+        fix = f"the evening of a day writes it: run one (`{first}`) or name another --data-dir"
+        raise DataError(f"{paths.summary}: not there; {fix}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{paths.summary}: not a summary of `g6 day` ({error}); run the day again") from error
     journal = paths.journal(day)
