@@ -92,7 +92,9 @@ def _volumes(volumes: pl.DataFrame, shortfall_pct: float) -> Check:
     """Whether the candles of each contract hold what was traded; what they hold more or a little less is told."""
     short = volumes.filter(falls_short(shortfall_pct))
     differ = volumes.filter(pl.col("held") != pl.col("volume")).height
-    said = f"of {volumes.height} contracts {differ} differ from the day's volume, none by more than {shortfall_pct:g} %"
+    said = f"of {volumes.height} contracts {differ} differ from the day's volume, none lacks {shortfall_pct:g} % of it"
+    if not volumes.height:
+        said = "not compared: of no contract every minute of the session was answered"
     if short.height:
         rows = short.head(EXAMPLES_MAX).iter_rows(named=True)
         named = "; ".join(f"{row['symbol']}: {row['held']:,} of {row['volume']:,}" for row in rows)
