@@ -113,3 +113,7 @@ async def _serve(
         await sockets.close()
         server.should_exit = True
         await serving_task
+        # Who was killed or does not read keeps a socket open, which the program that serves in a thread would inherit.
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
