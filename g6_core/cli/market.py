@@ -1,4 +1,4 @@
-"""`g6 market`: the exchange's holiday lists, read into the dated rules."""
+"""Take the exchange's holiday lists into the dated market rules."""
 
 import json
 import time
@@ -8,27 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from g6_core.cli.command import command_group
+from g6_core.cli.options import date_option
 from g6_core.domain.errors import UserError
 
 if TYPE_CHECKING:
     from g6_core.cli.refreshing import YearPlan
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = command_group(__doc__)
 
 SIGNS = {"added": "+", "withdrawn": "-"}
-
-
-@app.callback()
-def _group() -> None:
-    """The dated market rules: take in the exchange's holiday list."""
 
 
 @app.command()
 def refresh(
     files: Annotated[list[Path], typer.Argument(help="The list: .json, .csv or .yaml. Several are compared.")],
     known_from: Annotated[
-        str, typer.Option(help="The day the exchange published it, YYYY-MM-DD. Default: today.")
-    ] = "",
+        date | None, date_option("The day the exchange published it. Default: today.", "--known-from")
+    ] = None,
     notice: Annotated[
         bool, typer.Option("--notice", help="The file is a notice about single days; every other day stays as it is.")
     ] = False,
@@ -56,24 +53,19 @@ def refresh(
     Examples:
       g6 market refresh holiday-master.json --dry-run
       g6 market refresh holiday-master.json --known-from 2026-12-14
-      g6 market refresh nse.json bse.csv                 both must say the same
-      g6 market refresh election.csv --notice            one more holiday, by a notice of today
+      g6 market refresh nse.json bse.csv       both must say the same
+      g6 market refresh election.csv --notice  one more holiday, by today's notice
     """
     from g6_core.adapters.holiday_files import read_holiday_list
     from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.cli.options import read_date
     from g6_core.cli.refreshing import Refresh, plan_years
     from g6_core.domain.ist import ist_date
 
     now_ms = time.time_ns() // 1_000_000
-    try:
-        since = read_date(known_from) if known_from else None
-    except ValueError as error:
-        raise UserError(f"--known-from {known_from}: {error}") from None
-    asked = Refresh(config_dir, data_dir, notice, since, ist_date(now_ms), now_ms)
-    if since is not None and since > asked.today:
+    asked = Refresh(config_dir, data_dir, notice, known_from, ist_date(now_ms), now_ms)
+    if known_from is not None and known_from > asked.today:
         raise UserError(
-            f"--known-from {since}: has not come yet, today is {asked.today}; give the day it was published"
+            f"--known-from {known_from}: has not come yet, today is {asked.today}; give the day it was published"
         )
     rules = load_market_rules(config_dir)
     lists = [read_holiday_list(path) for path in files]

@@ -36,9 +36,9 @@ def read_clock_time(text: str | time) -> time:
     return time.fromisoformat(text)
 
 
-def date_option(help: str) -> Any:  # noqa: A002 - as Typer calls it
-    """Return `--date` with this help."""
-    return typer.Option("--date", parser=read_date, metavar="YYYY-MM-DD", help=help)
+def date_option(help: str, name: str = "--date") -> Any:  # noqa: A002 - as Typer calls it
+    """Return an option that takes a date."""
+    return typer.Option(name, parser=read_date, metavar="YYYY-MM-DD", help=help)
 
 
 def start_option(help: str) -> Any:  # noqa: A002
