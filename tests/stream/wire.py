@@ -213,11 +213,12 @@ def wire(
     state: Path | None = None,
     *,
     config: Callable[[Path, Path], Path] = quick_config,
+    participants: str = "sidecar,test",
     mortal: bool = False,
 ) -> Iterator[Wire]:
     """A served exchange, `mortal` in a process that can be killed; whatever still runs at the end is ended."""
     with ExitStack() as stack:
-        found = Wire(root, config(config_dir, root / "config"), seed)
+        found = Wire(root, config(config_dir, root / "config"), seed, participants)
         if mortal:
             stack.callback(_end, found.children)
             found.serve(state=state)

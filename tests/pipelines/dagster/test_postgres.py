@@ -62,11 +62,11 @@ def test_a_day_is_kept_in_postgres_and_read_back_by_another_process(
     folder = home(postgres.new_database())
     g6 = G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(narrow))
     with dg.DagsterInstance.from_config(str(folder)) as instance:
-        results = Installation(g6, instance).day(NIFTY)
+        results = {job: Installation(g6, instance).phase(job, NIFTY) for job in PHASES[:2]}
     assert [name for name, result in results.items() if not result.success] == []
     with dg.DagsterInstance.from_config(str(folder)) as again:
         assert {run.job_name: run.status for run in again.get_runs()} == dict.fromkeys(
-            PHASES, dg.DagsterRunStatus.SUCCESS
+            PHASES[:2], dg.DagsterRunStatus.SUCCESS
         )
         chain = dg.AssetKey("option_chain")
         assert again.get_materialized_partitions(chain) == {NIFTY}
@@ -80,25 +80,16 @@ def test_a_day_is_kept_in_postgres_and_read_back_by_another_process(
     assert not list(folder.rglob("*.db")), "nothing of it is in SQLite"
 
 
-def test_dagster_finds_the_definitions_valid_on_postgres_and_never_shows_its_password(
-    postgres: Postgres, home: MakeHome
-) -> None:
+def test_dagster_itself_opens_postgres_and_never_shows_its_password(postgres: Postgres, home: MakeHome) -> None:
     home(postgres.new_database())
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
 
-    def said(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "dagster", *command],
-            capture_output=True, text=True, check=False, cwd=PROJECT, env=environment,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    assert "Validation successful for code location g6" in said(
-        "definitions", "validate", "-w", str(PROJECT / "workspace.yaml")
-    )
-    shown = said("instance", "info")
-    assert "run_storage: PostgresRunStorage" in shown and PASSWORD not in shown
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster", "instance", "info"],
+        capture_output=True, text=True, check=False, cwd=PROJECT, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "run_storage: PostgresRunStorage" in done.stdout and PASSWORD not in done.stdout + done.stderr
 
 
 def test_without_a_database_an_older_home_keeps_its_runs(home: MakeHome) -> None:

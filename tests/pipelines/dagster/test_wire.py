@@ -36,7 +36,8 @@ def cycles(world: Wire) -> dict[int, set[str]]:
 
 @pytest.mark.slow
 def test_the_collection_outlives_the_exchange_and_a_refused_token(tmp_path: Path, config_dir: Path) -> None:
-    with wire(tmp_path, config_dir, 7, config=narrow_config, participants="collector,test") as world:
+    names = "collector,test"
+    with wire(tmp_path, config_dir, 7, config=narrow_config, participants=names, mortal=True) as world:
         world.prepare()
         clock = world.clock()
         collecting = collector(world)

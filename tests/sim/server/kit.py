@@ -92,7 +92,7 @@ def serving(*options: str, port: int = 0) -> Iterator[Server]:
         yield Server(line.split()[-1], process)
         if process.poll() is None:
             process.terminate()
-        _, complaints = process.communicate(timeout=5)
+        _, complaints = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, complaints) == (0, ""), complaints
     finally:
         if process.poll() is None:
