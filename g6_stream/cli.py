@@ -67,9 +67,16 @@ def run(
 
 
 @app.command("status")
-def status(data_dir: DataDir = Path("data"), control_port: ControlPort = None) -> None:
-    """Show what the running sidecar does: mode, positions, orders, result, feed and journal, as JSON."""
-    typer.echo(json.dumps(_call("GET", "/status", data_dir, control_port), indent=2))
+def status(
+    data_dir: DataDir = Path("data"),
+    control_port: ControlPort = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON: paise, UTC, ids.")] = False,
+) -> None:
+    """Show what the running sidecar does: why nothing is entered, positions, orders, result and feed."""
+    from g6_stream.status_text import status_lines
+
+    body = _call("GET", "/status", data_dir, control_port)
+    typer.echo(json.dumps(body, indent=2) if as_json else "\n".join(status_lines(body)))
 
 
 @app.command("pause")

@@ -36,6 +36,8 @@ class Kept:
     refusals: Counter[str] = field(default_factory=Counter)
     no_signal: Counter[str] = field(default_factory=Counter)
     trades: dict[str, TradeRecord] = field(default_factory=dict)
+    # The newest decision of each underlying.
+    latest: dict[str, DecisionRecord] = field(default_factory=dict)
 
     @property
     def urgent(self) -> bool:
@@ -52,6 +54,7 @@ class Kept:
                 self.trades[record.trade_id] = record
             case DecisionRecord():
                 self.decisions += 1
+                self.latest[record.underlying] = record
                 if not record.approved:
                     counter = self.refusals if record.signal_id else self.no_signal
                     counter.update({verdict.rule for verdict in record.verdicts if verdict.blocks})

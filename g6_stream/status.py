@@ -1,7 +1,7 @@
 """What the sidecar says about itself: one immutable picture a second, and what changed between two of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from g6_core.domain.events import Mode
 from g6_core.domain.ist import ist_clock
@@ -13,6 +13,7 @@ from g6_core.engine.holdings import held_quantity
 from g6_core.engine.state import EngineState, Phase
 from g6_stream.feed import FeedCounters, KiteFeed
 from g6_stream.kept import most_first
+from g6_stream.outlook import Outlook, outlook_of
 from g6_stream.trading import TradingSession
 
 FEED_AGE_MAX_MS = 5_000
@@ -47,8 +48,26 @@ class OrderStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TradeStatus:
+    """One round trip of the day. Prices in paise, the result after charges."""
+
+    trade_id: str
+    tradingsymbol: str
+    quantity: int
+    entry_paise: int
+    exit_paise: int
+    exit_ms: int
+    exit_reason: str
+    net_pnl_paise: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """The sidecar at `time_ms`. `reasons` say why it would not enter now; empty is ready."""
+    """The sidecar at `time_ms`. `reasons` say why it would not enter now; empty is ready.
+
+    `outlooks` say why no signal stands or none is entered, index by index; `no_signal` and `refusals` count the rules
+    that blocked; `feed_problem` is what a connected feed does not bring.
+    """
 
     time_ms: int
     execution: str
@@ -68,6 +87,10 @@ class Status:
     refusals: dict[str, int]
     journal_records: int
     journal_sha256: str
+    outlooks: tuple[Outlook, ...] = ()
+    no_signal: dict[str, int] = field(default_factory=dict)
+    trades: tuple[TradeStatus, ...] = ()
+    feed_problem: str = ""
 
 
 def status_of(session: TradingSession, feed: KiteFeed, execution: str, now_ms: int) -> Status:
@@ -94,6 +117,25 @@ def status_of(session: TradingSession, feed: KiteFeed, execution: str, now_ms: i
         refusals=most_first(session.kept.refusals),
         journal_records=records,
         journal_sha256=chain,
+        outlooks=tuple(
+            outlook_of(state, one, session.kept.latest.get(one.underlying), now_ms) for one in state.inputs.underlyings
+        ),
+        no_signal=most_first(session.kept.no_signal),
+        trades=tuple(_trade_status(one) for one in session.kept.trades.values() if one.exit_ms),
+        feed_problem=feed.sickness,
+    )
+
+
+def _trade_status(trade: TradeRecord) -> TradeStatus:
+    return TradeStatus(
+        trade.trade_id,
+        trade.tradingsymbol,
+        trade.quantity,
+        trade.entry_paise,
+        trade.exit_paise,
+        trade.exit_ms,
+        trade.exit_reason,
+        trade.net_pnl_paise,
     )
 
 
