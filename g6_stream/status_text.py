@@ -14,7 +14,7 @@ Body = Mapping[str, Any]
 
 def status_lines(body: Body) -> list[str]:
     """Return what `GET /status` says, as lines."""
-    state = "would enter now" if not body["reasons"] else f"enters nothing now: {'; '.join(body['reasons'])}"
+    state = "ready to enter when a signal comes" if not body["reasons"] else f"enters nothing now: {'; '.join(body['reasons'])}"
     when = f"{ist_date(body['time_ms'])} {ist_clock(body['time_ms'])} IST"
     lines = [f"{when}, mode {body['mode']}, {MONEY.get(body['execution'], body['execution'])}", state]
     lines += [_index(one) for one in body["outlooks"]]

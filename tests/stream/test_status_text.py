@@ -26,7 +26,7 @@ def test_a_morning_without_a_signal_says_why() -> None:
     assert "2025-08-29 09:15:00 IST" in said
     assert "NIFTY 50 24512.35: no signal yet: 5-minute ADX warms until 11:35" in said
     assert "Without a signal, times by rule: adx confirmation 12" in said
-    assert "would enter now" in said
+    assert "ready to enter" in said
 
 
 def test_positions_orders_and_trades_are_in_rupees_and_without_ids() -> None:
