@@ -14,7 +14,8 @@ Body = Mapping[str, Any]
 
 def status_lines(body: Body) -> list[str]:
     """Return what `GET /status` says, as lines."""
-    state = "ready to enter when a signal comes" if not body["reasons"] else f"enters nothing now: {'; '.join(body['reasons'])}"
+    reasons = "; ".join(body["reasons"])
+    state = f"enters nothing now: {reasons}" if reasons else "ready to enter when a signal comes"
     when = f"{ist_date(body['time_ms'])} {ist_clock(body['time_ms'])} IST"
     lines = [f"{when}, mode {body['mode']}, {MONEY.get(body['execution'], body['execution'])}", state]
     lines += [_index(one) for one in body["outlooks"]]
