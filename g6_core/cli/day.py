@@ -66,6 +66,7 @@ def day(
 def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     """The day for people: what was collected, judged, refused, traded and picked."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
     indices = ", ".join(summary["indices"])
@@ -78,7 +79,7 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     )
     console.print(f"           {missing} minutes without a live quote")
     for one in summary["account"].values():
-        console.print(f"minutes    {one['answer']}")
+        console.print(escape(f"minutes    {one['answer']}"))
     console.print(f"signals    {summary['signals']} in {summary['decisions']} judged bars")
     for rule, count in summary["no_signal"].items():
         console.print(f"no signal  {count} x {rule}")
@@ -90,17 +91,18 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     console.print(f"charges    Rs {rupees_text(summary['charges_paise'])}")
     console.print(f"net P&L    [bold]Rs {rupees_text(summary['net_pnl_paise'])}[/]")
     for pick in summary["picks"]:
-        console.print(f"pick       {pick['tradingsymbol']}, score {pick['score']:.0f}: {'; '.join(pick['reasons'])}")
+        reasons = escape("; ".join(pick["reasons"]))
+        console.print(f"pick       {pick['tradingsymbol']}, score {pick['score']:.0f}: {reasons}")
     if summary["no_picks"]:
         console.print(f"no picks   {summary['no_picks']}")
     for event in summary["risk_events"]:
-        console.print(f"event      {event}")
+        console.print(escape(f"event      {event}"))
     failed = [check for check in summary["checks"] if not check["passed"]]
     console.print(f"checks     {len(summary['checks']) - len(failed)} of {len(summary['checks'])} passed")
     for check in failed:
-        console.print(f"[red]failed     {check['name']}: {check['detail']}[/]")
+        console.print(f"[red]failed     {escape(check['name'] + ': ' + check['detail'])}[/]")
     console.print(f"journal    sha256 {summary['journal_sha256']}")
-    console.print(f"report     {page} ({seconds:.1f} s)")
+    console.print(escape(f"report     {page} ({seconds:.1f} s)"))
 
 
 def _trade_line(trade: dict[str, Any]) -> str:
