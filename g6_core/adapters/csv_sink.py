@@ -76,14 +76,15 @@ class CsvSink:
         self._files: dict[tuple[str, str, int | None], Path] = {}
         self._lock = FileLock(paths.root / "csv" / ".lock", timeout=LOCK_TIMEOUT_S)
         self.healed_files = 0
-        claim_schema(
-            paths.root / "csv" / "_schema.json",
-            {
-                "version": OPTIONS_VERSION,
-                "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
-                "overview": {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()},
-            },
-        )
+        overview = {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()}
+        schema: dict[str, object] = {
+            "version": OPTIONS_VERSION,
+            "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
+            "overview": overview,
+        }
+        # Overviews of before do not say of how many strikes they are; each day has files of its own.
+        before = schema | {"overview": {name: kind for name, kind in overview.items() if name != "strikes"}}
+        claim_schema(paths.root / "csv" / "_schema.json", schema, continues=(before,))
 
     def append(self, options: Iterable[OptionRow], overviews: Iterable[OverviewRow]) -> None:
         """Add the rows of one or more cycles; a row not newer than the last of its file is already there.

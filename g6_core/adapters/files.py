@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def claim_schema(path: Path, schema: dict[str, object]) -> None:
-    """Write the schema file of a folder, or check that the folder is of this schema.
+def claim_schema(path: Path, schema: dict[str, object], continues: Sequence[dict[str, object]] = ()) -> None:
+    """Write the schema file of a folder, or check that the folder is of this schema or of one that it `continues`.
 
     Raises DataError when it is of another one.
     """
@@ -94,5 +94,7 @@ def claim_schema(path: Path, schema: dict[str, object]) -> None:
         found = msgspec.json.decode(path.read_bytes())
     except (msgspec.DecodeError, UnicodeDecodeError):
         found = None
-    if found != schema:
+    if found in continues:
+        write_atomic(path, msgspec.json.format(canonical_json(schema)) + b"\n")
+    elif found != schema:
         raise DataError(f"{path}: written with another schema version; move the folder {path.parent} away")

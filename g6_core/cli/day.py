@@ -71,6 +71,8 @@ def print_summary(summary: dict[str, Any], page: Path, seconds: float) -> None:
     console = Console(highlight=False, soft_wrap=True)
     indices = ", ".join(summary["indices"])
     console.print(f"[bold]{indices} {summary['date']}[/] ({summary['source']}, seed {summary['seed']})")
+    for trade in summary["open_trades"]:
+        console.print(f"[bold red]OPEN       {trade['text']}[/]")
     if provisional := summary.get("provisional"):
         console.print(f"[yellow]{provisional}[/]")
     missing = len(summary["coverage"]["minutes_missing"])

@@ -97,9 +97,13 @@ def _nothing(wanted: date | None, days: tuple[date, ...]) -> str:
 
 def day_lines(held: "DayLedger", day: date, width: int | None) -> Iterator[str]:
     """Yield what people read of a day, on a terminal of this width (None: a pipe)."""
+    still_open = [trade for trade in held.trades if not trade.exit_ms]
+    for trade in still_open:
+        yield f"OPEN  {trade.open_text()}"
+    trades = f"{len(held.trades)} trades" + (f" ({len(still_open)} open)" if still_open else "")
     yield (
         f"{day}: {len(held.signals)} signals, {len(held.decisions)} decisions, {len(held.orders)} orders,"
-        f" {len(held.fills)} fills, {len(held.trades)} trades, {len(held.risk_events)} risk events"
+        f" {len(held.fills)} fills, {trades}, {len(held.risk_events)} risk events"
     )
     if not held.trades:
         return
@@ -115,13 +119,19 @@ def day_lines(held: "DayLedger", day: date, width: int | None) -> Iterator[str]:
             rupees_text(trade.exit_paise) if trade.exit_ms else "",
             trade.exit_reason,
             rupees_text(trade.charges_paise),
-            rupees_text(trade.net_pnl_paise),
+            rupees_text(trade.net_pnl_paise) if trade.exit_ms else "",
         )
         for trade in held.trades
     ]
     yield from lines_of(heads, rows, width, right=(2, 4, 6, 8, 9))
-    net = sum(trade.net_pnl_paise for trade in held.trades)
-    yield f"net P&L {rupees_text(net)} rupees after charges"
+    yield f"net P&L {rupees_text(_net_paise(held))} rupees after charges" + (
+        ", without what is open" if still_open else ""
+    )
+
+
+def _net_paise(held: "DayLedger") -> int:
+    """Profit of the closed trades: an open one has none yet."""
+    return sum(trade.net_pnl_paise for trade in held.trades if trade.exit_ms)
 
 
 def _plain(held: "DayLedger", day: date) -> dict[str, object]:
@@ -130,6 +140,7 @@ def _plain(held: "DayLedger", day: date) -> dict[str, object]:
     return {
         "date": str(day),
         **{kind: len(getattr(held, kind)) for kind in kinds},
+        "open_trades": [trade.trade_id for trade in held.trades if not trade.exit_ms],
         "trades": [asdict(trade) for trade in held.trades],
-        "net_pnl_paise": sum(trade.net_pnl_paise for trade in held.trades),
+        "net_pnl_paise": _net_paise(held),
     }

@@ -6,6 +6,8 @@ Ids are deterministic (underlying, day, running number), so two runs of the same
 from dataclasses import dataclass
 from enum import StrEnum
 
+from g6_core.domain.ist import ist_clock
+from g6_core.domain.money import rupees_text
 from g6_core.domain.orders import Fill
 from g6_core.domain.risk import Verdict
 
@@ -106,7 +108,11 @@ class FillRecord:
 
 @dataclass(frozen=True, slots=True)
 class TradeRecord:
-    """A round trip, or an open one (`exit_ms` 0, `exit_reason` empty). Keyed by `trade_id`."""
+    """A round trip, or an open one (`exit_ms` 0, profit 0). Keyed by `trade_id`; entry and exit at the broker's times.
+
+    Of an open one `open_quantity` units are still held. After the close `mark_paise` is their last price, of `mark_ms`;
+    0 before, and where none was ever seen.
+    """
 
     trade_id: str
     decision_id: str
@@ -124,6 +130,24 @@ class TradeRecord:
     net_pnl_paise: int
     high_water_mark_paise: int
     low_water_mark_paise: int
+    open_quantity: int = 0
+    mark_paise: int = 0
+    mark_ms: int = 0
+
+    @property
+    def unrealised_paise(self) -> int:
+        """What the units that are still held would bring at the mark, less what they cost; before charges."""
+        return (self.mark_paise - self.entry_paise) * self.open_quantity if self.mark_ms else 0
+
+    def open_text(self) -> str:
+        """Return in words what is held of an open trade, its last price and since when there is none."""
+        bought = f"{self.open_quantity} {self.tradingsymbol} bought at {rupees_text(self.entry_paise)}"
+        if not self.mark_ms:
+            return f"{bought} ({ist_clock(self.entry_ms)}), not marked"
+        return (
+            f"{bought} ({ist_clock(self.entry_ms)}), marked at {rupees_text(self.mark_paise)}, no price since "
+            f"{ist_clock(self.mark_ms)}, {rupees_text(self.unrealised_paise)} rupees before charges"
+        )
 
 
 @dataclass(frozen=True, slots=True)

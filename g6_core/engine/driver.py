@@ -21,14 +21,15 @@ RESERVED_MODIFICATIONS = 8
 
 
 def drive(state: EngineState, now_ms: int, out: list[Command]) -> None:
-    """One pass over the open trades. When HALTED nothing is sent; what is flat is still closed."""
-    may_send = state.mode is not Mode.HALTED
+    """One pass over the open trades. When HALTED or after the close nothing is sent; what is flat is still closed."""
     for trade in state.open_trades:
+        may_send = state.mode is not Mode.HALTED and now_ms < state.close_ms(trade)
         entry = state.orders[trade.entry_tag]
         if may_send:
             _watch_entry(trade, entry, now_ms, out)
             _withdraw_surplus(state, trade, now_ms, out)
         if state.open_quantity(trade) > 0:
+            _note_open(state, trade, out)
             if may_send:
                 _cover(state, trade, now_ms, out)
         elif entry.phase is Phase.DONE:
@@ -215,6 +216,9 @@ def trade_record(state: EngineState, trade: Trade) -> TradeRecord:
         if order.filled_quantity > 0
     )
     gross = proceeds - entry.turnover_paise if sold == entry.filled_quantity else 0
+    held = 0 if trade.closed_ms else state.open_quantity(trade)
+    quote = state.board.quote(trade.instrument.token) if held and trade.told_after_close else None
+    entered_ms, exited_ms = _fill_times(entry), _fill_times(*sales)
     return TradeRecord(
         trade.trade_id,
         trade.decision_id,
@@ -222,9 +226,9 @@ def trade_record(state: EngineState, trade: Trade) -> TradeRecord:
         trade.instrument.tradingsymbol,
         trade.instrument.token,
         entry.filled_quantity,
-        trade.opened_ms,
+        entered_ms[0] if entered_ms else trade.opened_ms,
         average_paise(entry.turnover_paise, entry.filled_quantity),
-        trade.closed_ms,
+        (exited_ms[-1] if exited_ms else trade.closed_ms) if trade.closed_ms else 0,
         average_paise(proceeds, sold),
         trade.exit_reason or "",
         gross,
@@ -232,7 +236,22 @@ def trade_record(state: EngineState, trade: Trade) -> TradeRecord:
         gross - charges,
         trade.high_water_mark_paise,
         trade.low_water_mark_paise,
+        held,
+        quote.mark_paise if quote is not None else 0,
+        quote.exchange_ms if quote is not None else 0,
     )
+
+
+def _note_open(state: EngineState, trade: Trade, out: list[Command]) -> None:
+    """A position belongs in the ledger as soon as the trade book explains it, and whenever it changes."""
+    held = state.open_quantity(trade)
+    if held != trade.kept_quantity and all(order.fills_complete for order in state.orders_of(trade)):
+        trade.kept_quantity = held
+        out.append(Persist(trade_record(state, trade)))
+
+
+def _fill_times(*orders: WorkingOrder) -> list[int]:
+    return sorted(fill.time_ms for order in orders for fill in order.fills.values() if fill.time_ms)
 
 
 def _finish(state: EngineState, trade: Trade, entry: WorkingOrder, now_ms: int, out: list[Command]) -> None:

@@ -11,6 +11,8 @@ from g6_core.domain.instruments import Instrument, InstrumentBook
 class UnderlyingInputs:
     """One underlying: the expiry to trade, when it ends, and what earlier days looked like.
 
+    `close_ms` is when the contracts of that expiry close on this day.
+
     `iv_history_pct` is one at-the-money IV per earlier day, oldest first; `oi_history` one total
     open interest near the money per earlier day. Both may be empty: the layers then say `unknown`.
     """
@@ -19,6 +21,7 @@ class UnderlyingInputs:
     index: Instrument
     expiry: date
     expiry_close_ms: int
+    close_ms: int
     days_to_expiry: int
     freeze_quantity: int
     charge_rates: ChargeRates

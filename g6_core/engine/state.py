@@ -115,6 +115,9 @@ class Trade:
     exit_reason: ExitReason | None = None
     closed_ms: int = 0
     net_pnl_paise: int = 0
+    # What of it the ledger knows to be held; 0 when it was never told, or is told anew.
+    kept_quantity: int = 0
+    told_after_close: bool = False
 
 
 @dataclass(slots=True)
@@ -192,6 +195,10 @@ class EngineState:
     def open_quantity(self, trade: Trade) -> int:
         """Units bought and not yet sold."""
         return self.entered(trade) - sum(self.orders[tag].filled_quantity for tag in trade.exit_tags)
+
+    def close_ms(self, trade: Trade) -> int:
+        """When the trade's contract closes today: from then on nothing reaches the exchange."""
+        return next(one.close_ms for one in self.inputs.underlyings if one.underlying == trade.underlying)
 
     def entry_average(self, trade: Trade) -> float:
         """Average price paid, in paise; 0 before the first fill."""

@@ -83,6 +83,7 @@ def _on_second(state: EngineState, event: Second, out: list[Command]) -> None:
     if state.inputs.of_day_ms(now_ms) >= state.params.exits.time_exit_of_day_ms:
         _close_all(state, ExitReason.TIME_EXIT)
     _check_flat(state, now_ms, out)
+    _tell_after_close(state, now_ms, out)
     for place, inputs in enumerate(state.inputs.underlyings):
         closed = state.board.close_bars(place, now_ms)
         for bar in closed:
@@ -203,6 +204,20 @@ def _check_flat(state: EngineState, now_ms: int, out: list[Command]) -> None:
     text = f"not flat when everything must be: {', '.join(held)}; look at the broker's terminal now"
     out.append(Alert("critical", text))
     out.append(Persist(risk_event(state, now_ms, "not_flat", "", float(len(held)), 0.0, text)))
+
+
+def _tell_after_close(state: EngineState, now_ms: int, out: list[Command]) -> None:
+    """What is held when its contract has closed stays held: it is told, and kept with its last price, once."""
+    for trade in state.open_trades:
+        held = state.open_quantity(trade)
+        if held <= 0 or trade.told_after_close or now_ms < state.close_ms(trade):
+            continue
+        trade.told_after_close = True
+        record = driver.trade_record(state, trade)
+        text = f"{trade.trade_id} is still held after the close: {record.open_text()}; look at the broker's terminal"
+        out.append(Alert("critical", text))
+        out.append(Persist(record))
+        out.append(Persist(risk_event(state, now_ms, "open_after_close", trade.underlying, float(held), 0.0, text)))
 
 
 def _close_all(state: EngineState, reason: ExitReason) -> None:

@@ -29,6 +29,7 @@ def day_inputs(pack: DayPack, rules: MarketRules, params: EngineParams) -> DayIn
                 index=index.index_row,
                 expiry=expiry,
                 expiry_close_ms=rules.expiry_close_ms(pack.trade_date, spec.option_exchange, expiry),
+                close_ms=rules.session(pack.trade_date, spec.option_exchange, expiry).close_ms,
                 days_to_expiry=(expiry - pack.trade_date).days,
                 freeze_quantity=index.freeze_quantity,
                 charge_rates=rules.charge_rates(spec.option_exchange, pack.trade_date),

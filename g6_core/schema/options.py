@@ -122,7 +122,7 @@ class OptionRow:
 
 @dataclass(frozen=True, slots=True)
 class OverviewRow:
-    """One expiry of one cycle, over the collected strikes only."""
+    """One expiry of one cycle, over the collected strikes only: `strikes` of them, those with both sides live."""
 
     time_ms: int
     index: str
@@ -143,6 +143,7 @@ class OverviewRow:
     put_volume: int | None
     contracts_expected: int
     contracts_live: int
+    strikes: int
 
     def cells(self) -> tuple[object, ...]:
         """The values in the order of `OVERVIEW_COLUMNS`."""
@@ -204,5 +205,6 @@ OVERVIEW_COLUMNS: Final[dict[str, Kind]] = {
     "put_volume": Kind.COUNT,
     "contracts_expected": Kind.COUNT,
     "contracts_live": Kind.COUNT,
+    "strikes": Kind.COUNT,
 }
 _OVERVIEW_FIELDS: Final = {"timestamp": "time_ms"}

@@ -24,6 +24,7 @@ _BY_NAME = {
     (Kind.COUNT, "dte"): "calendar days to expiry",
     (Kind.COUNT, "expected"): "contracts",
     (Kind.COUNT, "live"): "contracts",
+    (Kind.COUNT, "strikes"): "strikes that the overview is of: both sides live",
     (Kind.NUMBER, "iv"): "percent a year",
     (Kind.NUMBER, "delta"): "rupees per rupee of the underlying",
     (Kind.NUMBER, "gamma"): "delta per rupee of the underlying",

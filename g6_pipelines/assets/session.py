@@ -98,10 +98,9 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterato
         rebuilt += 1
         facts = g6.facts(day)
         for name, rows in last.items():
-            columns = ("code", "IV %", "PCR", "max pain", "support", "resistance")
+            columns = ("code", "strikes", "IV %", "PCR", "max pain", "support", "resistance")
             closing = [
-                (row.expiry_code, row.atm_iv, row.pcr_oi, *map(_strike, (row.max_pain, row.support, row.resistance)))
-                for row in rows
+                (row.expiry_code, row.strikes, row.atm_iv, row.pcr_oi, *map(_strike, _levels(row))) for row in rows
             ]
             publish(
                 context,
@@ -200,8 +199,19 @@ def _coverage(report: "CollectReport", name: str) -> dict[str, Any]:
 
 def _nearest(row: "OverviewRow") -> dict[str, float]:
     """Closing figures of the first code. Only what is known: an unknown figure must not be drawn as a zero."""
-    figures = {"spot": row.spot, "atm_iv_pct": row.atm_iv, "pcr_oi": row.pcr_oi, "max_pain": row.max_pain}
+    figures = {
+        "spot": row.spot,
+        "atm_iv_pct": row.atm_iv,
+        "pcr_oi": row.pcr_oi,
+        "max_pain": row.max_pain,
+        # Of how many strikes ratio and max pain are: the collected ones, seldom the whole chain.
+        "strikes": row.strikes,
+    }
     return {name: round(value, 4) for name, value in figures.items() if value is not None}
+
+
+def _levels(row: "OverviewRow") -> tuple[float | None, ...]:
+    return row.max_pain, row.support, row.resistance
 
 
 def _strike(rupees: float | None) -> float | int | None:

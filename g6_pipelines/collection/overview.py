@@ -55,6 +55,7 @@ def overview_of(rows: Sequence[OptionRow]) -> OverviewRow:
         put_volume=totals[3],
         contracts_expected=sum(status in _EXPECTED for status in statuses),
         contracts_live=sum(status == RowStatus.LIVE for status in statuses),
+        strikes=len(both),
     )
 
 

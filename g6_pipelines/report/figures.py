@@ -142,18 +142,18 @@ def _mark_signals(axes: "Axes", facts: DayFacts, underlying: str, line: series.L
 
 
 def _mark_trades(axes: "Axes", facts: DayFacts, underlying: str, line: series.Line) -> None:
-    labelled: set[bool] = set()
+    labelled: set[str] = set()
     trades = [trade for trade in facts.ledger.trades if trade.underlying == underlying]
     for number, trade in enumerate(trades, 1):
         end = trade.exit_ms or facts.session.close_ms
         hours = [facts.hours(trade.entry_ms), facts.hours(end)]
-        won = trade.net_pnl_paise > 0
-        label = None if won in labelled else "trade, won" if won else "trade, lost"
-        labelled.add(won)
+        ending = "open" if not trade.exit_ms else "won" if trade.net_pnl_paise > 0 else "lost"
+        label = None if ending in labelled else f"trade, {ending}"
+        labelled.add(ending)
         axes.plot(
             hours,
             line.at(hours),
-            color=UP if won else DOWN,
+            color={"won": UP, "lost": DOWN}.get(ending, INK),
             lw=2.2,
             marker="o",
             ms=5,

@@ -32,6 +32,7 @@ def render(facts: DayFacts) -> str:
     trades = facts.ledger.trades
     sections = [
         _header(facts),
+        still_open(facts.ledger.trades),
         _key_figures(facts),
         _notes(facts.notes),
         *(
@@ -121,6 +122,12 @@ def _header(facts: DayFacts) -> str:
     )
 
 
+def still_open(trades: Sequence[TradeRecord]) -> str:
+    """Return the part of the page that comes before everything else: what is held after the close."""
+    lines = "".join(f"<p>{escape(trade.open_text())}</p>" for trade in trades if not trade.exit_ms)
+    return f"<section class='card bad'><h2>Still open</h2>{lines}</section>" if lines else ""
+
+
 def _key_figures(facts: DayFacts) -> str:
     shown = "".join(
         f'<div class="card {tile.kind}"><dt>{escape(tile.name)}</dt><dd>{escape(tile.value)}</dd>'
@@ -159,9 +166,9 @@ def _trades_table(trades: Sequence[TradeRecord]) -> str:
             ist_clock(trade.exit_ms) if trade.exit_ms else "open",
             rupees_text(trade.exit_paise) if trade.exit_ms else "",
             trade.exit_reason,
-            money(trade.gross_pnl_paise),
+            money(trade.gross_pnl_paise) if trade.exit_ms else "",
             money(trade.charges_paise),
-            money(trade.net_pnl_paise),
+            money(trade.net_pnl_paise) if trade.exit_ms else "",
         )
         for number, trade in _numbered(trades)
     ]
@@ -172,13 +179,17 @@ def _trade_pictures(facts: DayFacts) -> str:
     shown = _numbered(facts.ledger.trades)[:TRADE_PICTURES_MAX]
     pictures = "".join(
         f"<figure><figcaption>{number}. {escape(trade.tradingsymbol)}: "
-        f"{escape(trade.exit_reason or 'still open')}, net {escape(money(trade.net_pnl_paise))}</figcaption>"
+        f"{escape(_ended(trade))}</figcaption>"
         f"{_image(f'{trade.tradingsymbol} around the trade', figures.trade_picture(facts, trade))}</figure>"
         for number, trade in shown
     )
     left = len(facts.ledger.trades) - len(shown)
     more = _nothing(f"{left} more trades are in the table only.") if left > 0 else ""
     return f'<div class="grid">{pictures}</div>{more}' if pictures else ""
+
+
+def _ended(trade: TradeRecord) -> str:
+    return f"{trade.exit_reason}, net {money(trade.net_pnl_paise)}" if trade.exit_ms else "still open"
 
 
 def _signals(facts: DayFacts) -> str:

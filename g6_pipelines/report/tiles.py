@@ -24,7 +24,8 @@ def _trading(facts: DayFacts) -> Iterator[Tile]:
     if not facts.traded:
         yield Tile("Trading", "not run")
         return
-    trades = facts.ledger.trades
+    # What is open has no profit yet; the page begins with it.
+    trades = [trade for trade in facts.ledger.trades if trade.exit_ms]
     net = sum(trade.net_pnl_paise for trade in trades)
     yield Tile("Net P&L", money(net), "good" if net > 0 else "bad" if net < 0 else "")
     yield Tile("Charges", money(sum(trade.charges_paise for trade in trades)))

@@ -1,7 +1,7 @@
 """The ledger against the broker: orders, fills, positions, profit and charges, to the paisa."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from g6_core.domain.charges import order_charges
 from g6_core.domain.checks import Check
 from g6_core.domain.money import paise, rupees_text
 from g6_core.domain.orders import Side
-from g6_core.domain.records import OrderRecord
+from g6_core.domain.records import OrderRecord, TradeRecord
 
 _SHOWN = 5
 
@@ -44,6 +44,15 @@ class _Day:
     foreign: tuple[Mapping[str, Any], ...]
     trades: tuple[Mapping[str, Any], ...]
     positions: tuple[Mapping[str, Any], ...]
+
+    @property
+    def open_trades(self) -> dict[str, TradeRecord]:
+        """Trades that the ledger has as open, by their id: they have no profit yet."""
+        return {trade.trade_id: trade for trade in self.ledger.trades if not trade.exit_ms}
+
+    def trade_id_of(self, row: Mapping[str, Any]) -> str:
+        """The round trip that a row of the broker's trade book belongs to."""
+        return self.by_tag[self.tag_of[str(row["order_id"])]].trade_id
 
 
 def reconcile_orders(kite: OrderBook, ledger: Ledger, rules: MarketRules, day: date) -> tuple[Check, ...]:
@@ -166,20 +175,33 @@ def _positions_flat(both: _Day) -> Check:
     problems = [
         f"{row['tradingsymbol']}: {row['quantity']} units still held" for row in both.positions if row["quantity"]
     ]
-    problems += [f"trade {trade.trade_id} is open in the ledger" for trade in both.ledger.trades if not trade.exit_ms]
+    problems += [f"trade {one.trade_id} is open: {one.open_text()}" for one in both.open_trades.values()]
     return _check(
         "positions_flat", "nothing is held after the close", problems, {"instruments_traded": len(both.positions)}
     )
 
 
 def _gross_by_trade(both: _Day) -> dict[str, int]:
-    """Money out of minus money into each round trip, from the broker's trade book."""
+    """Money out of minus money into each round trip, from the broker's trade book; one that is open is 0 until it ends.
+
+    What an open position cost is no loss: it is still held.
+    """
     gross: defaultdict[str, int] = defaultdict(int)
+    held = _held_by_trade(both)
     for row in both.trades:
-        order = both.by_tag[both.tag_of[str(row["order_id"])]]
+        trade_id = both.trade_id_of(row)
         sign = 1 if row["transaction_type"] == Side.SELL else -1
-        gross[order.trade_id] += sign * int(row["quantity"]) * paise(row["average_price"])
+        gross[trade_id] += 0 if held[trade_id] else sign * int(row["quantity"]) * paise(row["average_price"])
     return gross
+
+
+def _held_by_trade(both: _Day) -> dict[str, int]:
+    """Units bought and not sold of each round trip, from the broker's trade book."""
+    held: defaultdict[str, int] = defaultdict(int)
+    for row in both.trades:
+        sign = 1 if row["transaction_type"] == Side.BUY else -1
+        held[both.trade_id_of(row)] += sign * int(row["quantity"])
+    return held
 
 
 def _compare_money(
@@ -202,15 +224,40 @@ def _compare_money(
 def _gross_equal(both: _Day) -> Check:
     theirs = _gross_by_trade(both)
     own = {trade.trade_id: trade.gross_pnl_paise for trade in both.ledger.trades}
-    at_broker = sum(paise(row["pnl"]) for row in both.positions)
-    mixed = {row["tradingsymbol"] for row in both.foreign} & {row["tradingsymbol"] for row in both.positions}
-    # Positions are kept per instrument: foreign orders in the same contract cannot be told apart there.
-    extra = (
-        [f"the broker's positions show {rupees_text(at_broker)}, its trades {rupees_text(sum(theirs.values()))}"]
-        if not mixed and at_broker != sum(theirs.values())
-        else []
+    good = "profit before charges agrees to the paisa"
+    if both.open_trades:
+        good += f"; open on both sides, without profit yet: {', '.join(sorted(both.open_trades))}"
+    return _compare_money("gross_pnl_equal", good, theirs, own, [*_open_differences(both), *_unlike_positions(both)])
+
+
+def _open_differences(both: _Day) -> Iterator[str]:
+    """What is held of each round trip must be the same on both sides."""
+    theirs = _held_by_trade(both)
+    own = {trade_id: trade.open_quantity for trade_id, trade in both.open_trades.items()}
+    for trade_id in sorted(theirs.keys() | own.keys()):
+        at_broker, in_ledger = theirs.get(trade_id, 0), own.get(trade_id, 0)
+        if at_broker != in_ledger:
+            yield f"trade {trade_id}: {at_broker} units open at the broker, {in_ledger} in the ledger"
+
+
+def _unlike_positions(both: _Day) -> Iterator[str]:
+    """The broker's positions against its own trade book, of contracts that are flat: the others show a value too.
+
+    Positions are kept per instrument: foreign orders in the same contract cannot be told apart there.
+    """
+    held = {trade.tradingsymbol for trade in both.open_trades.values()}
+    flat = [row for row in both.positions if not row["quantity"] and row["tradingsymbol"] not in held]
+    symbols = {row["tradingsymbol"] for row in flat}
+    if symbols & {row["tradingsymbol"] for row in both.foreign}:
+        return
+    shown = sum(paise(row["pnl"]) for row in flat)
+    traded = sum(
+        (1 if row["transaction_type"] == Side.SELL else -1) * int(row["quantity"]) * paise(row["average_price"])
+        for row in both.trades
+        if row["tradingsymbol"] in symbols
     )
-    return _compare_money("gross_pnl_equal", "profit before charges agrees to the paisa", theirs, own, extra)
+    if shown != traded:
+        yield f"the broker's positions show {rupees_text(shown)}, its trades {rupees_text(traded)}"
 
 
 def _charges_equal(both: _Day, rules: MarketRules, day: date) -> Check:

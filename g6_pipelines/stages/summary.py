@@ -17,12 +17,16 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import utc_text
+from g6_core.domain.records import TradeRecord
 from g6_core.schema.journal import Kind
 from g6_core.schema.options import OptionRow
 from g6_core.schema.paths import DataPaths
+from g6_core.schema.picks import Picks
 from g6_pipelines.collection.coverage import Coverage, CoverageTally
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.reconcile import ORDERS, kept_checks
+
+OPEN_FIELDS = ("open_quantity", "mark_paise", "mark_ms")
 
 
 def summarise(
@@ -42,11 +46,13 @@ def summarise(
 
     `account` says of each index how its expected contract-minutes ended; `answer` is that in words. `refusals` counts,
     for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the rules that kept a
-    signal from standing in the others. What was not made on that day (a lake, a journal, picks) is left out of the
+    signal from standing in the others. `open_trades` are still held: charges and profit are of the closed ones.
+    What was not made on that day (a lake, a journal, picks) is left out of the
     counts or null. Raises DataError when lake, ledger or journal are unusable.
     """
     kept = ledger.day(day)
     closed = [trade for trade in kept.trades if trade.exit_ms]
+    still_open = [trade for trade in kept.trades if not trade.exit_ms]
     cycles, rows, coverage = _collected(paths, day, underlyings)
     next_day = rules.known_next_trading_day(day)
     picks = load_picks(paths.picks(next_day), next_day)
@@ -71,7 +77,11 @@ def summarise(
             "decisions": len(kept.decisions),
             "refusals": _blocked(kept, with_signal=True),
             "no_signal": _blocked(kept, with_signal=False),
-            "trades": [asdict(trade) for trade in closed],
+            "open_trades": [
+                asdict(trade) | {"unrealised_paise": trade.unrealised_paise, "text": trade.open_text()}
+                for trade in still_open
+            ],
+            "trades": [_closed(trade) for trade in closed],
             "charges_paise": sum(trade.charges_paise for trade in closed),
             "net_pnl_paise": sum(trade.net_pnl_paise for trade in closed),
             "picks": [
@@ -79,7 +89,7 @@ def summarise(
                 for name, found in (picks.indices.items() if picks is not None else ())
                 for pick in found.picks
             ],
-            "no_picks": "",
+            "no_picks": reasons_for_no_picks(picks),
             "checks": [
                 {"name": check.name, "passed": check.passed, "detail": check.detail}
                 for check in _checks(paths, rules, day)
@@ -92,6 +102,17 @@ def summarise(
     if not _newer_stands(paths, day):
         write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
     return dict(summary)
+
+
+def _closed(trade: TradeRecord) -> dict[str, Any]:
+    """A round trip; what is only of an open one stays away."""
+    return {name: value for name, value in asdict(trade).items() if name not in OPEN_FIELDS}
+
+
+def reasons_for_no_picks(picks: Picks | None) -> str:
+    """Return why there are none, of each index without one; empty where each has some or none were made."""
+    found = picks.indices.values() if picks is not None else ()
+    return "; ".join(f"{one.underlying}: {one.reason}" for one in found if not one.picks)
 
 
 def _coverage(found: Coverage) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def test_a_ledger_of_a_newer_version_is_refused_untouched(store: Store) -> None:
     engine = create_engine(store if isinstance(store, str) else f"sqlite:///{store}")
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DataError, match=r"schema 9999 is newer than this version's 0002; upgrade G6"):
+    with pytest.raises(DataError, match=r"schema 9999 is newer than this version's 0003; upgrade G6"):
         Ledger.open(store)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM signals").scalar() == 1

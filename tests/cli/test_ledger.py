@@ -41,6 +41,30 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def held(data_dir: Path) -> Path:
+    """A second trade, still open after the close; its last price is of 11:30:00."""
+    trade = TradeRecord(
+        "T2", "D1", "NIFTY", "NIFTY2590224600PE", 2, 150, NOON_MS, 80_00, 0, 0, "", 0, 30_00, -30_00, 81_00, 60_00,
+        open_quantity=75, mark_paise=60_00, mark_ms=NOON_MS - 1_800_000,
+    )  # fmt: skip
+    with Ledger.open(DataPaths(data_dir).ledger) as ledger:
+        ledger.write([trade])
+    return data_dir
+
+
+def test_an_open_position_is_the_first_thing_shown(held: Path) -> None:
+    said = shown(held, None).splitlines()
+    assert said[0].startswith(
+        "OPEN  75 NIFTY2590224600PE bought at 80.00 (12:00:00), marked at 60.00, no price since 11:30"
+    )
+    assert "-1500.00 rupees" in said[0]
+    assert "2 trades (1 open)" in said[1]
+    assert "net P&L 690.00" in said[-1], "of what is closed"
+    told = json.loads(run("show", "--data-dir", held, "--json"))
+    assert (told["open_trades"], told["net_pnl_paise"]) == (["T2"], 690_00)
+
+
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
@@ -77,7 +101,7 @@ def test_export_writes_one_file_per_table_and_names_it(data_dir: Path, tmp_path:
 def test_upgrade_brings_an_older_schema_up(data_dir: Path) -> None:
     with Ledger.open(DataPaths(data_dir).ledger) as ledger:
         ledger.migrate("0001")
-    assert "schema 0002" in run("upgrade", "--data-dir", data_dir)
+    assert "schema 0003" in run("upgrade", "--data-dir", data_dir)
 
 
 def test_what_is_missing_is_one_line_with_the_fix(data_dir: Path, tmp_path: Path) -> None:

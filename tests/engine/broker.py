@@ -92,6 +92,7 @@ class ModelBroker:
     sent_tags: list[str] = field(default_factory=list)
     writes: int = 0
     _placed: int = 0
+    _now_ms: int = 0
     _late: list[tuple[int, OrderRequest | Modify | Cancel]] = field(default_factory=list)
 
     def held(self, token: int) -> int:
@@ -164,6 +165,7 @@ class ModelBroker:
         `prices` is (last, bid) by token; `fill_share` of the rest of every order that crosses fills, in whole lots;
         `fill_first` lets fills win the race against requests in transit.
         """
+        self._now_ms = now_ms
         for due_ms, what in list(self._late):
             if due_ms <= now_ms:
                 self._late.remove((due_ms, what))
@@ -218,7 +220,7 @@ class ModelBroker:
         order.value_paise += quantity * price
         number = f"T{len(self.fills) + 1:04d}"
         request = order.request
-        self.fills.append(Fill(number, order.order_id, request.token, request.side, quantity, price, 0))
+        self.fills.append(Fill(number, order.order_id, request.token, request.side, quantity, price, self._now_ms))
         if order.rest == 0:
             order.status = Status.COMPLETE
         self._push(order)
@@ -236,7 +238,7 @@ class ModelBroker:
         order = self.orders[self._open(request, rejected=False)]
         order.filled, order.value_paise, order.status = quantity, quantity * like.price_paise, Status.COMPLETE
         number = f"T{len(self.fills) + 1:04d}"
-        self.fills.append(Fill(number, order.order_id, token, Side.SELL, quantity, like.price_paise, 0))
+        self.fills.append(Fill(number, order.order_id, token, Side.SELL, quantity, like.price_paise, self._now_ms))
         self._push(order)
         return order
 

@@ -108,7 +108,7 @@ class Driving:
                         inbox.append(self._write(command))
                     case PlaceExit() | Modify() | Cancel():
                         inbox.append(self._write(command))
-                    case Persist(record) if isinstance(record, TradeRecord):
+                    case Persist(record) if isinstance(record, TradeRecord) and record.exit_ms:
                         self.records.append(record)
                     case Alert():
                         self.alerts.append(command)

@@ -52,6 +52,7 @@ def day_inputs_of(source: MarketSource, rules: MarketRules) -> DayInputs:
                 index=index,
                 expiry=expiry,
                 expiry_close_ms=rules.session(expiry, spec.option_exchange, expiry).close_ms,
+                close_ms=rules.session(day, spec.option_exchange, expiry).close_ms,
                 days_to_expiry=(expiry - day).days,
                 freeze_quantity=rules.freeze_quantity(name, day),
                 charge_rates=rules.charge_rates(spec.option_exchange, day),

@@ -21,15 +21,17 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.events import (
     Cancel,
+    Modify,
     Operator,
     OperatorAction,
     OrderUpdate,
     Persist,
     PlaceEntry,
+    PlaceExit,
     Second,
 )
-from g6_core.domain.orders import Validity
-from g6_core.domain.records import DecisionRecord, ExitReason
+from g6_core.domain.orders import Side, Validity
+from g6_core.domain.records import DecisionRecord, ExitReason, TradeRecord
 from g6_core.engine.state import Phase, Trade
 from tests.engine.broker import Fate, Order
 from tests.engine.driving import Base, Driving, base_of
@@ -306,6 +308,35 @@ def test_the_circuit_that_trips_in_the_second_of_a_signal_stops_its_entry(held: 
     assert not any(isinstance(command, PlaceEntry) for command in commands)
     decisions = [one.record for one in commands if isinstance(one, Persist) and isinstance(one.record, DecisionRecord)]
     assert any(verdict.rule == "circuit_breaker" and verdict.blocks for verdict in decisions[-1].verdicts)
+
+
+def test_after_the_close_nothing_is_sent_and_what_is_held_is_told_with_its_last_price(held: Driving) -> None:
+    trade = _trade(held)
+    close_ms, seen_ms = held.state.close_ms(trade), held.now_ms
+    quote = held.state.board.quote(trade.instrument.token)
+    assert quote is not None
+    # No second of the time exit was lived: everything that it would send is still to be sent after the close.
+    given = [command for late_ms in (0, 2_000, 6_000) for command in held.take(Second(close_ms + late_ms))]
+    assert not any(isinstance(command, PlaceExit | Modify | Cancel) for command in given)
+    (record,) = [one.record for one in given if isinstance(one, Persist) and isinstance(one.record, TradeRecord)]
+    assert (record.exit_ms, record.open_quantity) == (0, held.broker.held(trade.instrument.token))
+    assert (record.mark_paise, record.mark_ms) == (quote.mark_paise, quote.exchange_ms)
+    assert quote.exchange_ms <= seen_ms
+    assert record.gross_pnl_paise == 0, "what it cost is no loss"
+    (told,) = [one for one in held.alerts if "after the close" in one.text]
+    assert (told.level, "no price since" in told.text) == ("critical", True)
+
+
+def test_a_trade_ends_when_its_last_unit_was_sold_not_when_that_was_read(held: Driving) -> None:
+    held.factor = 0.69
+    held.tick(1)
+    held.tick(1)
+    held.quiet(3)
+    (record,) = held.records
+    sold = [fill.time_ms for fill in held.broker.fills if fill.side is Side.SELL]
+    bought = [fill.time_ms for fill in held.broker.fills if fill.side is Side.BUY]
+    assert (record.entry_ms, record.exit_ms) == (bought[0], sold[-1])
+    assert record.exit_ms < held.state.trades[record.trade_id].closed_ms
 
 
 @pytest.mark.parametrize("flat", [True, False])

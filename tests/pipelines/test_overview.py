@@ -39,12 +39,14 @@ def test_only_strikes_with_both_sides_live_count() -> None:
     assert found.max_pain == 24_500.0
     assert found.atm_iv == 9.5
     assert (found.contracts_expected, found.contracts_live) == (9, 7)
+    assert found.strikes == 3, "it says of how many strikes it is"
 
 
 def test_nothing_live_leaves_the_figures_unknown() -> None:
     found = overview_of([row(0, SideCells(RowStatus.MISSING), SideCells(RowStatus.MISSING))])
     assert (found.call_oi, found.pcr_oi, found.max_pain, found.support, found.atm_iv) == (None,) * 5
     assert (found.contracts_expected, found.contracts_live) == (2, 0)
+    assert found.strikes == 0
 
 
 def test_each_code_has_its_own_overview() -> None:

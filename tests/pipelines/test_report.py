@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +23,7 @@ from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report import series
 from g6_pipelines.report.facts import DayFacts, blocking_rules, gather
+from g6_pipelines.report.page import still_open
 from g6_pipelines.report.tiles import completeness, tiles
 from g6_pipelines.stages.reconcile import Reconciliation
 from g6_pipelines.stages.report import index_minutes, report
@@ -170,6 +171,15 @@ def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full)
         "journal sha256 ab12",
     ):
         assert expected in page.said, expected
+
+
+def test_an_open_position_has_its_own_place_with_its_mark(full: Full) -> None:
+    (first, other) = full.facts.ledger.trades
+    held = replace(first, exit_ms=0, exit_reason="", open_quantity=75, mark_paise=90_00, mark_ms=full.made.at(350))
+    said = Page(still_open((held, other))).said
+    assert said.startswith("Still open 75 ")
+    assert "marked at 90.00, no price since 15:05:00" in said
+    assert still_open((first, other)) == ""
 
 
 def test_nothing_on_the_page_can_run_or_load_anything(full: Full) -> None:

@@ -16,11 +16,11 @@ from g6_core.domain.errors import DataError
 from g6_core.domain.records import DecisionRecord, Direction, SignalRecord
 from g6_core.research.inputs import day_inputs
 from g6_core.schema.options import RowStatus
-from g6_core.schema.picks import IndexPicks
+from g6_core.schema.picks import IndexPicks, Picks
 from g6_pipelines.report.facts import gather
 from g6_pipelines.stages import picks as picks_stage
 from g6_pipelines.stages.score import ScoreReport, score
-from g6_pipelines.stages.summary import summarise
+from g6_pipelines.stages.summary import reasons_for_no_picks, summarise
 from tests.pipelines.made_day import DAY, EXPIRY, NEXT_DAY, OI, MadeDay, make_day
 
 
@@ -114,6 +114,8 @@ def test_no_picks_come_with_the_reason(
     found = picks_of(made, ledger)
     assert found.picks == ()
     assert said in found.reason
+    every = Picks(1, NEXT_DAY, DAY, "cfg", {"NIFTY": found})
+    assert said in reasons_for_no_picks(every), "the summary says so, too"
 
 
 def live_from(first: int, minute: int) -> RowStatus:

@@ -199,6 +199,9 @@ def _trade_row(record: TradeRecord) -> Row:
         "net_pnl_paise": int(record.net_pnl_paise),
         "high_water_mark_paise": int(record.high_water_mark_paise),
         "low_water_mark_paise": int(record.low_water_mark_paise),
+        "open_quantity": int(record.open_quantity),
+        "mark_paise": int(record.mark_paise),
+        "mark_ms": int(record.mark_ms),
     }
 
 

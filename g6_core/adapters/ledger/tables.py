@@ -6,7 +6,7 @@ Nothing counts up and nothing asks for the time: every key comes from the record
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-HEAD = "0002"
+HEAD = "0003"
 METADATA = MetaData()
 
 
@@ -127,6 +127,9 @@ TRADES = Table(
     _whole("net_pnl_paise"),
     _whole("high_water_mark_paise"),
     _whole("low_water_mark_paise"),
+    _whole("open_quantity"),
+    _whole("mark_paise"),
+    _whole("mark_ms"),
     Index("trades_by_day", "day", "entry_ms"),
 )
 
