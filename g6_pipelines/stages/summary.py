@@ -47,12 +47,11 @@ def summarise(
     `account` says of each index how its expected contract-minutes ended; `answer` is that in words. `refusals` counts,
     for minutes in which a signal stood and no entry came, each rule that blocked; `no_signal` the rules that kept a
     signal from standing in the others. `open_trades` are still held: charges and profit are of the closed ones.
-    What was not made on that day (a lake, a journal, picks) is left out of the
-    counts or null. Raises DataError when lake, ledger or journal are unusable.
+    What was not made on that day (a lake, a journal, picks) is left out of the counts or null. Raises DataError when
+    lake, ledger or journal are unusable.
     """
     kept = ledger.day(day)
     closed = [trade for trade in kept.trades if trade.exit_ms]
-    still_open = [trade for trade in kept.trades if not trade.exit_ms]
     cycles, rows, coverage = _collected(paths, day, underlyings)
     next_day = rules.known_next_trading_day(day)
     picks = load_picks(paths.picks(next_day), next_day)
@@ -77,10 +76,7 @@ def summarise(
             "decisions": len(kept.decisions),
             "refusals": _blocked(kept, with_signal=True),
             "no_signal": _blocked(kept, with_signal=False),
-            "open_trades": [
-                asdict(trade) | {"unrealised_paise": trade.unrealised_paise, "text": trade.open_text()}
-                for trade in still_open
-            ],
+            "open_trades": [_open(trade) for trade in kept.trades if not trade.exit_ms],
             "trades": [_closed(trade) for trade in closed],
             "charges_paise": sum(trade.charges_paise for trade in closed),
             "net_pnl_paise": sum(trade.net_pnl_paise for trade in closed),
@@ -102,6 +98,11 @@ def summarise(
     if not _newer_stands(paths, day):
         write_atomic(paths.summary, msgspec.json.format(msgspec.json.encode(summary, order="sorted"), indent=2) + b"\n")
     return dict(summary)
+
+
+def _open(trade: TradeRecord) -> dict[str, Any]:
+    """What is still held, with its mark, in figures and in words."""
+    return asdict(trade) | {"unrealised_paise": trade.unrealised_paise, "text": trade.open_text()}
 
 
 def _closed(trade: TradeRecord) -> dict[str, Any]:

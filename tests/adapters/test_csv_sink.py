@@ -1,5 +1,6 @@
 """The CSV sink: headers, torn lines, idempotence, one lock."""
 
+import json
 from dataclasses import replace
 from datetime import date
 
@@ -101,6 +102,16 @@ def test_a_foreign_file_is_refused_and_left_alone(paths) -> None:
         with pytest.raises(DataError, match="not a file of this schema; move it away"):
             write(paths, 0)
         assert path.read_text() == text
+
+
+def test_a_folder_whose_overviews_did_not_tell_their_strikes_goes_on(paths) -> None:
+    CsvSink(paths, DAY)
+    sidecar = paths.root / "csv" / "_schema.json"
+    now = json.loads(sidecar.read_text())
+    before = now | {"overview": {name: kind for name, kind in now["overview"].items() if name != "strikes"}}
+    sidecar.write_text(json.dumps(before))
+    CsvSink(paths, DAY)
+    assert json.loads(sidecar.read_text()) == now
 
 
 def test_a_folder_of_another_schema_version_is_refused(paths) -> None:

@@ -74,7 +74,13 @@ def test_every_panel_and_every_variable_answers_on_a_collected_day(
 
 def test_the_panels_show_what_was_asked_for_and_do_not_overlap() -> None:
     titles = {panel["title"] for panel in PANELS}
-    assert titles >= {"Coverage", "At-the-money volatility", "Put-call ratio", "Spot and forward", "Cycle time"}
+    assert titles >= {
+        "Coverage",
+        "At-the-money volatility",
+        "Put-call ratio of the collected strikes",
+        "Spot and forward",
+        "Cycle time",
+    }
     assert len({panel["id"] for panel in PANELS}) == len(titles) == len(PANELS)
     for one, other in combinations([panel["gridPos"] for panel in PANELS], 2):
         apart = any(one[at] + one[size] <= other[at] or other[at] + other[size] <= one[at] for at, size in ("xw", "yh"))
