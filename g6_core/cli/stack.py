@@ -230,7 +230,7 @@ class _Stack:
             "  the end   Ctrl+C",
         ]
         if simulation is not None:
-            lines.insert(3, f"  exchange  {wanted.exchange_url}/sim/status")
+            lines.insert(4, f"  exchange  {wanted.exchange_url}/sim/status")
         for line in lines:
             self.supervisor.say(line)
 
