@@ -64,7 +64,7 @@ def test_what_a_simulated_market_does_not_have_is_not_missing(
     at_market(monkeypatch, Now(DAY, evening, has_tomorrow=False, indices=("NIFTY",)))
     found = evaluation(made, instance)
     assert found.passed
-    assert f"NIFTY: {DAY} is complete" in str(found.description)
+    assert str(found.description).startswith("NIFTY: ") and f"{DAY} is complete" in str(found.description)
     at_market(monkeypatch, Now(DAY, evening, has_tomorrow=False, indices=("SENSEX",)))
     red = evaluation(made, instance)
     assert not red.passed
