@@ -22,6 +22,7 @@ from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.defects import DefectKind, inspect
 from g6_pipelines.data_cli import app
 from g6_pipelines.stages.snapshots import read_snapshots
+from tests.command_line import g6
 
 DAY, EXPIRY = date(2026, 1, 7), date(2026, 1, 13)
 INDIA = timezone(timedelta(milliseconds=IST_OFFSET_MS))
@@ -208,3 +209,12 @@ def test_the_command_finds_the_whole_session_of_a_zone_that_only_arrow_knows(tmp
     said = CliRunner().invoke(app, ["inspect", str(path), "--config-dir", str(config_dir), "--json"])
     (day,) = json.loads(said.stdout)["days"]
     assert (day["day"], day["in_session"]) == (str(DAY), 375)
+
+
+@pytest.mark.slow
+def test_a_day_is_lived_on_stamps_of_a_zone_that_only_arrow_knows(tmp_path: Path, config_dir: Path) -> None:
+    path = zoned("us", "+05:30")(tmp_path)
+    run = g6("day", "--source", path, "--data-dir", tmp_path / "data", "--config-dir", config_dir, "--json")
+    assert (run.returncode, run.stderr) == (0, "")
+    summary = json.loads(run.stdout)
+    assert (summary["date"], summary["cycles"], summary["coverage_pct"]) == (str(DAY), 375, 100.0)
