@@ -24,6 +24,9 @@ BID, ASK, LTP, BID_QTY, ASK_QTY, VOLUME_LOTS, OI, DELTA_PPM = range(8)
 HIGH, LOW, OI_HIGH, OI_LOW, AVERAGE, LAST_TRADE_S, TIME_S, NEXT = range(8, 16)
 NODE_WIDTH = 16
 UNKNOWN = -1
+# How much of a quote is filled: the last trade with volume and open interest; the best bid and ask too; everything,
+# of which the day's extremes and the book behind the best prices cost most.
+TRADES, TOUCH, ALL = range(3)
 
 # Columns of `terms`, int64, one row per contract; LOT is 0 for the index row, which has no book.
 KEY, LOT, TICK, OPEN, CLOSE = range(5)
@@ -221,7 +224,7 @@ def fold_record(
         _run_figures(nodes[contract], present[contract], terms[contract], noise)
 
 
-@kernel(f"void({_ROW}, int32[:, ::1], int64, int64[::1], float64[::1], int64, int64[::1], boolean)")
+@kernel(f"void({_ROW}, int32[:, ::1], int64, int64[::1], float64[::1], int64, int64[::1], int64)")
 def _fill(
     left: NDArray[np.int32],
     nodes: NDArray[np.int32],
@@ -230,12 +233,9 @@ def _fill(
     noise: NDArray[np.float64],
     base_ms: int,
     out: NDArray[np.int64],
-    touch_only: bool,
+    detail: int,
 ) -> None:
-    """One known contract at `offset_ms` after the first snapshot; `left` is its node, `nodes` all of its nodes.
-
-    With `touch_only` the day's extremes and the book behind the touch, which cost most, are not filled.
-    """
+    """One known contract at `offset_ms` after the first snapshot; `left` is its node, `nodes` all of its nodes."""
     lot, tick, key = terms[LOT], terms[TICK], terms[KEY]
     part_ms = offset_ms - left[TIME_S] * 1000
     moment = int(left[TIME_S])
@@ -254,12 +254,13 @@ def _fill(
         part_s = moment - left[TIME_S]
         part = part_ms / ((right[TIME_S] - left[TIME_S]) * 1000.0)
         lots, trade_s, ltp = _last(left, right, part_s, noise, terms)
-        if not touch_only:
+        if detail == ALL:
             high, low = _extremes(left, right, part_s, noise, terms)
-        if lot > 0:
+        if lot > 0 and detail >= TOUCH:
             bid, ask = _touch(left, right, part, noise_at(noise, offset_ms), tick)
             bid_qty = touch_size(bid_qty, lot, key, 0, moment)
             ask_qty = touch_size(ask_qty, lot, key, 1, moment)
+        if lot > 0:
             oi += math.floor((int(right[OI]) - oi) * part / lot + 0.5) * lot
             oi_high, oi_low = max(oi, oi_high), min(oi, oi_low)
     out[_Q_EXCHANGE_MS] = base_ms + moment * 1000
@@ -271,19 +272,19 @@ def _fill(
     out[_Q_OI], out[_Q_OI_HIGH], out[_Q_OI_LOW] = oi, oi_high, oi_low
     out[_Q_OPEN] = terms[OPEN] if left[LAST_TRADE_S] >= 0 else 0
     out[_Q_HIGH], out[_Q_LOW], out[_Q_CLOSE] = high, low, terms[CLOSE]
-    if lot > 0 and touch_only:
+    if lot > 0 and detail == TOUCH:
         if bid > 0:
             out[_Q_BID], out[_Q_BID_QTY] = bid, bid_qty
         if ask > 0:
             out[_Q_ASK], out[_Q_ASK_QTY] = ask, ask_qty
-    elif lot > 0:
+    elif lot > 0 and detail == ALL:
         out[_Q_BUY_QTY] = fill_side(out, _Q_BID, bid, bid_qty, -tick, lot, moment, key)
         out[_Q_SELL_QTY] = fill_side(out, _Q_ASK, ask, ask_qty, tick, lot, moment, key)
 
 
 @kernel(
     f"void(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1],"
-    "boolean)"
+    "int64)"
 )
 def fill_quotes(
     tokens: NDArray[np.int64],
@@ -295,7 +296,7 @@ def fill_quotes(
     nodes: NDArray[np.int32],
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
-    touch_only: bool,
+    detail: int,
 ) -> None:
     """QUOTE rows as int64 of shape (n, QUOTE_WIDTH) into `out`, which holds zeros; `known_tokens` ascends."""
     offset_ms = time_ms - base_ms
@@ -307,7 +308,7 @@ def fill_quotes(
             continue
         left = nodes[place, snapshot]
         if left[TIME_S] >= 0:
-            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], touch_only)
+            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], detail)
 
 
 @kernel(
@@ -324,6 +325,14 @@ def fill_series(
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
 ) -> None:
-    """`fill_quotes` of one token for many moments, one row of `out` each, with `touch_only`."""
+    """`fill_quotes` of one token for many moments, one row of `out` each, of which only the TRADES are filled."""
+    out[:, 0] = token[0]
+    place = np.searchsorted(known_tokens, token[0])
+    if place == len(known_tokens) or known_tokens[place] != token[0]:
+        return
     for i in range(len(moments_ms)):
-        fill_quotes(token, moments_ms[i], base_ms, stamps_s, known_tokens, terms, nodes, noise, out[i : i + 1], True)
+        offset_ms = moments_ms[i] - base_ms
+        snapshot = np.searchsorted(stamps_s, offset_ms // 1000, side="right") - 1
+        if snapshot >= 0 and nodes[place, snapshot, TIME_S] >= 0:
+            left = nodes[place, snapshot]
+            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], TRADES)

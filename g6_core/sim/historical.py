@@ -12,6 +12,7 @@ Only the candle of a whole day is made in any case.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,5 +132,7 @@ def _candle(instrument: Instrument, label_ms: int, rows: NDArray[np.void], *, wi
     return [*candle, int(rows["oi"][-1])] if with_oi else candle
 
 
+# The minutes of a day, asked for contract by contract.
+@lru_cache(maxsize=1024)
 def _stamp(time_ms: int) -> str:
     return to_ist(time_ms).strftime("%Y-%m-%dT%H:%M:%S%z")

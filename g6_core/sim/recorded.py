@@ -104,13 +104,13 @@ class RecordedSource:
 
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """QUOTE rows for `tokens`, in their order; see the module for what they are at any time."""
-        return self._filled(tokens, time_ms, touch_only=False)
+        return self._filled(tokens, time_ms, bridge.ALL)
 
     def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """TICK rows of those of `tokens` that have data."""
-        return ticks_of(self._filled(tokens, time_ms, touch_only=True))
+        return ticks_of(self._filled(tokens, time_ms, bridge.TOUCH))
 
-    def _filled(self, tokens: NDArray[np.int64], time_ms: int, *, touch_only: bool) -> NDArray[np.void]:
+    def _filled(self, tokens: NDArray[np.int64], time_ms: int, detail: int) -> NDArray[np.void]:
         out = np.zeros(len(tokens), QUOTE)
         bridge.fill_quotes(
             np.require(tokens, np.int64, ("C", "W")),
@@ -122,7 +122,7 @@ class RecordedSource:
             self._nodes,
             self._noise,
             out.view(np.int64).reshape(len(tokens), bridge.QUOTE_WIDTH),
-            touch_only,
+            detail,
         )
         return out
 
@@ -131,7 +131,7 @@ class RecordedSource:
         out = np.zeros(len(moments_ms), QUOTE)
         bridge.fill_series(
             np.array([token], np.int64),
-            np.array(moments_ms, np.int64),
+            np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, np.int64),
             self._base_ms,
             self._stamps_s,
             self._tokens,
