@@ -1,8 +1,5 @@
 """A whole trading day in one process: the world, the stages in their order, and what came of it."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,11 +12,12 @@ from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.memory import release_libraries
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
+from g6_core.cli.report import draw
 from g6_core.cli.stages import stage
 from g6_core.config import Settings, check_against_rules, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.errors import DataError
+from g6_core.domain.errors import DataError, G6Error
 from g6_core.domain.ist import ist_clock, utc_text
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
@@ -54,15 +52,15 @@ class DayResult:
 
 
 def draw_report(request: DayRequest) -> Path:
-    """Draw the page in a process of its own: its plotting libraries never weigh on the day's memory."""
-    command = [sys.executable, "-P", "-m", "g6_core.cli.main", "report"]
-    options = ["--data-dir", str(request.data_dir), "--config-dir", str(request.config_dir)]
-    # The day's ledger is the file in its folder, whatever database the environment names.
-    environment = {name: value for name, value in os.environ.items() if name != "G6_LEDGER_URL"}
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise DataError(f"the day is done, its page could not be drawn: {done.stderr.strip() or done.returncode}")
-    return Path(done.stdout.strip())
+    """Draw the page of the day that has run, from what it left behind, and return it. Raises DataError."""
+    paths = DataPaths(request.data_dir)
+    # What only the day needed need not lie beside the plotting libraries.
+    release_libraries()
+    try:
+        # The day's ledger is the file in its folder, whatever database the environment names.
+        return draw(paths, paths.ledger, request.config_dir)
+    except G6Error as error:
+        raise DataError(f"the day is done, its page could not be drawn: {error}") from error
 
 
 def make_source(request: DayRequest, rules: MarketRules, today: date) -> MarketSource:

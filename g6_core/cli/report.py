@@ -28,11 +28,16 @@ def report(
     Needs day_summary.json and the ledger; whatever else is missing or damaged is named on the page.
     """
     paths = DataPaths(data_dir)
+    typer.echo(draw(paths, url or paths.ledger, config_dir))
+
+
+def draw(paths: DataPaths, ledger_at: Path | str, config_dir: Path) -> Path:
+    """Draw the page of the newest day and return it. Raises DataError where there is no day, or half of one."""
     try:
         summary = json.loads(paths.summary.read_bytes())
         day = date.fromisoformat(summary["date"])
     except FileNotFoundError:
-        first = command("day", "--source", "modelled", "--data-dir", data_dir)
+        first = command("day", "--source", "modelled", "--data-dir", paths.root)
         fix = f"the evening of a day writes it: run one (`{first}`) or name another --data-dir"
         raise DataError(f"{paths.summary}: not there; {fix}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -40,6 +45,7 @@ def report(
     journal = paths.journal(day)
     if summary.get("journal_sha256") != (file_sha256(journal) if journal.exists() else None):
         raise DataError(f"{paths.summary}: is of another run than the journal beside it; run the day again")
-    with Ledger.open(url or paths.ledger) as ledger:
-        page = stage("report")(paths, ledger, load_settings(config_dir), load_market_rules(config_dir), day, summary)
-    typer.echo(page)
+    with Ledger.open(ledger_at) as ledger:
+        settings, rules = load_settings(config_dir), load_market_rules(config_dir)
+        page: Path = stage("report")(paths, ledger, settings, rules, day, summary)
+    return page
