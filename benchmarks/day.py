@@ -3,9 +3,14 @@
 Collecting and trading take turns for the whole session, and so each is charged with what passes while it has its turn;
 `start` is everything that is no stage: imports, and reading the recording. The peak is the largest resident memory
 (Linux: of the stage itself, looked at every `LOOK_S`; elsewhere since the process began).
+
+Seconds of one machine are nothing to another, nor to the same one when it is busy: beside them stands the CPU of the
+day in *yardsticks*, a fixed piece of plain work that is measured before and after it.
 """
 
 import argparse
+import hashlib
+import json
 import os
 import resource
 import subprocess
@@ -22,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from g6_core.adapters.world import MODELLED
 from g6_core.cli.day_run import DayRequest, draw_report, run_day
@@ -31,6 +37,7 @@ from g6_core.cli.stages import stage
 MODELLED_DAY = date(2025, 8, 29)
 START = "start"
 LOOK_S = 0.1
+YARDSTICK_ROUNDS = 400
 _STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -113,8 +120,20 @@ def _peak_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
+def yardstick_s() -> float:
+    """Return the CPU seconds of a fixed piece of plain work: texts, dictionaries, JSON, hashes and arrays."""
+    start_s = time.process_time()
+    digest = hashlib.sha256()
+    for number in range(YARDSTICK_ROUNDS):
+        rows = {f"key {place}": {"place": place, "share": place / 7, "number": number} for place in range(200)}
+        digest.update(msgspec.json.encode(json.loads(json.dumps(rows))))
+        digest.update(np.sort(np.arange(2_000, dtype=np.int64) * 7_919 % 2_003).tobytes())
+    return time.process_time() - start_s
+
+
 def measured_day(source: str, folder: Path, config_dir: Path) -> dict[str, Any]:
     """Run the day in this process; its costs by stage, in order, and the hash of its journal."""
+    before_s = yardstick_s()
     meter = Meter()
     request = DayRequest(source, None, None, 0, folder, config_dir, None)
     result = run_day(request, MODELLED_DAY, lambda *_: None, meter.stage)
@@ -122,7 +141,12 @@ def measured_day(source: str, folder: Path, config_dir: Path) -> dict[str, Any]:
     with meter.turn("report"):
         draw_report(request)
     costs = {name: msgspec.to_builtins(cost) for name, cost in meter.costs.items()}
-    return {"stages": costs, "journal_sha256": result.summary["journal_sha256"], "checks_passed": result.checks_passed}
+    return {
+        "stages": costs,
+        "yardsticks": sum(cost.cpu_s for cost in meter.costs.values()) / ((before_s + yardstick_s()) / 2),
+        "journal_sha256": result.summary["journal_sha256"],
+        "checks_passed": result.checks_passed,
+    }
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -141,6 +165,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "seconds": round(sum(one["seconds"] for one in stages.values()), 3),
             "cpu_s": round(sum(one["cpu_s"] for one in stages.values()), 3),
             "peak_mb": max(one["peak_mb"] for one in stages.values()),
+            "yardsticks": round(min(one["yardsticks"] for one in rounds), 1),
         },
         "agree": len({one["journal_sha256"] for one in rounds}) == 1 and all(one["checks_passed"] for one in rounds),
     }
@@ -165,7 +190,8 @@ def lines(result: dict[str, Any]) -> list[str]:
         for name, one in (*result["stages"].items(), ("total", result["total"]))
     ]
     agreed = "all rounds decided the same" if result["agree"] else "ROUNDS DIFFER, or a check of the evening failed"
-    return [f"a day of {result['source']}, least of {result['rounds']} rounds; {agreed}", head, *rows]
+    cost = f"the whole day costs {result['total']['yardsticks']} yardsticks of CPU"
+    return [f"a day of {result['source']}, least of {result['rounds']} rounds; {agreed}", head, *rows, cost]
 
 
 def main(source: str, data_dir: str) -> None:

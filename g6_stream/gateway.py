@@ -20,6 +20,7 @@ from kiteconnect import exceptions as kite_errors
 from numpy.typing import NDArray
 from urllib3.exceptions import NewConnectionError
 
+from g6_core.adapters.kite_market import stamp_ms
 from g6_core.domain.events import (
     BrokerSnapshot,
     Cancel,
@@ -107,7 +108,7 @@ def fill_of(row: dict[str, Any]) -> Fill:
         side=Side(row["transaction_type"]),
         quantity=int(row["quantity"]),
         price_paise=paise(row["average_price"]),
-        time_ms=to_ms(row["fill_timestamp"]),
+        time_ms=stamp_ms(row["fill_timestamp"]),
     )
 
 
@@ -218,8 +219,9 @@ class KiteGateway:
         read_ms = self._clock.now_ms()
         # Positions first: what we sell while all this is read is then in the orders and, at worst, still held here.
         positions = _tried(self._positions, "positions", on_failure) if with_positions else None
-        orders = tuple(order_view(row) for row in self._kite.orders())
-        fills = tuple(fill_of(row) for row in self._kite.trades())
+        # As kiteconnect's orders() and trades(), whose reading of dates takes most of the time of a poll.
+        orders = tuple(order_view(row) for row in self._kite._get("orders"))
+        fills = tuple(fill_of(row) for row in self._kite._get("trades"))
         cash = _tried(self._cash_paise, "free cash", on_failure) if with_cash else None
         return BrokerSnapshot(read_ms, orders, fills, positions, cash)
 

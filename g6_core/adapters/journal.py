@@ -231,13 +231,18 @@ class Journal:
         self._sequence += 1
         head = RECORD.pack(len(payload), kind, self._sequence, time_ms)
         self._chain = hashlib.sha256(self._chain + head + payload).digest()
-        with self._writing():
+        # Tens of thousands a day: a context manager would cost as much as the record.
+        try:
             self._file.write(head + payload + self._chain)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
     def flush(self) -> None:
         """Hand everything to the operating system: survives the death of this process."""
-        with self._writing():
+        try:
             self._file.flush()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
     def sync(self) -> None:
         """Force everything to the disk: survives the death of the machine."""

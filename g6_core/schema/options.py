@@ -13,6 +13,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
+import msgspec
+
 OPTIONS_VERSION: Final = 2
 
 
@@ -71,8 +73,7 @@ class SideCells(NamedTuple):
     iv_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OptionRow:
+class OptionRow(msgspec.Struct, frozen=True):
     """One pair of one cycle. `exchange_ms` is the newest stamp of its two sides."""
 
     time_ms: int
@@ -116,7 +117,7 @@ class OptionRow:
         """The row whose `cells()` these are."""
         head = len(cells) - 2 * len(SideCells._fields)
         middle = head + len(SideCells._fields)
-        values: list[Any] = [*cells[:head], SideCells(*cells[head:middle]), SideCells(*cells[middle:])]
+        values: list[Any] = [*cells[:head], SideCells._make(cells[head:middle]), SideCells._make(cells[middle:])]
         return cls(*values)
 
 

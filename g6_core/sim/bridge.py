@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from g6_core.domain.kernel import kernel
 from g6_core.domain.market import QUOTE
+from g6_core.domain.market import TICK as TICK_ROW
 from g6_core.sim.depth import fill_side, touch_size
 
 BID, ASK, LTP, BID_QTY, ASK_QTY, VOLUME_LOTS, OI, DELTA_PPM = range(8)
@@ -41,6 +42,11 @@ _Q_OI, _Q_OI_HIGH, _Q_OI_LOW = _AT["oi"], _AT["oi_day_high"], _AT["oi_day_low"]
 _Q_OPEN, _Q_HIGH, _Q_LOW, _Q_CLOSE = _AT["open_paise"], _AT["high_paise"], _AT["low_paise"], _AT["close_paise"]
 _Q_BID, _Q_ASK = _AT["bid_paise"], _AT["ask_paise"]
 _Q_BID_QTY, _Q_ASK_QTY = _AT["bid_qty"], _AT["ask_qty"]
+
+TICK_WIDTH = TICK_ROW.itemsize // 8
+_T_EXCHANGE_MS, _T_LTP, _T_VOLUME, _T_OI = (
+    (TICK_ROW.names or ()).index(name) for name in ("exchange_ms", "ltp_paise", "volume", "oi")
+)
 
 _ROW = "int32[::1]"
 _NODES = "int32[:, :, ::1]"
@@ -325,14 +331,17 @@ def fill_series(
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
 ) -> None:
-    """`fill_quotes` of one token for many moments, one row of `out` each, of which only the TRADES are filled."""
+    """TRADES of one token, one moment a row: TICK as int64 of shape (n, TICK_WIDTH) into `out`, which holds zeros."""
     out[:, 0] = token[0]
     place = np.searchsorted(known_tokens, token[0])
     if place == len(known_tokens) or known_tokens[place] != token[0]:
         return
+    quote = np.zeros(QUOTE_WIDTH, np.int64)
     for i in range(len(moments_ms)):
         offset_ms = moments_ms[i] - base_ms
         snapshot = np.searchsorted(stamps_s, offset_ms // 1000, side="right") - 1
         if snapshot >= 0 and nodes[place, snapshot, TIME_S] >= 0:
             left = nodes[place, snapshot]
-            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], TRADES)
+            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, quote, TRADES)
+            out[i, _T_EXCHANGE_MS], out[i, _T_LTP] = quote[_Q_EXCHANGE_MS], quote[_Q_LTP]
+            out[i, _T_VOLUME], out[i, _T_OI] = quote[_Q_VOLUME], quote[_Q_OI]

@@ -9,7 +9,8 @@ candle only where the source recorded every minute of it (`recorded_minutes`), a
 Only the candle of a whole day is made in any case.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -88,20 +89,21 @@ def candles(source: MarketSource, instrument: Instrument, window: Window, now_ms
     wanted = [one for one in spans if window.from_ms <= one[0] <= window.to_ms and one[1] < one[2]]
     recorded = None if window.interval == DAY else recorded_minutes(source, instrument.token)
     if recorded is not None:
+        starts = [first for first, _ in recorded]
         wanted = [
-            one for one in wanted if any(first <= one[1] and one[2] <= last + MINUTE_MS for first, last in recorded)
+            one
+            for one in wanted
+            if (place := bisect_right(starts, one[1]) - 1) >= 0 and one[2] <= recorded[place][1] + MINUTE_MS
         ]
     if not wanted:
         return []
     first_ms, last_ms = wanted[0][1] - SECOND_MS, wanted[-1][2]
     rows = source.series(instrument.token, range(first_ms, last_ms, SECOND_MS))
-    found: list[Candle] = []
-    for label_ms, start_ms, stop_ms in wanted:
-        place = (start_ms - first_ms) // SECOND_MS - 1
-        own = rows[place : place + (stop_ms - start_ms) // SECOND_MS + 1]
-        candle = _candle(instrument, label_ms, own, with_oi=window.with_oi)
-        found += [candle] if candle else []
-    return found
+    places = [
+        (label_ms, (start_ms - first_ms) // SECOND_MS - 1, (stop_ms - first_ms) // SECOND_MS - 1)
+        for label_ms, start_ms, stop_ms in wanted
+    ]
+    return list(_candles_of(instrument, rows, places, with_oi=window.with_oi))
 
 
 def recorded_minutes(source: MarketSource, token: int) -> Spans | None:
@@ -119,17 +121,21 @@ def told_spans(spans: Spans, now_ms: int) -> list[list[str]]:
     return [[_stamp(first), _stamp(min(last, this_minute_ms))] for first, last in spans if first <= this_minute_ms]
 
 
-def _candle(instrument: Instrument, label_ms: int, rows: NDArray[np.void], *, with_oi: bool) -> Candle | None:
-    """The candle of quotes, one a second; the first is the one before it."""
-    volumes = rows["volume"]
-    traded = volumes[1:] > volumes[:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
-    prices = rows["ltp_paise"][1:][traded]
-    if not len(prices):
-        return None
-    volume = max(0, int(volumes[-1] - volumes[0]))
-    levels = [int(level) / 100 for level in (prices[0], prices.max(), prices.min(), prices[-1])]
-    candle: Candle = [_stamp(label_ms), *levels, volume]
-    return [*candle, int(rows["oi"][-1])] if with_oi else candle
+def _candles_of(
+    instrument: Instrument, rows: NDArray[np.void], places: Iterable[tuple[int, int, int]], *, with_oi: bool
+) -> Iterator[Candle]:
+    """The candles of quotes, one a second. A place is a label, the quote before the candle's first, and its last."""
+    volumes, prices = rows["volume"], rows["ltp_paise"]
+    trades = volumes[1:] > volumes[:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
+    traded = np.flatnonzero(trades) + 1
+    # All trades of the day at once: sixty quotes are too few for an array each.
+    seconds, levels = traded.tolist(), (prices[traded] / 100).tolist()
+    for label_ms, before, last in places:
+        own = levels[bisect_right(seconds, before) : bisect_right(seconds, last)]
+        if own:
+            volume = max(0, int(volumes[last] - volumes[before]))
+            candle: Candle = [_stamp(label_ms), own[0], max(own), min(own), own[-1], volume]
+            yield [*candle, int(rows["oi"][last])] if with_oi else candle
 
 
 # The minutes of a day, asked for contract by contract.

@@ -92,7 +92,7 @@ class ModelledSource:
         mq.fill_series(
             out.view(np.int64).reshape(len(moments_ms), mq.QUOTE_WIDTH),
             np.array([token], np.int64),
-            np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, np.int64),
+            np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, dtype=np.int64),
             *self._arrays,
         )
         return out

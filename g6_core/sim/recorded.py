@@ -30,7 +30,7 @@ from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
-from g6_core.domain.market import QUOTE, ticks_of
+from g6_core.domain.market import QUOTE, TICK, ticks_of
 from g6_core.sim import bridge
 from g6_core.sim.chain_day import ChainDay, no_session
 from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
@@ -127,18 +127,18 @@ class RecordedSource:
         return out
 
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
-        """QUOTE rows of one token, one per moment."""
-        out = np.zeros(len(moments_ms), QUOTE)
+        """TICK rows of one token, one per moment, without its touch."""
+        out = np.zeros(len(moments_ms), TICK)
         bridge.fill_series(
             np.array([token], np.int64),
-            np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, np.int64),
+            np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, dtype=np.int64),
             self._base_ms,
             self._stamps_s,
             self._tokens,
             self._terms,
             self._nodes,
             self._noise,
-            out.view(np.int64).reshape(len(moments_ms), bridge.QUOTE_WIDTH),
+            out.view(np.int64).reshape(len(moments_ms), bridge.TICK_WIDTH),
         )
         return out
 

@@ -52,7 +52,7 @@ class MarketSource(Protocol):
         ...
 
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
-        """QUOTE rows of one token, one per moment: its stamp, last price, volume and open interest at each of them.
+        """QUOTE or TICK rows of one token, one per moment: its stamp, last price, volume and open interest at each.
 
         The other fields are not promised.
         """

@@ -45,10 +45,13 @@ class CoverageTally:
         cycle = _Counts()
         seen: dict[tuple[str, date | None], str] = {}
         for row in rows:
-            self._by_code.setdefault((row.index, row.expiry_code), _Counts()).add(row)
+            code = (row.index, row.expiry_code)
+            if code not in self._by_code:
+                self._by_code[code] = _Counts()
+            self._by_code[code].add(row)
             if row.expiry is None or seen.setdefault((row.index, row.expiry), row.expiry_code) == row.expiry_code:
-                self._all.add(row)
                 cycle.add(row)
+        self._all.take(cycle)
         return cycle.coverage()
 
     def total(self) -> Coverage:
@@ -101,6 +104,10 @@ class _Counts:
         self.statuses[call] += 1
         self.statuses[put] += 1
         self.live_by_minute[row.time_ms // MINUTE_MS * MINUTE_MS] += (call == RowStatus.LIVE) + (put == RowStatus.LIVE)
+
+    def take(self, other: "_Counts") -> None:
+        self.statuses.update(other.statuses)
+        self.live_by_minute.update(other.live_by_minute)
 
     def coverage(self) -> Coverage:
         return Coverage(

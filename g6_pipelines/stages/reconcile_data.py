@@ -1,10 +1,11 @@
 """Reconciles the collected data of a day: the lake and the CSV files tell the same story, minute by minute."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import SECOND_MS, ist_text, to_ms, utc_text
-from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, Kind, OptionRow
+from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, Kind, OptionRow, OverviewRow
 from g6_core.schema.paths import DataPaths
 from g6_pipelines.collection.overview import overviews_of
 
@@ -46,7 +47,8 @@ def reconcile_data(
     lake_rows = csv_rows = 0
     for name in underlyings:
         session = rules.session(day, rules.index(name).option_exchange)
-        expected = range(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
+        cycles = range(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
+        expected = [utc_text(time_ms) for time_ms in cycles]
         with ExitStack() as opened:
             options, overviews = _files_of(name, settings, paths, day, expected, opened)
             try:
@@ -75,7 +77,7 @@ def reconcile_data(
 
 
 def _files_of(
-    index: str, settings: Settings, paths: DataPaths, day: date, expected: range, opened: ExitStack
+    index: str, settings: Settings, paths: DataPaths, day: date, expected: Sequence[str], opened: ExitStack
 ) -> tuple[dict[tuple[str, int], "_CsvFile"], dict[str, "_CsvFile"]]:
     """The files that the configuration asks for: options by (code, offset), overviews by code."""
     wanted = settings.indices[index]
@@ -100,12 +102,11 @@ def _compare(lake: Path, options: Mapping[tuple[str, int], "_CsvFile"], overview
         for row in rows:
             file = options.get((row.expiry_code, row.offset))
             if file is not None:
-                file.compare(option_line(row), "csv_values_match_lake", _Told(row.time_ms, _pair(row), _symbols(row)))
+                file.compare(option_line(row), "csv_values_match_lake", partial(_told_option, row))
         for overview in overviews_of(rows):
             file = overviews.get(overview.expiry_code)
             if file is not None:
-                told = _Told(overview.time_ms, f"{overview.index} {overview.expiry_code}")
-                file.compare(overview_line(overview), "overview_matches_lake", told)
+                file.compare(overview_line(overview), "overview_matches_lake", partial(_told_overview, overview))
     return count
 
 
@@ -133,6 +134,14 @@ class _Told:
         return f"at {at} {'; '.join(differ[:COLUMNS_MAX])}{more}"
 
 
+def _told_option(row: OptionRow) -> _Told:
+    return _Told(row.time_ms, _pair(row), _symbols(row))
+
+
+def _told_overview(row: OverviewRow) -> _Told:
+    return _Told(row.time_ms, f"{row.index} {row.expiry_code}")
+
+
 def _pair(row: OptionRow) -> str:
     strike = f" {row.strike:g}" if row.strike is not None else ""
     return f"{row.index} {row.expiry_code} {row.offset:+d}{strike}"
@@ -156,7 +165,7 @@ class _CsvFile:
 
     path: Path
     columns: dict[str, Kind]
-    expected: range
+    expected: Sequence[str]
     opened: ExitStack
     rows: int = 0
     faults: Counter[str] = field(default_factory=Counter)
@@ -173,22 +182,22 @@ class _CsvFile:
         if next(self._lines, "") != ",".join(self.columns) + "\n":
             self._fault("csv_files_present", "has another header")
 
-    def compare(self, wanted: str, check: str, told: _Told) -> None:
-        """The next line must be this one."""
+    def compare(self, wanted: str, check: str, told_of: Callable[[], _Told]) -> None:
+        """Require that the next line is this one; `told_of` names its row where it is not."""
         line = self._next()
         if line is None:
+            told = told_of()
             self._fault("csv_counts_match_lake", f"ends before {ist_text(told.time_ms)} IST, {told.row}")
         elif line != wanted + "\n":
-            self._fault(check, told.differing(tuple(self.columns), line, wanted))
+            self._fault(check, told_of().differing(tuple(self.columns), line, wanted))
 
     def finish(self) -> None:
         """Nothing may be left; then the times of the whole file are judged."""
         while (line := self._next()) is not None:
             self._fault("csv_counts_match_lake", f"has more than the lake at {_minute(line.partition(',')[0])}")
         seen = Counter(self._stamps)
-        expected = [utc_text(time_ms) for time_ms in self.expected]
-        lacking = [stamp for stamp in expected if stamp not in seen]
-        for stamp in (*lacking, *sorted(seen.keys() - set(expected))):
+        lacking = [stamp for stamp in self.expected if stamp not in seen]
+        for stamp in (*lacking, *sorted(seen.keys() - set(self.expected))):
             self._fault("minutes_complete", f"at {_minute(stamp)}")
         for stamp, count in seen.items():
             if count > 1:

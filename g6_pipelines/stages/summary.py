@@ -7,11 +7,12 @@ from datetime import date
 from typing import Any
 
 import msgspec
+import polars as pl
 
 from g6_core.adapters.day_pack_store import load_picks
 from g6_core.adapters.files import plain, write_atomic
 from g6_core.adapters.journal import file_sha256, read_journal
-from g6_core.adapters.lake import lake_cycles, lake_exists
+from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.ledger import DayLedger, Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -19,10 +20,9 @@ from g6_core.domain.checks import Check
 from g6_core.domain.ist import utc_text
 from g6_core.domain.records import TradeRecord
 from g6_core.schema.journal import Kind
-from g6_core.schema.options import OptionRow
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks
-from g6_pipelines.collection.coverage import Coverage, CoverageTally
+from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.reconcile import ORDERS, kept_checks
 
@@ -150,18 +150,13 @@ def _blocked(kept: DayLedger, *, with_signal: bool) -> dict[str, int]:
 
 def _collected(paths: DataPaths, day: date, underlyings: Sequence[str]) -> tuple[int, int, Coverage]:
     """(cycles, rows, coverage) of the lakes of these indices."""
-    times: set[int] = set()
-    rows = 0
-    tally = CoverageTally()
-    for name in underlyings:
-        if not lake_exists(paths.lake(day, name)):
-            continue
-        for batch in lake_cycles(paths.lake(day, name)):
-            found = [OptionRow.of_cells(cells) for cells in batch]
-            tally.add(found)
-            rows += len(found)
-            times.update(row.time_ms for row in found)
-    return len(times), rows, tally.total()
+    kept = [
+        read_lake(paths.lake(day, name), COVERAGE_COLUMNS) for name in underlyings if lake_exists(paths.lake(day, name))
+    ]
+    if not kept:
+        return 0, 0, CoverageTally().total()
+    rows = pl.concat(kept)
+    return rows["timestamp"].n_unique(), len(rows), coverage_of(rows)[0]
 
 
 def _last_state(paths: DataPaths, day: date) -> str | None:

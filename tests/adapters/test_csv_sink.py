@@ -1,9 +1,9 @@
 """The CSV sink: headers, torn lines, idempotence, one lock."""
 
 import json
-from dataclasses import replace
 from datetime import date
 
+import msgspec
 import pytest
 from filelock import FileLock
 
@@ -41,7 +41,7 @@ ROW = OptionRow(
 
 
 def at_minute(minute: int) -> OptionRow:
-    return replace(ROW, time_ms=OPEN_MS + 60_000 * minute)
+    return msgspec.structs.replace(ROW, time_ms=OPEN_MS + 60_000 * minute)
 
 
 @pytest.fixture

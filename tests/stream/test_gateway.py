@@ -300,7 +300,7 @@ def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGa
     rows = _mock(shared_data, "trades.json")
     assert len(snapshot.orders) == len(_mock(shared_data, "orders.json"))
     assert [fill.trade_id for fill in snapshot.fills] == [row["trade_id"] for row in rows]
-    assert snapshot.fills[0] == fill_of(rows[0] | {"fill_timestamp": _naive(rows[0]["fill_timestamp"])})
+    assert snapshot.fills[0] == fill_of(rows[0])
     assert utc_text(snapshot.fills[0].time_ms) == _as_utc(rows[0]["fill_timestamp"])
     net = _mock(shared_data, "positions.json")["net"]
     assert snapshot.positions == tuple((row["instrument_token"], row["quantity"], row["product"]) for row in net)
