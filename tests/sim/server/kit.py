@@ -30,7 +30,7 @@ from g6_core.sim.source import MarketSource
 PROJECT = Path(__file__).resolve().parents[3]
 DAY = date(2026, 11, 18)
 INDEX_TOKEN = 256265
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
