@@ -236,8 +236,8 @@ def test_the_command_shows_the_difference_writes_it_and_finds_nothing_the_second
     made = json.loads(g6(*words, "--json").stdout)
     assert made["known_until_after"] == "2027-12-31"
     assert [Path(path).name for path in made["written"]] == ["holidays_2027.yaml"]
-    again = json.loads(g6(*words, "--json").stdout)
-    assert (again["years"]["2027"]["changes"], again["written"]) == ([], [])
+    (again,) = planned(home, file).values()
+    assert (again.shown["changes"], again.file) == ([], None)
     refused = g6(*words, "--known-from", "2099-01-01")
     assert refused.returncode == 2 and "has not come yet" in refused.stderr
 
