@@ -15,6 +15,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import ConfigError
 from g6_core.domain.ist import at, ist_clock
 from g6_core.domain.money import paise
+from g6_core.domain.suggest import did_you_mean
 from g6_core.engine.params import (
     CapitalBand,
     DeltaFloor,
@@ -59,7 +60,7 @@ class Settings:
         """Settings of one index; ConfigError when the file has none for it."""
         if underlying not in self.indices:
             raise ConfigError(
-                f"{self.path}: indices.{underlying}: missing; add it, or choose one of {', '.join(self.indices)}"
+                f"{self.path}: indices.{underlying}: missing; add it, or {did_you_mean(underlying, list(self.indices))}"
             )
         return self.indices[underlying]
 

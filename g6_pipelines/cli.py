@@ -49,7 +49,7 @@ def collect(
                  G6_LIMITS_DIR, G6_METRICS_PORT, G6_REDIS_URL
     """
     if what != RUN:
-        raise UserError(f"g6 collect {what}: unknown; write `g6 collect run`, or `g6 collect --once`")
+        raise UserError(f"collect {what}: unknown; write `g6 collect run`, or `g6 collect --once`")
     # Heard from here on: loading the rest takes seconds on a small machine.
     with _ended_by_signals() as ending:
         from g6_core.adapters.clock import SleepInterrupted

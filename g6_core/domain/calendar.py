@@ -14,6 +14,7 @@ from g6_core.domain.contracts import ContractRules
 from g6_core.domain.dated import Timeline
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import at
+from g6_core.domain.suggest import did_you_mean
 from g6_core.domain.trading_days import Hours, TradingDays
 
 V = TypeVar("V")
@@ -313,4 +314,4 @@ class MarketRules:
         try:
             return table[name]
         except KeyError:
-            raise UserError(f"unknown {what} {name!r}; choose one of {', '.join(table)}") from None
+            raise UserError(f"unknown {what} {name!r}; {did_you_mean(name, list(table))}") from None

@@ -5,8 +5,10 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Return the name that was probably meant, "" when none is near."""
-    return next(iter(get_close_matches(name.lower(), names, n=1)), "")
+    """Return the name that was probably meant, "" when none is near; capitals make no difference."""
+    by_lower = {one.lower(): one for one in names}
+    near = get_close_matches(name.lower(), list(by_lower), n=1)
+    return by_lower[near[0]] if near else ""
 
 
 def did_you_mean(name: str, names: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ def test_an_index_that_is_unknown_or_not_configured_is_refused(world) -> None:
     without = replace(world.settings, file=world.settings.file.model_copy(update={"indices": rest}))
     with pytest.raises(ConfigError, match=r"indices.NIFTY: missing; add it"):
         prepared(replace(world, settings=without))
-    with pytest.raises(UserError, match="unknown index 'NIFTEE'; choose one of NIFTY, "):
+    with pytest.raises(UserError, match="unknown index 'NIFTEE'; did you mean NIFTY"):
         prepare(world.kite, world.settings, world.rules, world.paths, DAY, ["NIFTEE"], source_label="scripted", seed=7)
 
 
