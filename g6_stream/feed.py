@@ -175,7 +175,7 @@ class KiteFeed:
         Called every second.
         """
         with self._changed:
-            if self._linked and now_ms - self._alive_ms > SILENCE_MS:
+            if self._linked and now_ms - self._alive_ms > max(SILENCE_MS, self._liveness.suspect_ms):
                 self._lost(f"feed silent for {(now_ms - self._alive_ms) / 1000:.0f} s: connection dropped")
             if self._linked:
                 self._judge_data(now_ms)

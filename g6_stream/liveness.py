@@ -8,7 +8,8 @@ quote decides:
     suspect    an index whose stamp has not moved for `suspect_ms`; a busy contract that is silent for three times the
                longest of its newest gaps (and `suspect_ms`); a contract of which nothing came since it was subscribed
     accused    a suspect whose quote at the broker is newer than what the stream has brought
-    dead       accused, and nothing newer has come `PROOF_MS` later; an index or busy contract without an answer at all
+    dead       accused, and nothing has come `PROOF` of that time later; an index or a busy contract that nobody
+               answers for
     quiet      a suspect whose quote is no newer, or that the broker has no quote of: asked again, less and less often
 
 Outside of an instrument's hours nothing is judged: an index may stand still once its stocks have closed.
@@ -23,10 +24,9 @@ from g6_core.domain.packets import INDEX_SEGMENT
 from g6_core.engine.inputs import DayInputs
 
 SUSPECT_MS = 5_000
-# After this the stream has had its chance to bring what the broker's quote shows.
-PROOF_MS = 2_000
-# A suspect that nobody can answer for.
-UNANSWERED_MS = 3_000
+# Parts of `suspect_ms`: the chance of the stream to bring what the broker's quote shows, and the patience with a
+# suspect that nobody answers for.
+PROOF, UNANSWERED = 0.4, 0.6
 # Stamps are whole seconds, and a quote may be taken a moment after the newest tick.
 NEWER_MS = 2_000
 BUSY_MOVES = 10
@@ -157,7 +157,7 @@ class Liveness:
         """Return whose quote the broker should be asked for now, indices first; at most `SUSPECTS_MAX`."""
         found = [
             token
-            for token, pulse in self._pulses.items()
+            for token, pulse in self._late(now_ms)
             if not pulse.accused_ms and token not in self._dead and self._is_suspect(pulse, now_ms)
         ]
         return tuple(sorted(found, key=lambda token: not self._pulses[token].is_index)[:SUSPECTS_MAX])
@@ -185,7 +185,7 @@ class Liveness:
         """
         for token in [one for one, stamp_ms in self._dead.items() if self._is_over(one, stamp_ms, now_ms)]:
             del self._dead[token]
-        found = {token: pulse for token, pulse in self._pulses.items() if self._is_dead(pulse, now_ms)}
+        found = {token: pulse for token, pulse in self._late(now_ms) if self._is_dead(pulse, now_ms)}
         new = {token: pulse.stamp_ms for token, pulse in found.items() if token not in self._dead}
         if new and not self._dead:
             self.reason, self.since_ms, self.remakes = self._words(found, now_ms), now_ms, 0
@@ -203,6 +203,11 @@ class Liveness:
         self.remakes += 1
         return True
 
+    def _late(self, now_ms: int) -> list[tuple[int, _Pulse]]:
+        """Whatever may be wrong is among these: on a good feed they are few, and this is asked every second."""
+        before_ms = now_ms - self.suspect_ms
+        return [(token, pulse) for token, pulse in self._pulses.items() if pulse.moved_ms <= before_ms]
+
     def _is_suspect(self, pulse: _Pulse, now_ms: int) -> bool:
         is_late = pulse.silent_ms(now_ms) >= self.suspect_ms
         if not pulse.in_hours(now_ms) or now_ms < pulse.quiet_until_ms or not is_late:
@@ -213,8 +218,8 @@ class Liveness:
         if not pulse.in_hours(now_ms):
             return False
         if pulse.accused_ms:
-            return now_ms - pulse.accused_ms >= PROOF_MS
-        is_late = pulse.silent_ms(now_ms) >= self.suspect_ms + UNANSWERED_MS
+            return now_ms - pulse.accused_ms >= PROOF * self.suspect_ms
+        is_late = pulse.silent_ms(now_ms) >= (1 + UNANSWERED) * self.suspect_ms
         return is_late and pulse.is_unanswered and now_ms >= pulse.quiet_until_ms and pulse.is_telling(now_ms)
 
     def _is_over(self, token: int, stamp_ms: int, now_ms: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import SECOND_MS, at
 from g6_core.sim.scripted import ScriptedSource
-from g6_stream.liveness import REMAKE_MS, Hours, Liveness, hours_of
+from g6_stream.liveness import REMAKE_MS, SUSPECT_MS, Hours, Liveness, hours_of
 from tests.engine.kit import day_inputs_of
 
 OPEN_MS = 1_763_523_900_000
@@ -112,6 +112,11 @@ def test_each_kind_of_dead_feed_is_noticed_named_and_made_anew(
 def test_a_ticker_that_is_dead_from_its_first_second_is_noticed() -> None:
     bench = Bench(now_ms=OPEN_MS)
     assert bench.run(20, nothing) in WITHIN_MS
+
+
+def test_where_time_is_fast_the_limits_grow_with_it(bench: Bench) -> None:
+    bench.liveness.suspect_ms = 4 * SUSPECT_MS
+    assert bench.run(60, nothing) in range(4 * WITHIN_MS.start, 4 * WITHIN_MS.stop)
 
 
 def test_a_subscription_that_never_brought_anything_is_dead_if_the_broker_has_a_quote(bench: Bench) -> None:
