@@ -189,9 +189,13 @@ class KiteFeed:
                 self._await_confirmation()
 
     def suspects(self, now_ms: int) -> tuple[int, ...]:
-        """Return the tokens of which too little comes; somebody should ask the broker for their quotes."""
+        """Return the tokens of which too little comes; somebody should ask the broker for their quotes.
+
+        None while nothing comes at all: then the connection is silent, and quotes are for what is held.
+        """
         with self._changed:
-            return self._liveness.suspects(now_ms) if self._linked else ()
+            is_silent = now_ms - self._alive_ms >= self._liveness.suspect_ms // 2
+            return self._liveness.suspects(now_ms) if self._linked and not is_silent else ()
 
     def answered(self, tokens: tuple[int, ...], stamps_ms: Mapping[int, int] | None, now_ms: int) -> None:
         """Take the stamps of these quotes at the broker; None when they could not be had."""
