@@ -31,8 +31,10 @@ def day(text: str) -> date:
 
 @pytest.mark.filterwarnings("ignore:Series.values returning")  # inside exchange_calendars, about the next pandas
 def test_weekday_holidays_are_those_of_exchange_calendars_on_every_day_covered(rules: MarketRules) -> None:
-    sessions = {stamp.date() for stamp in exchange_calendars.get_calendar("XBOM").sessions}
-    for today in days_between(rules.days.first, rules.days.last):
+    known = exchange_calendars.get_calendar("XBOM")
+    sessions = {stamp.date() for stamp in known.sessions}
+    # It ends with a year whose list it has; ours may reach further.
+    for today in days_between(rules.days.first, min(rules.days.last, known.last_session.date())):
         if today not in rules.days.special:
             assert rules.is_trading_day(today) == (today in sessions), today
 
