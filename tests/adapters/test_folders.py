@@ -6,7 +6,6 @@ import pytest
 
 from g6_core.adapters.folders import first_missing, nothing_left_if_refused
 from g6_core.domain.errors import DataError, UserError
-from g6_stream.lease import sidecar_lease
 
 
 def refused(folder: Path, error: Exception, *, begun: bool = False) -> None:
@@ -33,12 +32,3 @@ def test_a_folder_that_was_there_stays_with_everything_in_it(tmp_path: Path) -> 
 def test_what_has_begun_or_ended_by_a_bug_stays(error: Exception, begun: bool, tmp_path: Path) -> None:
     refused(tmp_path / "a", error, begun=begun)
     assert (tmp_path / "a" / "logs").exists()
-
-
-def test_a_sidecar_that_is_refused_leaves_no_lock_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(UserError), sidecar_lease(tmp_path / "data" / "state" / "sidecar.lock"):
-        raise UserError("no exchange")
-    assert list(tmp_path.iterdir()) == []
-    with sidecar_lease(tmp_path / "data" / "state" / "sidecar.lock"):
-        (tmp_path / "data" / "journal").mkdir()
-    assert (tmp_path / "data" / "journal").exists()
