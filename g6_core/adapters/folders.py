@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -17,14 +17,23 @@ def first_missing(folder: Path) -> Path | None:
 
 @contextmanager
 def nothing_left_if_refused(folder: Path) -> Iterator[Event]:
-    """Remove `folder` and what was made above it when a UserError ends the block before the event is set.
+    """Make `folder`, and remove it when a UserError ends the block before the event is set.
 
-    A folder that was there before stays as it is.
+    Only a folder that this call has made is removed, with what is in it; folders above it only where they are empty.
     """
-    made, begun = first_missing(folder), Event()
+    first, begun = first_missing(folder.parent), Event()
+    made = False
+    with suppress(OSError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        made = True
     try:
         yield begun
     except UserError:
-        if made is not None and not begun.is_set():
-            shutil.rmtree(made, ignore_errors=True)
+        if made and not begun.is_set():
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                for above in folder.parents if first is not None else ():
+                    if above.is_relative_to(first or folder):
+                        above.rmdir()
         raise

@@ -32,3 +32,16 @@ def test_a_folder_that_was_there_stays_with_everything_in_it(tmp_path: Path) -> 
 def test_what_has_begun_or_ended_by_a_bug_stays(error: Exception, begun: bool, tmp_path: Path) -> None:
     refused(tmp_path / "a", error, begun=begun)
     assert (tmp_path / "a" / "logs").exists()
+
+
+def test_what_others_made_above_and_beside_it_meanwhile_stays(tmp_path: Path) -> None:
+    folder, other = tmp_path / "runs" / "a", tmp_path / "runs" / "b" / "journal.g6j"
+    with pytest.raises(UserError), nothing_left_if_refused(folder):
+        other.parent.mkdir()
+        other.touch()
+        raise UserError("no exchange")
+    assert not folder.exists()
+    assert other.exists()
+    with nothing_left_if_refused(folder):
+        refused(folder, UserError("another run is at work here"))
+        assert folder.exists()
