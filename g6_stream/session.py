@@ -15,7 +15,7 @@ from kiteconnect import KiteConnect
 from g6_core.adapters.acceptance import held_back
 from g6_core.adapters.confirmation import unconfirmed
 from g6_core.adapters.day_pack_store import load_day_pack
-from g6_core.adapters.journal import Healing, Journal, read_journal
+from g6_core.adapters.journal import Healing, Journal, read_header, read_journal
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
@@ -70,7 +70,7 @@ def open_session(
     path = paths.journal(pack.trade_date)
     journal, healing = Journal.open(path, header_of(pack, params, money))
     try:
-        hold = partial(_held_back, paths, pack, inputs.provisional)
+        hold = partial(_held_back, paths, pack, inputs.provisional, typed=money.endswith("kite"))
         session = TradingSession(state, journal, gateway, feed, ledger, on_alert, hold, decide)
         if healing.dropped_bytes:
             session.alert(Alert("warning", str(healing)))
@@ -78,7 +78,7 @@ def open_session(
         if paper_tags is not None:
             _check_account(paper_tags, state, path, paths.paper_account(pack.trade_date))
         if found is not None:
-            session.resume(found, now_ms)
+            session.resume(found, now_ms, read_header(path).engine)
         yield session, healing
     except BaseException:
         journal.abandon()
@@ -86,9 +86,9 @@ def open_session(
     journal.close()
 
 
-def _held_back(paths: DataPaths, pack: DayPack, provisional: str) -> Sequence[str]:
-    """Why the day of a pack waits for a person."""
-    return (*held_back(paths, pack), *unconfirmed(paths, pack.trade_date, provisional))
+def _held_back(paths: DataPaths, pack: DayPack, provisional: str, *, typed: bool) -> Sequence[str]:
+    """Why the day of a pack waits for a person; at the real exchange their word must be `typed`."""
+    return (*held_back(paths, pack), *unconfirmed(paths, pack.trade_date, provisional, typed=typed))
 
 
 def _check_account(tags: Mapping[str, str], state: EngineState, journal: Path, account: Path) -> None:

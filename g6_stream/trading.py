@@ -36,7 +36,7 @@ from g6_core.engine.state import EngineState, Phase
 from g6_core.engine.step import step
 from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
-from g6_core.schema.journal import Kind, encode_command, encode_event
+from g6_core.schema.journal import ENGINE, Kind, encode_command, encode_event
 from g6_stream.arming import WORD_MS, position_differences, reason_to_arm, reasons_not_to_arm
 from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
@@ -354,14 +354,19 @@ class TradingSession:
         if now_ms - self._disagrees_ms >= DISAGREEMENT_MS:
             self._arm_due_ms = None
 
-    def resume(self, found: Replayed, now_ms: int) -> None:
+    def resume(self, found: Replayed, now_ms: int, engine: str = ENGINE) -> None:
         """Continue after a replay: paused, and not knowing what became of an order that was being sent."""
         for record in found.records:
             self.kept.add(record)
         for command in found.unwritten:
             # What the lost tail held of the last event: with it the journal replays like any other.
             self._journal.append(Kind.COMMAND, found.last_ms, encode_command(command))
-        if not found.agrees:
+        if engine != ENGINE:
+            self._doubt = (
+                f"the day was begun by engine {engine}, this is {ENGINE}: what is held is exited, nothing is entered; "
+                "trade the day to its end with the release that began it, or wait for the next"
+            )
+        elif not found.agrees:
             self._doubt = f"journal record {found.first_difference} replays differently: {found.detail}"
         if self.state.open_trades:
             # Before anything is decided: somebody may have sold while nobody was here.

@@ -7,6 +7,7 @@ from datetime import date
 import msgspec
 
 from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.hints import command
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
@@ -46,10 +47,11 @@ def confirmed(paths: DataPaths, day: date) -> Confirmation | None:
     return found if found.day == day else None
 
 
-def unconfirmed(paths: DataPaths, day: date, provisional: str) -> Sequence[str]:
+def unconfirmed(paths: DataPaths, day: date, provisional: str, *, typed: bool = False) -> Sequence[str]:
     """Return why `day` must not be armed: it is `provisional` ("" for a known day) and nobody has confirmed it.
 
-    Looked at when it is needed, so that a person's word counts at once.
+    Where it must be `typed`, a simulated exchange's word does not count. Looked at when it is needed, so that a
+    person's word counts at once.
     """
     if not provisional:
         return ()
@@ -57,6 +59,7 @@ def unconfirmed(paths: DataPaths, day: date, provisional: str) -> Sequence[str]:
         found = confirmed(paths, day)
     except DataError as error:
         return (str(error),)
-    if found is not None:
+    if found is not None and (found.by == TYPED or not typed):
         return ()
-    return (f"{provisional}; or look whether the exchange trades and confirm this day: g6 stream confirm {day}",)
+    word = command("stream", "confirm", day, "--data-dir", paths.root)
+    return (f"{provisional}; or look whether the exchange trades and confirm this day: {word}",)

@@ -310,7 +310,7 @@ def _heal(path: Path, header: Header) -> tuple[Healing, bytes]:
                 f"{path}: this day was begun with '{reader.header.money}' orders, not '{header.money}': positions of "
                 "the one are nothing to the other; go on as it was begun, or use another data directory"
             )
-        if reader.header != header:
+        if not reader.header.belongs_with(header):
             raise foreign
         try:
             for _ in reader:

@@ -60,7 +60,7 @@ class PaperAccountFile:
             head = msgspec.json.decode(first, type=_Head)
             if head.sha256 != sha256_hex(body) or first != canonical_json(head):
                 raise DataError(f"{self.path}: the paper account does not match its sha256, it was damaged; {FIX}")
-            if head.header != self.header:
+            if not head.header.belongs_with(self.header):
                 raise DataError(
                     f"{self.path}: the paper account of another day, broker, configuration or day pack; {FIX}, or go "
                     "on as it was begun"

@@ -22,7 +22,7 @@ from g6_core.domain.suggest import did_you_mean
 from g6_core.engine.state import EngineState
 from g6_core.research.inputs import day_inputs
 from g6_core.research.replay import replay
-from g6_core.schema.journal import Kind
+from g6_core.schema.journal import ENGINE, Kind
 from g6_core.schema.paths import DataPaths
 
 app = command_group(__doc__)
@@ -95,6 +95,9 @@ def replay_command(
     params = settings.engine_params()
     pack = load_day_pack(DataPaths(data_dir).day_pack(day), day=day, config_sha256=params.config_sha256)
     state = EngineState.fresh(params, day_inputs(pack, rules, params))
+    began_by = read_header(path).engine
+    if began_by != ENGINE:
+        raise DataError(f"{path}: made by engine {began_by}, this is {ENGINE}; replay it with the release that made it")
     found = replay(state, read_journal(path))
     if as_json:
         body = {name: getattr(found, name) for name in ("events", "commands", "checkpoints", "detail", "state_sha256")}

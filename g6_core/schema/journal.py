@@ -6,7 +6,7 @@ hash and this record. Little-endian. Nothing in it depends on paths, process ids
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import msgspec
@@ -28,6 +28,8 @@ from g6_core.domain.market import TICK
 
 MAGIC = b"G6JOURNAL"
 VERSION = 3
+# The decisions: another one whenever the same events give other commands or another state.
+ENGINE = "g6-2"
 HASH_BYTES = 32
 PREFIX = struct.Struct("<9sHI")
 RECORD = struct.Struct("<IHQq")
@@ -76,7 +78,11 @@ class Header:
     config_sha256: str
     day_pack_sha256: str
     money: str
-    engine: str = "g6-1"
+    engine: str = ENGINE
+
+    def belongs_with(self, other: "Header") -> bool:
+        """Return whether both are of one day, configuration, pack and money, whichever engine began it."""
+        return replace(other, engine=self.engine) == self
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The journal: cut anywhere it heals, changed anywhere it is refused, continued it verifies."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
     _write(path, 1)
     body = (
         b'{"trade_date":"2025-08-29","config_sha256":"cccccccc","day_pack_sha256":"dddddddd","money":"broker sim",'
-        b'"engine":"g6-1"}'
+        b'"engine":"g6-2"}'
     )
     head = b"G6JOURNAL" + (3).to_bytes(2, "little") + len(body).to_bytes(4, "little") + body
     first = hashlib.sha256(head).digest()
@@ -103,7 +104,7 @@ def test_the_chain_is_sha256_of_the_hash_before_and_the_record(tmp_path: Path) -
         + payload
     )
     assert path.read_bytes() == head + first + record + hashlib.sha256(first + record).digest()
-    assert file_sha256(path) == "a29a8a092fc00b98b38b21308376d40503beeeb6811297c7aa990ab217ea2b12"
+    assert file_sha256(path) == "1150aca1ef53f59bf0723f0a9c55493b38fe7ff9ca669bf2992fef4006cfecf0"
 
 
 @pytest.mark.parametrize(
@@ -208,3 +209,14 @@ def test_a_header_alone_reads_back_and_an_empty_folder_starts_a_journal(tmp_path
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match="cut off inside its header"):
         read_header(path)
+
+
+def test_a_day_that_another_engine_began_is_continued_so_that_what_is_held_can_be_sold(tmp_path: Path) -> None:
+    path = tmp_path / "day.g6j"
+    older = replace(HEADER, engine="g6-1")
+    Journal.open(path, older)[0].close()
+    journal, _ = Journal.open(path, HEADER)
+    journal.close()
+    assert read_header(path) == older
+    with pytest.raises(DataError, match="another day"):
+        Journal.open(path, replace(HEADER, config_sha256="other"))

@@ -97,6 +97,9 @@ def test_a_simulated_exchange_confirms_the_provisional_day_that_it_serves_and_no
     assert confirmed(paths, DAY) is None
     found = confirmed(paths, date(2031, 2, 3))
     assert found is not None and "simulated" in found.by
+    assert unconfirmed(paths, date(2031, 2, 3), "provisional") == ()
+    (why,) = unconfirmed(paths, date(2031, 2, 3), "provisional", typed=True)
+    assert f"stream confirm 2031-02-03 --data-dir {tmp_path}" in why
 
 
 def test_a_damaged_confirmation_does_not_arm(tmp_path: Path) -> None:
