@@ -3,6 +3,7 @@
 from datetime import date
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 
 from g6_pipelines.partitions import INDICES, partition_key
 from g6_pipelines.session.supervise import RunFact, RunPhase
@@ -46,5 +47,8 @@ def _phase(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunPhase:
     """A process that was killed leaves no failed step behind; only its own error does."""
     if run.status is not dg.DagsterRunStatus.FAILURE:
         return _PHASES.get(run.status, RunPhase.STARTED)
-    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
-    return RunPhase.FAILED if failures.records else RunPhase.KILLED
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    events = [one.event_log_entry.dagster_event for one in failures]
+    # SIGTERM, at a reboot say, ends a step with an error as well, which is not its own.
+    own = [one for one in events if one and one.step_failure_data.error_source is not ErrorSource.INTERRUPT]
+    return RunPhase.FAILED if own else RunPhase.KILLED

@@ -1,11 +1,13 @@
 """When the phases start on ordinary days, holidays, special sessions, and after a missed tick."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, time
 from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from g6_core.domain.ist import at, to_ist
 from g6_core.schema.options import RowStatus
@@ -102,6 +104,24 @@ def test_a_cancelled_evening_is_left_to_the_person_who_cancelled_it(instance) ->
 @dg.op
 def broken() -> None:
     raise RuntimeError("a file is damaged")
+
+
+@dg.op
+def interrupted() -> None:
+    raise DagsterExecutionInterruptedError
+
+
+def test_an_evening_that_was_ended_with_its_machine_is_started_again(instance) -> None:
+    day = date(2025, 8, 21)
+    ending = dg.GraphDefinition("evening", node_defs=[interrupted]).to_job(tags={DAY_TAG: str(day)})
+    with suppress(DagsterExecutionInterruptedError):
+        ending.execute_in_process(instance=instance, raise_on_error=False)
+    (run,) = instance.get_runs(dg.RunsFilter(tags={DAY_TAG: str(day)}))
+    if not run.is_finished:
+        instance.report_run_failed(run)
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    assert failures, "Dagster tells of a step that failed"
+    assert isinstance(asked(evening_schedule, instance, day, time(16, 0)), dg.RunRequest)
 
 
 def test_an_evening_that_failed_by_itself_waits_for_a_person(instance) -> None:
