@@ -91,13 +91,13 @@ def replay_command(
     Ends with 5 when anything differs, and names the first difference.
     """
     day, path = journal_of(data_dir, day)
+    began_by = read_header(path).engine
+    if began_by != ENGINE:
+        raise DataError(f"{path}: made by engine {began_by}, this is {ENGINE}; replay it with the release that made it")
     settings, rules = load_settings(config_dir), load_market_rules(config_dir)
     params = settings.engine_params()
     pack = load_day_pack(DataPaths(data_dir).day_pack(day), day=day, config_sha256=params.config_sha256)
     state = EngineState.fresh(params, day_inputs(pack, rules, params))
-    began_by = read_header(path).engine
-    if began_by != ENGINE:
-        raise DataError(f"{path}: made by engine {began_by}, this is {ENGINE}; replay it with the release that made it")
     found = replay(state, read_journal(path))
     if as_json:
         body = {name: getattr(found, name) for name in ("events", "commands", "checkpoints", "detail", "state_sha256")}

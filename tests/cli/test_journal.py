@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from g6_core.adapters.journal import Journal
 from g6_core.cli.journal import KINDS, journal_of
 from g6_core.domain.errors import DataError, UserError
+from g6_core.schema.journal import Header
 from tests.command_line import g6
 
 MONDAY, TUESDAY, WEDNESDAY = date(2026, 11, 16), date(2026, 11, 17), date(2026, 11, 18)
@@ -48,3 +50,11 @@ def test_an_unknown_kind_is_refused_with_the_nearest_or_all(tmp_path: Path) -> N
     assert (ended.returncode, ended.stderr) == (2, "g6: --kind comand: no such kind; did you mean command?\n")
     ended = g6("journal", "show", "--data-dir", tmp_path, "--kind", "xyz")
     assert all(kind in ended.stderr for kind in KINDS)
+
+
+def test_a_journal_of_another_engine_is_not_said_to_differ(tmp_path: Path) -> None:
+    header = Header(str(MONDAY), "c" * 64, "d" * 64, "broker sim", "g6-1")
+    Journal.open(tmp_path / "journal" / f"{MONDAY}.g6j", header)[0].close()
+    ended = g6("journal", "replay", "--data-dir", tmp_path)
+    assert ended.returncode == 4
+    assert "made by engine g6-1" in ended.stderr and "with the release that made it" in ended.stderr
