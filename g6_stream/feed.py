@@ -188,14 +188,14 @@ class KiteFeed:
                 self._changed.wait_for(lambda: not self._attempting, LOCKSTEP_WAIT_S)
                 self._await_confirmation()
 
-    def suspects(self, now_ms: int) -> tuple[int, ...]:
+    def suspects(self, now_ms: int, held: Collection[int] = ()) -> tuple[int, ...]:
         """Return the tokens of which too little comes; somebody should ask the broker for their quotes.
 
         None while nothing comes at all: then the connection is silent, and quotes are for what is held.
         """
         with self._changed:
             is_silent = now_ms - self._alive_ms >= self._liveness.suspect_ms // 2
-            return self._liveness.suspects(now_ms) if self._linked and not is_silent else ()
+            return self._liveness.suspects(now_ms, held) if self._linked and not is_silent else ()
 
     def answered(self, tokens: tuple[int, ...], stamps_ms: Mapping[int, int] | None, now_ms: int) -> None:
         """Take the stamps of these quotes at the broker; None when they could not be had."""

@@ -144,6 +144,7 @@ class KiteGateway:
         self._clock = clock
         self._book = book
         self._market = market or kite
+        self.speed = speed
         self._time = BrokerTime(self._market, clock, speed)
         self._on_write = on_write
 

@@ -8,14 +8,15 @@ quote decides:
     suspect    an index whose stamp has not moved for `suspect_ms`; a busy contract that is silent for three times the
                longest of its newest gaps (and `suspect_ms`); a contract of which nothing came since it was subscribed
     accused    a suspect whose quote at the broker is newer than what the stream has brought
-    dead       accused, and nothing has come `PROOF` of that time later; an index or a busy contract that nobody
-               answers for
+    dead       accused, and nothing has come `PROOF` of that time later; an index that nobody answers for
     quiet      a suspect whose quote is no newer, or that the broker has no quote of: asked again, less and less often
+
+Only an index dies of silence without an answer: a contract may rest for minutes, and a lost `/quote` proves nothing.
 
 Outside of an instrument's hours nothing is judged: an index may stand still once its stocks have closed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from g6_core.domain.calendar import MarketRules
@@ -25,8 +26,8 @@ from g6_core.engine.inputs import DayInputs
 
 SUSPECT_MS = 5_000
 # Parts of `suspect_ms`: the chance of the stream to bring what the broker's quote shows, and the patience with a
-# suspect that nobody answers for.
-PROOF, UNANSWERED = 0.4, 0.6
+# silent index from the first question that nobody answers. A stamp further ahead than `AHEAD` is its sender's fault.
+PROOF, UNANSWERED, AHEAD = 0.4, 0.6, 12.0
 # Stamps are whole seconds, and a quote may be taken a moment after the newest tick.
 NEWER_MS = 2_000
 BUSY_MOVES = 10
@@ -82,7 +83,7 @@ class _Pulse:
     moves: int = 0
     quiet_until_ms: int = 0
     accused_ms: int = 0
-    is_unanswered: bool = False
+    unanswered_since_ms: int = 0
 
     def is_telling(self, now_ms: int) -> bool:
         """True where the silence by itself says something: an index, or a contract that otherwise moves often."""
@@ -142,23 +143,25 @@ class Liveness:
             if pulse is None:
                 continue
             pulse.came_ms = now_ms
-            if stamp_ms <= pulse.stamp_ms:
+            if stamp_ms <= pulse.stamp_ms or self._is_ahead(stamp_ms, now_ms):
                 continue
             if pulse.moved_ms:
                 pulse.gap_ms = max(now_ms - pulse.moved_ms, pulse.gap_ms * 15 // 16)
             pulse.stamp_ms, pulse.moved_ms = stamp_ms, now_ms
             pulse.moves += 1
-            pulse.quiet_until_ms = pulse.accused_ms = 0
-            pulse.is_unanswered = False
+            pulse.quiet_until_ms = pulse.accused_ms = pulse.unanswered_since_ms = 0
 
     # what follows from it
 
-    def suspects(self, now_ms: int) -> tuple[int, ...]:
-        """Return whose quote the broker should be asked for now, indices first; at most `SUSPECTS_MAX`."""
+    def suspects(self, now_ms: int, held: Collection[int] = ()) -> tuple[int, ...]:
+        """Return whose quote the broker should be asked for now, indices first; at most `SUSPECTS_MAX`.
+
+        While something is held only indices and that: the question may take long, and exits wait for it.
+        """
         found = [
             token
             for token, pulse in self._late(now_ms)
-            if not pulse.accused_ms and token not in self._dead and self._is_suspect(pulse, now_ms)
+            if (not held or pulse.is_index or token in held) and self._is_suspect(token, pulse, now_ms)
         ]
         return tuple(sorted(found, key=lambda token: not self._pulses[token].is_index)[:SUSPECTS_MAX])
 
@@ -168,13 +171,15 @@ class Liveness:
             pulse = self._pulses.get(token)
             if pulse is None:
                 continue
-            pulse.is_unanswered = stamps_ms is None
             if stamps_ms is None:
+                pulse.unanswered_since_ms = pulse.unanswered_since_ms or now_ms
                 continue
+            pulse.unanswered_since_ms = 0
             stamp_ms = stamps_ms.get(token, 0)
-            if stamp_ms - pulse.stamp_ms >= NEWER_MS:
+            if stamp_ms - pulse.stamp_ms >= NEWER_MS and not self._is_ahead(stamp_ms, now_ms):
                 pulse.accused_ms = now_ms
             else:
+                self._dead.pop(token, None)
                 wait_ms = min(max(pulse.silent_ms(now_ms), self.suspect_ms), max(QUIET_MS_MAX, self.suspect_ms))
                 pulse.quiet_until_ms = now_ms + wait_ms
 
@@ -208,19 +213,23 @@ class Liveness:
         before_ms = now_ms - self.suspect_ms
         return [(token, pulse) for token, pulse in self._pulses.items() if pulse.moved_ms <= before_ms]
 
-    def _is_suspect(self, pulse: _Pulse, now_ms: int) -> bool:
+    def _is_ahead(self, stamp_ms: int, now_ms: int) -> bool:
+        """Whether a stamp is from the future: believed, it would hide the true ones until then."""
+        return stamp_ms > now_ms + AHEAD * self.suspect_ms
+
+    def _is_suspect(self, token: int, pulse: _Pulse, now_ms: int) -> bool:
         is_late = pulse.silent_ms(now_ms) >= self.suspect_ms
-        if not pulse.in_hours(now_ms) or now_ms < pulse.quiet_until_ms or not is_late:
+        if not pulse.in_hours(now_ms) or pulse.accused_ms or now_ms < pulse.quiet_until_ms or not is_late:
             return False
-        return not pulse.came_ms or pulse.is_telling(now_ms)
+        return token in self._dead or not pulse.came_ms or pulse.is_telling(now_ms)
 
     def _is_dead(self, pulse: _Pulse, now_ms: int) -> bool:
         if not pulse.in_hours(now_ms):
             return False
         if pulse.accused_ms:
             return now_ms - pulse.accused_ms >= PROOF * self.suspect_ms
-        is_late = pulse.silent_ms(now_ms) >= (1 + UNANSWERED) * self.suspect_ms
-        return is_late and pulse.is_unanswered and now_ms >= pulse.quiet_until_ms and pulse.is_telling(now_ms)
+        is_unanswered = pulse.is_index and pulse.unanswered_since_ms > 0
+        return is_unanswered and now_ms - pulse.unanswered_since_ms >= UNANSWERED * self.suspect_ms
 
     def _is_over(self, token: int, stamp_ms: int, now_ms: int) -> bool:
         """Whether what was dead moves again, is not subscribed any more, or has its hours behind it."""
@@ -242,5 +251,4 @@ class Liveness:
 def _begin(pulse: _Pulse, now_ms: int) -> None:
     """Forget what belongs to the connection before; what was learned of the instrument stays."""
     pulse.asked_ms, pulse.came_ms, pulse.moved_ms = now_ms, 0, 0
-    pulse.quiet_until_ms = pulse.accused_ms = 0
-    pulse.is_unanswered = False
+    pulse.quiet_until_ms = pulse.accused_ms = pulse.unanswered_since_ms = 0

@@ -86,7 +86,7 @@ class Loop:
     def _second(self) -> None:
         now_ms = self.clock.now_ms()
         self.feed.await_second(now_ms)
-        self._watch_feed(now_ms)
+        self.feed.watch(now_ms)
         for text in self.feed.problems():
             # A broker that stays away says the same every time.
             if text != self._last_problem:
@@ -97,13 +97,14 @@ class Loop:
         if self._is_open():
             self.session.arm_when_due(now_ms)
             self.session.second(now_ms)
+            self._ask_for_suspects(now_ms)
         self._publish()
 
-    def _watch_feed(self, now_ms: int) -> None:
-        """Have the feed made anew when nothing comes, and ask the broker about instruments of which too little does."""
-        self.feed.watch(now_ms)
-        if suspects := self.feed.suspects(now_ms):
-            self.feed.answered(suspects, self.session.quotes.stamps(suspects, now_ms), now_ms)
+    def _ask_for_suspects(self, now_ms: int) -> None:
+        """Ask the broker about instruments of which too little comes; last of all, so that no order waits for it."""
+        if suspects := self.feed.suspects(now_ms, self.session.held):
+            asked, stamps_ms = self.session.quotes.stamps(suspects, now_ms, self.clock.now_ms)
+            self.feed.answered(asked, stamps_ms, self.clock.now_ms())
 
     def _publish(self) -> None:
         status = status_of(self.session, self.feed, self.execution, self.clock.now_ms())

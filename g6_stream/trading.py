@@ -107,6 +107,11 @@ class TradingSession:
         """Number and hash of the journal's last record."""
         return self._journal.head
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Tokens of the trades of which something is held."""
+        return tuple(one.instrument.token for one in self.state.open_trades if self.state.open_quantity(one) > 0)
+
     def take(self, event: Event) -> None:
         """Journal an event, give it to the engine and carry out what it says, until nothing follows from it."""
         self._inbox.append(event)
@@ -198,11 +203,11 @@ class TradingSession:
         if now_ms - self._quoted_ms < REST_QUOTE_MS:
             return
         late = []
-        for trade in self.state.open_trades:
-            quote = self.state.board.quote(trade.instrument.token)
+        for token in self.held:
+            quote = self.state.board.quote(token)
             is_late = quote is None or now_ms - quote.exchange_ms > LATE_QUOTE_MS
-            if self.state.open_quantity(trade) > 0 and (is_late or not self._feed.connected):
-                late.append(trade.instrument.token)
+            if is_late or not self._feed.connected:
+                late.append(token)
         if late:
             frames = self.quotes.frames(tuple(late), now_ms)
             self._quoted_ms = now_ms if frames else now_ms - REST_QUOTE_MS + SECOND_MS
@@ -222,8 +227,7 @@ class TradingSession:
         """Read the broker's books into the engine; a failed read is tried again a poll later."""
         with_funds, self._hint = self._hint or now_ms - self._funds_ms >= COMPARE_MS, False
         # What others do with a contract that we hold must be known before the next exit, not a minute later.
-        holding = any(self.state.open_quantity(trade) > 0 for trade in self.state.open_trades)
-        with_positions = (with_funds or holding) and now_ms >= self._positions_due_ms
+        with_positions = (with_funds or bool(self.held)) and now_ms >= self._positions_due_ms
         self._polled_ms = now_ms
         failed: dict[str, Exception] = {}
         try:

@@ -87,17 +87,18 @@ def without(*dead: int) -> Stream:
     return lambda now_ms: {token: stamp for token, stamp in well(now_ms).items() if token not in dead}
 
 
-@pytest.mark.parametrize("broker", [well, None], ids=["asked", "no answer"])
 @pytest.mark.parametrize(
-    ("stream", "words"),
+    ("stream", "words", "broker"),
     [
-        (nothing, ["no tick of NIFTY 50"]),
-        (old, ["NIFTY 50", "time stands still"]),
-        (without(INDEX), ["no tick of NIFTY 50"]),
-        (without(BUSY), ["1 of 4 subscriptions", "BUSY CE"]),
-        (without(BUSY, OTHER), ["2 of 4 subscriptions", "BUSY CE, OTHER PE"]),
+        (nothing, ["no tick of NIFTY 50"], well),
+        (nothing, ["no tick of NIFTY 50"], None),
+        (old, ["NIFTY 50", "time stands still"], well),
+        (old, ["NIFTY 50", "time stands still"], None),
+        (without(INDEX), ["no tick of NIFTY 50"], well),
+        (without(INDEX), ["no tick of NIFTY 50"], None),
+        (without(BUSY), ["1 of 4 subscriptions", "BUSY CE"], well),
+        (without(BUSY, OTHER), ["2 of 4 subscriptions", "BUSY CE, OTHER PE"], well),
     ],
-    ids=["heartbeats only", "old stamps", "no index", "one dead", "two dead"],
 )
 def test_each_kind_of_dead_feed_is_noticed_named_and_made_anew(
     bench: Bench, stream: Stream, words: list[str], broker: Stream | None
@@ -138,6 +139,41 @@ def test_a_contract_that_nobody_trades_is_no_alarm_and_is_seldom_asked_for(bench
 def test_a_busy_contract_that_is_quiet_at_the_exchange_is_no_alarm(bench: Bench) -> None:
     bench.run(300, without(BUSY), without(BUSY))
     assert (bench.liveness.reason, bench.remade_ms) == ("", [])
+
+
+def test_a_quiet_contract_does_not_die_of_questions_that_nobody_answers(bench: Bench) -> None:
+    bench.run(120, without(BUSY), None)
+    assert (bench.liveness.reason, bench.remade_ms) == ("", [])
+
+
+def test_an_index_has_patience_from_the_first_question_that_nobody_answers(bench: Bench) -> None:
+    bench.run(60, without(INDEX), without(INDEX))
+    while not bench.liveness.suspects(bench.now_ms + SECOND_MS):
+        bench.run(1, without(INDEX), without(INDEX))
+    assert bench.run(2, without(INDEX), None) == 0
+    assert bench.run(60, without(INDEX), without(INDEX)) == 0, "one question was lost, the next says that all is well"
+
+
+def test_what_was_dead_is_asked_for_again_and_cleared_by_a_quote_that_is_no_newer(bench: Bench) -> None:
+    assert bench.run(12, without(BUSY), well) in WITHIN_MS
+    bench.run(30, without(BUSY), without(BUSY))
+    assert bench.liveness.reason == ""
+
+
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 400 * 86_400_000])
+def test_a_stamp_from_the_future_does_not_hide_what_dies_after_it(bench: Bench, ahead_ms: int) -> None:
+    bench.liveness.took((INDEX,), (bench.now_ms + ahead_ms,), bench.now_ms)
+    assert bench.run(20, without(INDEX)) in WITHIN_MS
+
+
+def test_a_quote_from_the_future_accuses_nobody(bench: Bench) -> None:
+    assert bench.run(60, without(BUSY), lambda now_ms: without(BUSY)(now_ms) | {BUSY: now_ms + 3_600_000}) == 0
+
+
+def test_while_something_is_held_only_indices_and_that_are_asked_for(bench: Bench) -> None:
+    bench.run(5, nothing, None)
+    assert bench.liveness.suspects(bench.now_ms, (OTHER,)) == (INDEX, OTHER)
+    assert set(bench.liveness.suspects(bench.now_ms)) > {INDEX, OTHER}
 
 
 @pytest.mark.parametrize(
