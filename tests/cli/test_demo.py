@@ -53,9 +53,10 @@ def test_the_demo_trades_by_rule_and_leaves_nothing_running(demo: Path) -> None:
     assert _running(demo) == []
 
 
-def test_the_timeline_of_the_web_ui_has_the_three_runs_of_the_demo(demo: Path) -> None:
+def test_the_timeline_of_the_web_ui_has_the_three_runs_of_the_demo(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dagster as dg
 
+    monkeypatch.setenv("DAGSTER_HOME", str(demo / "dagster"))
     with dg.DagsterInstance.from_config(str(demo / "dagster")) as instance:
         runs = instance.get_runs()
     # The timeline omits runs that name no code location.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from g6_core.cli.processes import Processes
-from g6_core.cli.supervisor import RESTARTS_MAX, Service, Stopped, Supervisor
+from g6_core.cli.supervisor import ENDING, RESTARTS_MAX, Service, Stopped, Supervisor
 from g6_core.domain.errors import ConfigError, DataError, G6Error, UserError
 
 
@@ -83,8 +83,21 @@ def test_a_job_of_dagster_gives_its_own_reason(supervisor: Supervisor) -> None:
     assert supervisor.run("pre_open", command).startswith("pre_open ended with 1: no dump of the day; run the prepare")
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals as a terminal leaves them: who starts the tests in the background has some of them ignored."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_and_ctrl_c_after_it_kills_whoever_does_not_go(supervisor: Supervisor, number: int) -> None:
+def test_a_signal_stops_and_ctrl_c_after_it_kills_whoever_does_not_go(
+    supervisor: Supervisor, heard: None, number: int
+) -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
     service = Service("sidecar", lambda: python(f"{stubborn}; time.sleep(600)"))
     before = signal.getsignal(number)

@@ -135,7 +135,14 @@ def test_everything_answers_and_ctrl_c_leaves_nothing(stack: Stack, capsys: pyte
     assert again.err == f"g6: {stack.data_dir}: another run is at work here; let it end or choose another --data-dir\n"
 
     parts = stack.running()
-    for part in ("sim serve", "stream run", "-j session", "dagster_webserver", "dagster._daemon", "api grpc"):
+    for part in (
+        "sim serve",
+        "stream run",
+        "g6_pipelines.execute session",
+        "dagster_webserver",
+        "dagster._daemon",
+        "api grpc",
+    ):
         assert sum(part in line for line in parts) == 1, (part, parts)
     stack.process.send_signal(signal.SIGINT)
     assert stack.process.wait(PATIENCE_S) == 0, stack.said

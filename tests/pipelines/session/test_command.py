@@ -70,7 +70,7 @@ def test_once_collects_the_cycle_of_now_and_accounts_for_those_before(server, na
     ("options", "code", "says"),
     [
         (["--interval", "17"], 2, "--interval 17: use 15, 20, 30, 60 or whole minutes up to 300"),
-        (["walk"], 2, "g6 collect walk: unknown"),
+        (["walk"], 2, "collect walk: unknown"),
     ],
 )
 def test_wrong_words_are_one_line(server, narrow, tmp_path, options, code, says) -> None:
