@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from g6_core.adapters import market_schema as schema
 from g6_core.config_types import Day, Strictly, Text
 from g6_core.config_yaml import read_yaml, validate
 from g6_core.domain.errors import DataError
-from g6_core.domain.holiday_lists import HolidayList
+from g6_core.domain.holiday_lists import Dated, HolidayList
 
 FILE_BYTES_MAX = 1_000_000
 ROWS_MAX = 500
@@ -152,8 +151,9 @@ def _own(path: Path) -> ReadList:
     days = {day: row.name for day, row in parsed.holidays.items() if row.withdrawn is None}
     if not parsed.holidays and not parsed.special_days:
         raise DataError(f"{path}: holds no holiday; write at least one below `holidays`")
-    dated: dict[date, Any] = {
+    dated = {
         day: row for day, row in parsed.holidays.items() if row.known_from is not None or row.withdrawn is not None
     }
     published = parsed.published if isinstance(parsed.published, date) else None
-    return ReadList(HolidayList(path.name, days), published, dated, parsed.special_days or {})
+    own = {day: Dated(row.name, row.known_from, row.withdrawn) for day, row in dated.items()}
+    return ReadList(HolidayList(path.name, days, own), published, dated, parsed.special_days or {})

@@ -17,7 +17,6 @@ from g6_core.adapters.market_days import BASE, year_file
 from g6_core.adapters.market_files import MarketFiles
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.errors import DataError
 from g6_core.domain.holiday_lists import Change, ChangeKind
 
 HEADER = """\
@@ -44,16 +43,11 @@ def year_with(
     known = {**files.read(BASE, schema.HolidaysFile).holidays, **(current.holidays if current else {})}
     rows = dict(current.holidays) if current else {}
     for change in changes:
-        before = known.get(change.day)
-        if change.kind is ChangeKind.WITHDRAWN:
-            dated = {"known_from": before.known_from if before else None, "withdrawn": origin.known_from}
-        elif new_list:
+        before, own = known.get(change.day), given.rows.get(change.day)
+        if new_list and before is None and own is None:
             rows[change.day] = schema.HolidayRow(name=change.name)
-            continue
         else:
-            dated = {"known_from": origin.known_from}
-        rows[change.day] = _notice(change, origin, dated)
-    rows |= {day: row for day, row in given.rows.items() if day.year == year}
+            rows[change.day] = _notice(change, before, own, origin)
     special = dict(current.special_days) if current else {}
     for day, row in given.special.items():
         if day.year == year:
@@ -69,15 +63,21 @@ def year_with(
     )
 
 
-def _notice(change: Change, origin: Origin, dated: dict[str, date | None]) -> schema.HolidayRow:
-    """Return a day that was declared or taken back by itself."""
-    known_from, withdrawn = dated.get("known_from"), dated.get("withdrawn")
-    if known_from is not None and withdrawn is not None and withdrawn < known_from:
-        raise DataError(
-            f"{change.day} ({change.name}) was declared on {known_from}, so it was not taken back on {withdrawn}; "
-            "give the day of the notice as --known-from"
-        )
-    return schema.HolidayRow(name=change.name, source=origin.source, certainty=origin.certainty, **dated)
+def _notice(
+    change: Change, before: schema.HolidayRow | None, own: schema.HolidayRow | None, origin: Origin
+) -> schema.HolidayRow:
+    """Return a day that was declared or taken back by itself; `before` as it was known, `own` as the list has it."""
+    known_from: date | None = change.known_from
+    if change.kind is ChangeKind.WITHDRAWN:
+        declared = before or own
+        known_from = declared.known_from if declared else None
+    return schema.HolidayRow(
+        name=change.name,
+        known_from=known_from,
+        withdrawn=change.known_from if change.kind is ChangeKind.WITHDRAWN else None,
+        source=own.source if own else origin.source,
+        certainty=own.certainty if own else origin.certainty,
+    )
 
 
 def rules_with(config_dir: Path, years: Mapping[int, schema.YearFile]) -> MarketRules:
@@ -97,6 +97,13 @@ def write_year(config_dir: Path, year: int, file: schema.YearFile) -> Path:
     return path
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes a date in full wherever it stands: our files have no references from one place to another."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def _text(file: schema.YearFile) -> bytes:
     document: dict[str, Any] = {"source": file.source, "certainty": file.certainty}
     if file.published is not None:
@@ -104,7 +111,7 @@ def _text(file: schema.YearFile) -> bytes:
     document["holidays"] = {day: _row(row) for day, row in file.holidays.items()}
     if file.special_days:
         document["special_days"] = {day: _plain(row.model_dump()) for day, row in file.special_days.items()}
-    return (HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000)).encode()
+    return (HEADER + yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=1_000)).encode()
 
 
 def _row(row: schema.HolidayRow) -> str | dict[str, Any]:

@@ -90,17 +90,24 @@ def _dated(day: str) -> str:
     return f"{date.fromisoformat(day):%Y-%m-%d %a}"
 
 
+def _change(one: dict[str, str], known_from: str) -> str:
+    own = "" if one["known_from"] == known_from else f", known from {one['known_from']}"
+    return f"  {SIGNS[one['kind']]} {_dated(one['day'])}  {one['name']}{own}"
+
+
 def _text(report: dict[str, Any], dry_run: bool) -> str:
     lines = []
     for year, shown in report["years"].items():
         kind = "new list" if shown["new_list"] else "known list"
         lines.append(f"{year}: {kind}, {shown['holidays']} closed weekdays ({', '.join(shown['sources'])})")
-        lines += [f"  {SIGNS[one['kind']]} {_dated(one['day'])}  {one['name']}" for one in shown["changes"]]
+        lines += [_change(one, shown["known_from"]) for one in shown["changes"]]
         lines += [f"  + {day} special session" for day in shown["special_days"]]
         if not shown["changes"] and not shown["special_days"]:
             lines.append("  nothing changes")
         else:
             lines.append(f"  known from {shown['known_from']}; earlier days do not know of it")
+        for day, name in shown["kept"].items():
+            lines.append(f"  stays as a later notice has it: {_dated(day)}  {name}; only --notice changes that")
         if shown["weekend"]:
             lines.append(f"  on a weekend: {', '.join(f'{day} {name}' for day, name in shown['weekend'].items())}")
         if shown["muhurat"]:

@@ -18,8 +18,11 @@ from g6_core.domain.holiday_lists import (
     Change,
     HolidayList,
     changes_of,
+    kept_by_notice,
     require_agreement,
+    require_dated,
     require_possible,
+    require_public,
     require_whole,
     require_year,
 )
@@ -70,17 +73,20 @@ def _year(
     given, found = lists[0], lists[0].holidays
     for one in lists:
         require_year(one.holidays, year, rules.days, asked.today)
+        require_dated(one.holidays, year, rules.days, asked.today)
         if not asked.notice:
             require_whole(one.holidays, year, rules.days.fixed)
     require_agreement([one.holidays for one in lists], year)
-    changes = changes_of(found, year, rules.days, whole=not asked.notice)
     new_list = rules.days.is_provisional(date(year, 12, 31)) and not asked.notice
     known_from = _known_from(asked, given, year)
+    changes = changes_of(found, year, rules.days, known_from, whole=not asked.notice)
     first_open = _first_open(asked, rules)
     require_possible(found, changes, rules.days, first_open, _collected(asked, rules, changes))
+    for day, row in given.special.items():
+        require_public(found.file, day, row.name, row.known_from, asked.today)
     if over := [day for day in given.special if day.year == year and day < min(first_open, known_from)]:
         raise DataError(f"{found.file}: the special session of {over[0]} is over; remove it")
-    _require_in_time(found.file, changes, known_from, new_list=new_list)
+    _require_in_time(found, changes, known_from, new_list=new_list)
     second = _second_source(year, found.closed_weekdays(year), asked.notice)
     agreed = len(lists) > 1 or second == "agrees"
     sources = ", ".join(one.holidays.file for one in lists)
@@ -91,7 +97,13 @@ def _year(
         "known_from": str(known_from),
         "new_list": new_list,
         "holidays": len(found.closed_weekdays(year)),
-        "changes": [{"day": str(one.day), "name": one.name, "kind": one.kind} for one in changes],
+        "changes": [
+            {"day": str(one.day), "name": one.name, "kind": one.kind, "known_from": str(one.known_from)}
+            for one in changes
+        ],
+        "kept": {}
+        if asked.notice
+        else {str(day): name for day, name in kept_by_notice(found, year, rules.days).items()},
         "weekend": {str(day): name for day, name in found.weekend(year).items()},
         "special_days": [str(day) for day in sorted(given.special) if day.year == year],
         "sources": [one.holidays.file for one in lists],
@@ -99,7 +111,7 @@ def _year(
         "muhurat": _muhurat(found, year, rules),
         "moved_expiries": {},
     }
-    if not (changes or new_list or any(day.year == year for day in (*given.rows, *given.special))):
+    if not (changes or new_list or any(day.year == year for day in given.special)):
         return YearPlan(shown, None, rules)
     file = year_with(asked.config_dir, year, given, changes, origin, new_list=new_list)
     after = rules_with(asked.config_dir, {**files, year: file})
@@ -118,12 +130,12 @@ def _known_from(asked: Refresh, given: ReadList, year: int) -> date:
     return known_from
 
 
-def _require_in_time(file: str, changes: tuple[Change, ...], known_from: date, *, new_list: bool) -> None:
+def _require_in_time(found: HolidayList, changes: tuple[Change, ...], known_from: date, *, new_list: bool) -> None:
     """A single change is announced before its day."""
-    late = [] if new_list else [one for one in changes if one.day < known_from]
+    late = [] if new_list else [one for one in changes if one.day < known_from and one.day not in found.dated]
     if late:
         raise DataError(
-            f"{file}: {late[0].day} ({late[0].name}) lies before {known_from}; give --known-from its notice"
+            f"{found.file}: {late[0].day} ({late[0].name}) lies before {known_from}; give --known-from its notice"
         )
 
 

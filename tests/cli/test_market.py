@@ -126,14 +126,92 @@ def test_a_holiday_declared_late_and_taken_back_again(home: Path) -> None:
     rules = load_market_rules(home)
     assert date(2026, 12, 24) in rules.expiries("SENSEX", TODAY - timedelta(days=1))
     assert date(2026, 12, 23) in rules.expiries("SENSEX", TODAY)
-    # The whole list without it takes it back, and what was known between stays.
-    whole = home.parent / "whole.csv"
-    known = [day for day in rules.days.holidays if day.year == 2026 and day != date(2026, 12, 24)]
-    whole.write_text("date,holiday\n" + "".join(f"{day},a holiday\n" for day in known))
-    taken_in(home, whole, today=TODAY + timedelta(days=2))
+    # A notice takes it back, and what was known between stays.
+    back = own_yaml(home, f"2026-12-24: {{name: Elections, withdrawn: 2026-12-17, {SOURCE}}}")
+    (plan,) = planned(home, back, today=date(2026, 12, 17), notice=True).values()
+    assert [(one["day"], one["kind"]) for one in plan.shown["changes"]] == [("2026-12-24", "withdrawn")]
+    taken_in(home, back, today=date(2026, 12, 17), notice=True)
     rules = load_market_rules(home)
     assert date(2026, 12, 23) in rules.expiries("SENSEX", TODAY + timedelta(days=1))
     assert date(2026, 12, 24) in rules.expiries("SENSEX", TODAY + timedelta(days=2))
+    (again,) = planned(home, back, today=date(2026, 12, 17), notice=True).values()
+    assert again.file is None, "what is known already changes nothing"
+
+
+SOURCE = "source: a notice, certainty: secondary"
+
+
+def own_yaml(home: Path, *rows: str, special: str = "") -> Path:
+    path = home.parent / "own.yaml"
+    holidays = "holidays:\n" + "".join(f"  {row}\n" for row in rows) if rows else "holidays: {}\n"
+    path.write_text(holidays + (f"special_days:\n  {special}\n" if special else ""))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("2026-03-03: {name: Holi, known_from: 2025-12-12, withdrawn: 2026-02-20, %s}", "which is over"),
+        ("2026-12-08: {name: Election, known_from: 2026-12-20, %s}", "after the day itself"),
+        ("2026-12-24: {name: Election, known_from: 2026-12-20, %s}", "has not come yet"),
+        ("2026-11-26: {name: Election, known_from: 2026-11-20, %s}", "was traded already"),
+        ("2026-12-25: {name: Christmas, withdrawn: 2026-12-20, %s}", "has not come yet"),
+        ("2026-12-25: {name: Christmas, withdrawn: 2025-11-20, %s}", "so it was not taken back"),
+        ("2026-12-24: {name: Election, withdrawn: 2026-11-20, %s}", "no known holiday"),
+    ],
+)
+def test_a_day_with_dates_of_its_own_is_checked_like_any_change(home: Path, row: str, words: str) -> None:
+    with pytest.raises(G6Error) as refused:
+        planned(home, own_yaml(home, row % SOURCE), today=date(2026, 12, 1), notice=True)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_special_session_is_not_announced_after_its_day(home: Path) -> None:
+    session = 'name: Drill, open: "09:15", close: "12:30", mis_cutoff: "12:20", expiry_day: false'
+    own = own_yaml(home, special=f"2026-12-20: {{{session}, known_from: 2026-12-21, {SOURCE}}}")
+    with pytest.raises(G6Error, match="after the day itself"):
+        planned(home, own, notice=True)
+
+
+def test_a_notice_may_declare_two_days(home: Path) -> None:
+    notice = home.parent / "notice.csv"
+    notice.write_text("date,holiday\n2026-12-23,Elections\n2026-12-24,Elections\n")
+    taken_in(home, notice, notice=True)
+    assert load_market_rules(home).days.holiday(date(2026, 12, 23), TODAY) == "Elections"
+
+
+def test_a_list_given_again_takes_back_no_later_notice(home: Path) -> None:
+    whole = saved(home.parent, rows_of(LIST_2027))
+    taken_in(home, whole, known_from=date(2026, 12, 14))
+    election, holi = date(2027, 2, 17), date(2027, 3, 22)
+    notice = own_yaml(
+        home,
+        f"2027-02-17: {{name: Election, known_from: 2027-02-10, {SOURCE}}}",
+        f"2027-03-22: {{name: Holi, withdrawn: 2027-02-10, {SOURCE}}}",
+    )
+    taken_in(home, notice, today=date(2027, 2, 10), notice=True)
+    (plan,) = planned(home, whole, today=date(2027, 2, 12)).values()
+    assert (plan.file, plan.shown["changes"]) == (None, [])
+    assert list(plan.shown["kept"]) == ["2027-02-17", "2027-03-22"]
+    assert not plan.rules.is_trading_day(election) and plan.rules.is_trading_day(holi)
+    # Nor does our own YAML of the whole year, whose row has a date of its own.
+    days = [f"{iso(text)}: {name}" for text, name in LIST_2027.items() if iso(text) != holi]
+    own = own_yaml(home, *days, f"{holi}: {{name: Holi, known_from: 2026-12-14, {SOURCE}}}")
+    (plan,) = planned(home, own, today=date(2027, 2, 12)).values()
+    assert plan.file is None and plan.rules.is_trading_day(holi)
+
+
+def test_a_holiday_declared_again_is_known_since_it_was_declared_first(home: Path) -> None:
+    taken_in(home, saved(home.parent, rows_of(LIST_2027)), known_from=date(2026, 12, 14))
+    election = date(2027, 2, 17)
+    notice = home.parent / "notice.csv"
+    notice.write_text(f"date,holiday\n{election},Election\n")
+    back = own_yaml(home, f"{election}: {{name: Election, withdrawn: 2027-02-12, {SOURCE}}}")
+    for number, file in ((10, notice), (12, back), (13, notice)):
+        taken_in(home, file, today=date(2027, 2, number), notice=True)
+    days = load_market_rules(home).days
+    known = {number: not days.contains(election, date(2027, 2, number)) for number in (9, 10, 11, 13)}
+    assert known == {9: False, 10: True, 11: True, 13: True}
 
 
 def test_a_special_session_comes_by_our_yaml(home: Path) -> None:
