@@ -294,8 +294,12 @@ def test_books_that_disagree_for_half_a_minute_only_delay_arming(fresh: World) -
 def test_a_trade_book_that_lags_behind_the_exit_is_read_until_it_tells(fresh: World) -> None:
     _rise(fresh, fresh.enter())
     assert fresh.advance(fresh.clock.now_ms() + 60_000, lambda: not fresh.positions())
-    flat_ms, read = fresh.clock.now_ms(), fresh.kite.trades
-    fresh.kite.trades = lambda: [] if fresh.clock.now_ms() < flat_ms + 20_000 else read()
+    flat_ms, read = fresh.clock.now_ms(), fresh.kite._get
+
+    def lagging(route: str, *args: Any, **known: Any) -> Any:
+        return [] if route == "trades" and fresh.clock.now_ms() < flat_ms + 20_000 else read(route, *args, **known)
+
+    fresh.kite._get = lagging
     fresh.advance(flat_ms + 15_000)
     assert [trade.exit_ms for trade in fresh.ledger.day(DAY).trades] == [0]
     fresh.advance(flat_ms + 25_000)
