@@ -21,6 +21,9 @@ from g6_core.schema.paths import DataPaths
 LOCK_TIMEOUT_S = 10.0
 _TAIL_BYTES = 65_536
 
+# Overviews of before do not say of how many strikes they are.
+_OVERVIEW_BEFORE = tuple(name for name in OVERVIEW_COLUMNS if name != "strikes")
+
 # A cycle writes the same few stamps into hundreds of lines.
 _utc_text = lru_cache(maxsize=1024)(utc_text)
 
@@ -76,14 +79,12 @@ class CsvSink:
         self._files: dict[tuple[str, str, int | None], Path] = {}
         self._lock = FileLock(paths.root / "csv" / ".lock", timeout=LOCK_TIMEOUT_S)
         self.healed_files = 0
-        overview = {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()}
         schema: dict[str, object] = {
             "version": OPTIONS_VERSION,
             "options": {name: kind.value for name, kind in OPTION_COLUMNS.items()},
-            "overview": overview,
+            "overview": {name: kind.value for name, kind in OVERVIEW_COLUMNS.items()},
         }
-        # Overviews of before do not say of how many strikes they are; each day has files of its own.
-        before = schema | {"overview": {name: kind for name, kind in overview.items() if name != "strikes"}}
+        before = schema | {"overview": {name: OVERVIEW_COLUMNS[name].value for name in _OVERVIEW_BEFORE}}
         claim_schema(paths.root / "csv" / "_schema.json", schema, continues=(before,))
 
     def append(self, options: Iterable[OptionRow], overviews: Iterable[OverviewRow]) -> None:
@@ -108,7 +109,7 @@ class CsvSink:
     def newest_of_all(self, index: str, pairs: Iterable[tuple[str, int]]) -> str:
         """Up to which stamp (UTC text) every file of these (expiry code, offset), and of their overviews, has its rows.
 
-        "" when one of them has none. Errors as `append`.
+        "" when one of them has none, as an overview of before has after it was emptied. Errors as `append`.
         """
         with self._held():
             known = list(pairs)
@@ -163,7 +164,10 @@ def clear_day(paths: DataPaths, day: date, underlyings: Iterable[str]) -> None:
 
 
 def _prepare_file(path: Path, columns: Mapping[str, Kind]) -> tuple[str, int]:
-    """(stamp of the last whole line or '', 1 if a torn line was cut off); a new or torn-empty file gets its header."""
+    """(stamp of the last whole line or '', 1 if a torn line was cut off); a new or torn-empty file gets its header.
+
+    An overview of before is emptied: it is written again from the lake, of which it is a view.
+    """
     header = ",".join(columns) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +184,13 @@ def _prepare_file(path: Path, columns: Mapping[str, Kind]) -> tuple[str, int]:
                 file.truncate(0)
                 file.write(header.encode())
                 return "", int(size > 0)
-            if file.readline() != header.encode():
+            found = file.readline()
+            if columns is OVERVIEW_COLUMNS and found == (",".join(_OVERVIEW_BEFORE) + "\n").encode():
+                file.seek(0)
+                file.truncate()
+                file.write(header.encode())
+                return "", 0
+            if found != header.encode():
                 raise DataError(f"{path}: not a file of this schema; move it away")
             file.truncate(start + whole)
     except OSError as error:

@@ -9,11 +9,14 @@ from filelock import FileLock
 
 from g6_core.adapters import csv_sink
 from g6_core.adapters.csv_sink import CsvSink, clear_day, option_line
+from g6_core.adapters.lake import Lake
 from g6_core.domain.errors import DataError
 from g6_core.domain.iv_reason import IvReason
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, OptionRow, RowStatus, SideCells
 from g6_core.schema.paths import DataPaths
+from g6_core.sim.clock import VirtualClock
 from g6_pipelines.collection.overview import overviews_of
+from g6_pipelines.sinks.csv_copy import CsvCopy, lake_day
 
 DAY = date(2025, 8, 29)
 OPEN_MS = 1_756_439_100_000
@@ -112,6 +115,25 @@ def test_a_folder_whose_overviews_did_not_tell_their_strikes_goes_on(paths) -> N
     sidecar.write_text(json.dumps(before))
     CsvSink(paths, DAY)
     assert json.loads(sidecar.read_text()) == now
+
+
+def test_an_overview_of_before_is_emptied_and_made_again_from_the_lake(paths, tmp_path) -> None:
+    """An upgrade and a restart in the session: the options go on, no cycle is twice in them."""
+    write(paths, 0, 1)
+    path = paths.csv_overview("NIFTY", "this_week", DAY)
+    whole = path.read_text()
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in whole.splitlines()))
+    with Lake.open(tmp_path / "lake.arrows", OPTION_COLUMNS) as lake:
+        for minute in (0, 1):
+            lake.append([at_minute(minute).cells()])
+    with Lake.open(tmp_path / "lake.arrows", OPTION_COLUMNS) as lake:
+        sink = CsvSink(paths, DAY)
+        found = lake_day(lake, "NIFTY", sink)
+        assert (len(found.times), found.csv_cycles) == (2, 0)
+        for _ in CsvCopy(sink, {"NIFTY": found}).catch_up(VirtualClock(OPEN_MS)):
+            pass
+    assert path.read_text() == whole
+    assert len(lines(paths)) == 3
 
 
 def test_a_folder_of_another_schema_version_is_refused(paths) -> None:
