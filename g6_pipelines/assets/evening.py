@@ -17,6 +17,7 @@ from g6_pipelines.places import Place
 from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
+    from g6_core.domain.records import TradeRecord
     from g6_core.schema.day_pack import IvPoint
 
 BOOKS_GONE = "broker_books_available"
@@ -153,7 +154,6 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
         page = g6.paths.report_of(day)
         facts = g6.facts(day)
         for name in names:
-            own = [trade for trade in kept.trades if trade.underlying == name]
             publish(
                 context,
                 day,
@@ -161,17 +161,26 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 {
                     "page": dg.MetadataValue.path(page.resolve()),
                     "bytes": page.stat().st_size,
-                    "trades": len(own),
                     "decisions": sum(one.underlying == name for one in kept.decisions),
-                    "net_pnl_rupees": sum(trade.net_pnl_paise for trade in own) / 100,
-                    "charges_rupees": sum(trade.charges_paise for trade in own) / 100,
-                    "trades_table": table(
-                        ("contract", "quantity", "exit", "net Rs"),
-                        ((one.tradingsymbol, one.quantity, one.exit_reason, one.net_pnl_paise / 100) for one in own),
-                    ),
+                    **traded([trade for trade in kept.trades if trade.underlying == name]),
                     **picture(pnl_picture(facts), "profit_and_loss"),
                 },
             )
+
+
+def traded(trades: "Sequence[TradeRecord]") -> dict[str, Any]:
+    """Return the figures of the closed trades, as everywhere, and how many are still open beside them."""
+    closed = [trade for trade in trades if trade.exit_ms]
+    return {
+        "trades": len(closed),
+        "open_trades": len(trades) - len(closed),
+        "net_pnl_rupees": sum(trade.net_pnl_paise for trade in closed) / 100,
+        "charges_rupees": sum(trade.charges_paise for trade in closed) / 100,
+        "trades_table": table(
+            ("contract", "quantity", "exit", "net Rs"),
+            ((one.tradingsymbol, one.quantity, one.exit_reason, one.net_pnl_paise / 100) for one in closed),
+        ),
+    }
 
 
 def _compare_orders(g6: G6Resource, place: Place) -> tuple[Check, ...]:

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from g6_core.domain.ist import MINUTE_MS, at, ist_clock
-from g6_core.domain.records import TradeRecord
+from g6_core.domain.records import Purpose, TradeRecord
 from g6_core.schema.accounting import Account
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report.facts import DayFacts
@@ -143,7 +143,17 @@ def _trade_value(facts: DayFacts, trade: TradeRecord, times: NDArray[np.int64]) 
     known = np.concatenate(([float(trade.entry_paise)], prices["ltp"].to_numpy() * 100))
     last = known[np.maximum(np.searchsorted(known_at, times, side="right") - 1, 0)]
     value = np.where(times >= trade.entry_ms, (last - trade.entry_paise) * trade.quantity, 0.0)
-    return np.where(times >= trade.exit_ms, float(trade.net_pnl_paise), value) if trade.exit_ms else value
+    if trade.exit_ms:
+        return np.where(times >= trade.exit_ms, float(trade.net_pnl_paise), value)
+    # What was sold of an open trade keeps its price; the rest is worth the last one.
+    sold_at = [
+        order.updated_ms
+        for order in facts.ledger.orders
+        if order.trade_id == trade.trade_id and order.purpose is Purpose.EXIT and order.filled_quantity
+    ]
+    sold = (trade.exit_paise - trade.entry_paise) * (trade.quantity - trade.open_quantity)
+    rest = (last - trade.entry_paise) * trade.open_quantity + sold
+    return np.where(times >= max([trade.entry_ms, *sold_at]), rest, value)
 
 
 def coverage(minutes: pl.DataFrame, day: date) -> list[Band]:

@@ -18,7 +18,17 @@ from g6_core.adapters.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.records import DecisionRecord, Direction, Record, RiskEventRecord, SignalRecord, TradeRecord
+from g6_core.domain.orders import Side
+from g6_core.domain.records import (
+    DecisionRecord,
+    Direction,
+    OrderRecord,
+    Purpose,
+    Record,
+    RiskEventRecord,
+    SignalRecord,
+    TradeRecord,
+)
 from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report import series
@@ -270,6 +280,22 @@ def test_the_profit_line_ends_at_the_net_result_and_follows_the_open_trade(full:
     known = price.filter(price["ms"] == made.at(348))["ltp"][0]
     assert at[minute + 348] == pytest.approx((known - 100.00) * 75)
     assert at[minute + 355] == pytest.approx(-810.00)
+
+
+def test_an_open_trade_keeps_what_was_sold_and_follows_what_is_held(full: Full) -> None:
+    facts, made = full.facts, full.made
+    half = replace(facts.ledger.trades[0], quantity=75, open_quantity=25, exit_ms=0, exit_paise=130_00, exit_reason="")
+    sale = OrderRecord(
+        "x", "", half.trade_id, "D", Purpose.EXIT, "1", half.tradingsymbol, half.token, Side.SELL, "LIMIT",
+        50, 50, 130_00, 0, 130_00, "COMPLETE", "", made.at(347), made.at(347),
+    )  # fmt: skip
+    line = series.pnl_line(replace(facts, ledger=replace(facts.ledger, trades=(half,), orders=(sale,))))
+    at = dict(zip((round(x * 60) for x in line.x), line.y, strict=True))
+    open_minute = round(facts.hours(facts.session.open_ms) * 60)
+    price = series.contract_prices(facts, half.tradingsymbol)
+    for minute, held, sold in ((346, 75, 0), (348, 25, 50)):
+        known = price.filter(price["ms"] == made.at(minute))["ltp"][0]
+        assert at[open_minute + minute] == pytest.approx((known - 100.00) * held + 30.00 * sold)
 
 
 def test_lines_break_where_nothing_live_was_collected(full: Full) -> None:

@@ -1,5 +1,6 @@
 """What stops the evening, and what a comparison of yesterday is worth today."""
 
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
@@ -7,6 +8,7 @@ import polars as pl
 
 from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import read_lake
+from g6_pipelines.assets.evening import traded
 from g6_pipelines.stages.bhavcopy import closing_states, last_states
 from g6_pipelines.stages.closing import read_closing
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, checks_of
@@ -85,6 +87,15 @@ def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installatio
     result = copy.phase("evening", BANKNIFTY, only=["order_reconciliation"])
     found = checks_of(result)
     assert (found["orders_reconcile"], found["flat_after_the_close"]) == (False, False)
+
+
+def test_an_open_trade_is_told_beside_the_closed_ones_and_not_counted_as_one() -> None:
+    held = replace(open_trade(), open_quantity=75, charges_paise=2_000, net_pnl_paise=-2_000)
+    closed = replace(held, open_quantity=0, exit_ms=held.entry_ms + 1, charges_paise=5_000, net_pnl_paise=70_000)
+    told = traded([held, closed])
+    assert (told["trades"], told["open_trades"]) == (1, 1)
+    assert (told["net_pnl_rupees"], told["charges_rupees"]) == (700.0, 50.0)
+    assert told["trades_table"].value.count(held.tradingsymbol) == 1
 
 
 def test_a_pack_that_the_day_was_traded_with_is_not_made_anew(copy: Installation, instance: dg.DagsterInstance) -> None:
