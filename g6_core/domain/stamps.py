@@ -16,8 +16,9 @@ from g6_core.domain.ist import SECOND_MS, at, ist_date, to_ms
 EMPTY_TEXTS = ("", "-", "nat", "nan", "none", "null")
 YEAR_MIN, YEAR_MAX = 1970, 2100
 OFFSET_MAX = timedelta(hours=14)
-# A day told as a moment without zone: later than any session, it is the midnight of another zone.
-DAY_CLOCK_MAX = time(16)
+# A day told as a moment without zone: its midnight, or the close of an expiry. Midnight of India is 18:30 in UTC
+# and 13:30 in New York, of the day before; so no other clock is taken for the day's own.
+DAY_CLOCKS = (time(), time(15, 30))
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
@@ -79,19 +80,18 @@ def read_stamp(text: str) -> Stamp | None:
 
 
 def read_day(text: str) -> date | None:
-    """Return the day of a text, of a moment with a zone the day in India; None for what is no day."""
+    """Return the day of a text, of a moment with a zone the day in India; None for what is no day.
+
+    A moment without zone is a day only with one of `DAY_CLOCKS`.
+    """
     day, rest, _ = _date_first(_plain(text))
     if day is not None and not rest:
         return day
     stamp = read_stamp(text)
-    if stamp is None or (not stamp.has_zone and after_any_session(stamp.time_ms)):
+    if stamp is None:
         return None
-    return ist_date(stamp.time_ms)
-
-
-def after_any_session(time_ms: int) -> bool:
-    """Return True where the Indian clock shows a time that no day is told by: 18:30 is midnight of India in UTC."""
-    return time_ms > at(ist_date(time_ms), DAY_CLOCK_MAX)
+    day = ist_date(stamp.time_ms)
+    return day if stamp.has_zone or any(stamp.time_ms == at(day, clock) for clock in DAY_CLOCKS) else None
 
 
 def is_empty(text: str) -> bool:

@@ -12,7 +12,7 @@ import polars as pl
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import DAY_MS, IST_OFFSET_MS, SECOND_MS
 from g6_core.domain.stamps import (
-    DAY_CLOCK_MAX,
+    DAY_CLOCKS,
     EMPTY_TEXTS,
     YEAR_MAX,
     YEAR_MIN,
@@ -26,8 +26,8 @@ from g6_core.sim.table_file import readable
 STAMP_LIKE = "2026-01-07 09:19:00 (Indian time) or 2026-01-07T03:49:00Z"
 DAY_LIKE = "2026-01-27 or 27-Jan-2026"
 _TEXTS = (pl.String, pl.Categorical, pl.Enum, pl.Binary)
-# Commas group the digits of a figure, as in India or elsewhere; a comma before the decimals is not guessed.
-_GROUPED = r"^[+-]?\d{1,3}(,\d{2,3})*,\d{3}(\.\d*)?$"
+# Commas group the digits of a figure, as in India or elsewhere; a comma before the decimals (0,125) is not guessed.
+_GROUPED = r"^[+-]?(?:[1-9]\d?(?:,\d\d)*|[1-9]\d{0,2}(?:,\d{3})*),\d{3}(?:\.\d*)?$"
 
 
 def moments(path: Path, frame: pl.LazyFrame, column: str) -> pl.Expr:
@@ -55,7 +55,7 @@ def moments(path: Path, frame: pl.LazyFrame, column: str) -> pl.Expr:
 def days(path: Path, frame: pl.LazyFrame, column: str) -> pl.Expr:
     """Date, null where the cell is empty; of a moment with a zone the date in India.
 
-    DataError for a column or a text that is no day, and for a moment without zone so late that it is another zone's.
+    DataError for a column or a text that is no day, and for a moment without zone that is neither midnight nor a close.
     """
     kind = frame.collect_schema()[column]
     if kind == pl.Date:
@@ -65,11 +65,15 @@ def days(path: Path, frame: pl.LazyFrame, column: str) -> pl.Expr:
         if kind.time_zone:
             return ((pl.col(column).dt.epoch("ms") + IST_OFFSET_MS) // DAY_MS).cast(pl.Int32).cast(pl.Date)
         with readable(path):
-            late = (
-                frame.select(pl.col(column).filter(pl.col(column).dt.time() > DAY_CLOCK_MAX).first()).collect().item()
+            other = (
+                frame.select(pl.col(column).filter(~pl.col(column).dt.time().is_in(DAY_CLOCKS)).first())
+                .collect()
+                .item()
             )
-        if late is not None:
-            raise DataError(f"{path}: column {column} has {late} for a day; write the day, or the moment with its zone")
+        if other is not None:
+            raise DataError(
+                f"{path}: column {column} has {other} for a day; write the day, or the moment with its zone"
+            )
         return pl.col(column).dt.date()
     if kind == pl.Null:
         return _empty(column, pl.Date())

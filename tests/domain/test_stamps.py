@@ -107,6 +107,19 @@ def test_a_day_is_the_day_in_india(text: str) -> None:
     assert read_day(text) == date(2026, 1, 13)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "01/13/2026", "26JAN", "46035", "1768262400", "2026-01-12 18:30:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "soon",
+        "01/13/2026",
+        "26JAN",
+        "46035",
+        "1768262400",
+        "2026-01-12 18:30:00",
+        "2026-01-12 13:30:00",
+        "2026-01-12T14:30:00",
+    ],
+)
 def test_what_is_no_day_or_another_zones_midnight_is_none(text: str) -> None:
     assert read_day(text) is None

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import IST_OFFSET_MS, at
+from g6_core.sim.columns import figures
 from g6_core.sim.recorded import RecordedSource
 from g6_pipelines.collection.defects import DefectKind, inspect
 from g6_pipelines.data_cli import app
@@ -168,8 +169,11 @@ REFUSED: dict[str, tuple[Write, str]] = {
     "stamps_without_clock": (as_parquet([DAY] * 375), "timestamp holds Date"),
     "no_stamps": (as_csv([None] * 375), "no row has a"),
     "expiry_in_another_zone": (as_parquet(expiry=datetime(2026, 1, 12, 18, 30)), "2026-01-12 18:30:00"),  # noqa: DTZ001
+    "expiry_in_new_york": (as_parquet(expiry=datetime(2026, 1, 12, 13, 30)), "2026-01-12 13:30:00"),  # noqa: DTZ001
+    "expiry_in_new_york_text": (as_csv(expiry="2026-01-12 13:30:00"), "'2026-01-12 13:30:00'"),
     "expiry_unreadable": (as_csv(expiry="01/13/2026"), "'01/13/2026'"),
     "decimal_comma": (as_csv(ce_ltp="100,50"), "not a number"),
+    "decimal_comma_of_thousandths": (as_csv(ce_ltp="0,125"), "not a number"),
     "truth_for_a_price": (as_parquet(ce_ltp=True), "Boolean"),
     "wide_decimal": (as_parquet(arrow={"ce_ltp": pa.decimal256(60, 2)}), "precision"),
     "semicolons": (frame_as_csv(lambda frame: frame, separator=";"), "separated by ';'"),
@@ -191,6 +195,15 @@ def test_what_cannot_be_read_is_named_in_one_line(
         assert str(path) in str(refused.value)
         assert words in str(refused.value)
     assert capfd.readouterr().err == "", "no backtrace of a library"
+
+
+def test_commas_group_digits_and_never_stand_for_a_point(tmp_path: Path) -> None:
+    known = {"1,23,456.50": 123_456.5, "56,042,000": 56_042_000.0, "-1,250": -1_250.0, "26,165.05": 26_165.05}
+    for text in ("0,125", "-0,125", "00,125", "100,50", "1,23,45", "123,45,678"):
+        known[text] = float("inf")
+    frame = pl.LazyFrame({"oi": list(known)})
+    found = frame.select(figures(tmp_path, frame, "oi")).collect()["oi"].to_list()
+    assert dict(zip(known, found, strict=True)) == known
 
 
 def test_a_panic_of_the_reader_is_one_line_and_nothing_else_is_silenced(
