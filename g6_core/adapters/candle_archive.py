@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Self
 from g6_core.adapters.files import canonical_json, sha256_hex
 from g6_core.adapters.kite_history import Candle
 from g6_core.adapters.lake import Lake, is_headless, lake_schema, read_lake
-from g6_core.schema.accounting import ANSWER_COLUMNS, CANDLES_VERSION, NOT_RECORDED
+from g6_core.schema.accounting import (
+    ANSWER_COLUMNS,
+    CANDLES_CONTINUED,
+    CANDLES_VERSION,
+    NOT_RECORDED,
+    VOUCHED_MARK,
+)
 
 if TYPE_CHECKING:
     import polars as pl
+
+# How the origin of a replayed recording begins. Before the mark its silences were told as if nobody had traded.
+_RECORDED = "recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,7 @@ class CandleArchive:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create. DataError when the file is foreign, cannot be written, or has a writer already."""
-        lake = Lake.open(path, ANSWER_COLUMNS, CANDLES_VERSION)
+        lake = Lake.open(path, ANSWER_COLUMNS, CANDLES_VERSION, CANDLES_CONTINUED)
         try:
             return cls(lake, set(read_lake(path, ["answer_sha256"])["answer_sha256"]))
         except BaseException:
@@ -49,7 +58,8 @@ class CandleArchive:
         The hash of one covers question and candles, not the time: the same answer is kept once.
         """
         rows: list[tuple[object, ...]] = []
-        for question, candles, origin in answers:
+        for question, candles, source in answers:
+            origin = VOUCHED_MARK + source
             digest = _digest(question, candles, origin)
             if digest in self._known:
                 continue
@@ -70,7 +80,7 @@ class CandleArchive:
 
 
 def damaged_answers(answers: "pl.DataFrame") -> list[str]:
-    """Symbols of archived answers whose rows do not match their hash any more."""
+    """Symbols of archived answers (`kept_answers`) whose rows do not match their hash any more."""
     import polars as pl
 
     kept = answers.with_columns(pl.col(pl.Datetime).dt.timestamp("ms"))
@@ -94,13 +104,33 @@ def damaged_answers(answers: "pl.DataFrame") -> list[str]:
 
 
 def _digest(question: Question, candles: Sequence[Candle], origin: str) -> str:
-    """Of two origins only one changes what is said: no recording is no silence."""
-    said = [question, candles] if origin != NOT_RECORDED else [question, candles, origin]
+    """Of an origin two things change what is said: no recording is no silence, and an old answer vouches for less."""
+    said: list[object] = [question, candles]
+    source = origin.removeprefix(VOUCHED_MARK)
+    if source == NOT_RECORDED:
+        said.append(source)
+    if source != origin:
+        said.append(VOUCHED_MARK)
     return sha256_hex(canonical_json(said))
 
 
 def read_answers(path: Path) -> "pl.DataFrame":
-    """Every answer so far (`ANSWER_COLUMNS`), in the order they came; none without a file. DataError when damaged."""
+    """Return what is believed of every answer so far (`ANSWER_COLUMNS`), in the order they came.
+
+    One from before the mark vouches for the minutes of its candles, and of a recording for nothing, so that these are
+    asked for again. None without a file. DataError when damaged.
+    """
+    import polars as pl
+
+    answers, origin = kept_answers(path), pl.col("origin")
+    is_old = ~origin.str.starts_with(VOUCHED_MARK)
+    is_void = pl.col("timestamp").is_null() | origin.str.starts_with(_RECORDED) | (origin == NOT_RECORDED)
+    spans = [pl.when(is_old).then("timestamp").otherwise(name).alias(name) for name in ("from", "to")]
+    return answers.filter(~(is_old & is_void)).with_columns(*spans, origin.str.strip_prefix(VOUCHED_MARK))
+
+
+def kept_answers(path: Path) -> "pl.DataFrame":
+    """Return every answer as it is in the file. Otherwise as `read_answers`."""
     import polars as pl
 
     if not path.exists() or is_headless(path, ANSWER_COLUMNS):

@@ -51,24 +51,28 @@ class Lake:
         self._descriptor = descriptor
 
     @classmethod
-    def open(cls, path: Path, columns: Mapping[str, Kind], version: int = OPTIONS_VERSION) -> Self:
+    def open(
+        cls, path: Path, columns: Mapping[str, Kind], version: int = OPTIONS_VERSION, continues: Sequence[int] = ()
+    ) -> Self:
         """Open or create; a torn tail is cut off after the last whole batch, a compacted lake becomes a stream again.
 
-        Raises DataError when the file is of another schema or version, cannot be written, or has a writer already.
+        Files of the versions that it `continues` have the same columns and are taken over. Raises DataError when the
+        file is of another schema or version, cannot be written, or has a writer already.
         """
         lock = hold_lake(path)
+        named = {name: kind.value for name, kind in columns.items()}
+        schemas: list[dict[str, object]] = [{"version": one, "columns": named} for one in (version, *continues)]
         try:
-            return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns, version))
+            claim_schema(path.parent / "_schema.json", schemas[0], schemas[1:])
+            return cls(path, lake_schema(columns), lock, *cls._prepare(path, columns))
         except BaseException:
             lock.release()
             raise
 
     @classmethod
-    def _prepare(cls, path: Path, columns: Mapping[str, Kind], version: int) -> tuple[int, Healed]:
+    def _prepare(cls, path: Path, columns: Mapping[str, Kind]) -> tuple[int, Healed]:
         """Check, heal, and write the schema of a new file; returns its descriptor, placed at the end."""
         schema = lake_schema(columns)
-        named = {name: kind.value for name, kind in columns.items()}
-        claim_schema(path.parent / "_schema.json", {"version": version, "columns": named})
         head, _ = _messages_of(schema, [])
         try:
             if not path.exists() and parquet_of(path).exists():

@@ -10,7 +10,11 @@ from typing import Final
 
 from g6_core.schema.options import Kind
 
-CANDLES_VERSION: Final = 1
+# Until version 1 `from` and `to` of an answer were what had been asked, now they are what it vouches for. A file may
+# hold both, so an answer of today says so before its origin.
+CANDLES_VERSION: Final = 2
+CANDLES_CONTINUED: Final = (1,)
+VOUCHED_MARK: Final = "v2: "
 
 
 class Account(StrEnum):
@@ -31,7 +35,8 @@ NOT_RECORDED: Final = "not recorded"
 
 # One row a candle. An answer without any candle leaves one row whose `timestamp` is empty. `from` and `to` are the
 # first and the last minute that the answer vouches for: a minute between them without a candle had no trade, unless
-# `origin` is `NOT_RECORDED`. Else that is where the answer comes from (kite, modelled 7, ...).
+# `origin` is `NOT_RECORDED`. Else that is where the answer comes from (kite, modelled 7, ...). In the file it begins
+# with `VOUCHED_MARK`.
 ANSWER_COLUMNS: Final[dict[str, Kind]] = {
     "asked_at": Kind.TIME_MS,
     "origin": Kind.TEXT,

@@ -32,7 +32,9 @@ Floats = NDArray[np.float64]
 class ChainNodes:
     """`nodes` and `present` for `bridge`, the forward of the nearest expiry (paise, nan where unknown), its volatility.
 
-    `close_paise` holds the previous close per contract, 0 where the record does not tell.
+    `close_paise` holds the previous close per contract, 0 where the record does not tell. `volume_known`, shaped like
+    `present`, says where the record tells what had been traded; `repeats` which snapshots show the options exactly as
+    the one before.
     """
 
     nodes: NDArray[np.int32]
@@ -40,6 +42,8 @@ class ChainNodes:
     forward_paise: Floats
     sigma: float
     close_paise: NDArray[np.int64]
+    volume_known: NDArray[np.bool_]
+    repeats: NDArray[np.bool_]
 
 
 def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_tick: int, close_ms: int) -> ChainNodes:
@@ -48,17 +52,21 @@ def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_
     nodes = np.zeros((*shape, bridge.NODE_WIDTH), np.int32)
     present = np.zeros(shape, np.bool_)
     volume_known = np.ones(shape, np.bool_)
+    has_volume = np.ones(shape[0], np.bool_)
     lot = lots[day.grid.line].astype(np.float64)
     for place, side in enumerate(SIDES):
         at = (1 + 2 * day.grid.line + place, day.grid.snapshot)
         present[at] = True
         volume, oi = day.cells.values(side, Field.VOLUME), day.cells.values(side, Field.OI)
         volume_known[at] = np.isfinite(volume)
+        # A whole side that never traded is a column that nobody filled.
+        has_volume[1 + place :: 2] = bool(np.nan_to_num(volume).any())
         nodes[(*at, bridge.VOLUME_LOTS)] = np.rint(np.nan_to_num(volume) / (1.0 if day.in_lots else lot))
         nodes[(*at, bridge.OI)] = np.rint(oi * lot if day.in_lots else oi)
         nodes[(*at, bridge.LTP)] = np.rint(day.cells.values(side, Field.LTP))
         for field, column in TOUCH_COLUMNS.items() if day.has_touch else ():
             nodes[(*at, column)] = np.rint(day.cells.values(side, field))
+    repeats = _repeats(nodes[1:], present[1:])
     if not day.has_touch:
         model_touch(nodes[1:], volume_known[1:], np.repeat(lots, 2), option_tick)
     forward, sigma = _fill_deltas(nodes, day, close_ms)
@@ -70,7 +78,15 @@ def build_nodes(day: ChainDay, lots: NDArray[np.int64], option_tick: int, index_
     close_paise = _previous_close(day, nodes, index_tick)
     if day.spot_paise is not None:
         close_paise[0] = round(day.spot_close_paise / index_tick) * index_tick
-    return ChainNodes(nodes, present, forward, sigma, close_paise)
+    return ChainNodes(nodes, present, forward, sigma, close_paise, volume_known & has_volume[:, None], repeats)
+
+
+def _repeats(nodes: NDArray[np.int32], present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which snapshots show all options as the one before, by the recorded columns: a source that hangs does."""
+    found = np.zeros(present.shape[1], np.bool_)
+    recorded = nodes[:, :, : bridge.DELTA_PPM]
+    found[1:] = (present[:, 1:] == present[:, :-1]).all(axis=0) & (recorded[:, 1:] == recorded[:, :-1]).all(axis=(0, 2))
+    return found
 
 
 def parity_forward(strikes: Floats, gap: Floats, usable: NDArray[np.bool_]) -> Floats:

@@ -100,6 +100,9 @@ class RecordedSource:
             self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
         )
         self._nodes = built.nodes
+        # Before the open nothing changes, and that is no silence.
+        hangs = built.repeats & (np.roll(day.grid.stamps_ms, 1) >= self.session.open_ms)
+        self._seen = built.volume_known & ~hangs
         bridge.fold_record(self._nodes, built.present, self._stamps_s, joined, GAP_MAX_S, self._terms, self._noise)
 
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
@@ -146,26 +149,31 @@ class RecordedSource:
         """Return the minutes of the session whose trades the record knows, as spans of first and last minute (ms).
 
         Such a minute lies between snapshots with the contract that are at most `RECORDED_GAP_MAX_S` apart. The open
-        counts as one where the first snapshot comes within its minute: nothing was traded before.
+        counts as one where the first snapshot comes within its minute: nothing was traded before. A snapshot without
+        the contract's volume does not count, nor one that shows the whole chain as the one before: there the source
+        hung. A record that has no volume at all knows no minute of an option.
         """
         place = int(np.searchsorted(self._tokens, token))
         if place == len(self._tokens) or self._tokens[place] != token:
             return ()
-        return known_minutes(self._base_ms, self._stamps_s, self._nodes[place], self.session)
+        return known_minutes(self._base_ms, self._stamps_s, self._nodes[place], self._seen[place], self.session)
 
 
 def known_minutes(
-    base_ms: int, stamps_s: NDArray[np.int64], nodes: NDArray[np.int32], session: Session
+    base_ms: int, stamps_s: NDArray[np.int64], nodes: NDArray[np.int32], seen: NDArray[np.bool_], session: Session
 ) -> tuple[tuple[int, int], ...]:
-    """Return `RecordedSource.recorded_minutes` of one contract's completed nodes."""
+    """Return `RecordedSource.recorded_minutes` of one contract's completed nodes, by the snapshots `seen` of it."""
     first_s, minutes = (session.open_ms - base_ms) // SECOND_MS, (session.close_ms - session.open_ms) // MINUTE_MS
     known = np.zeros(60 * minutes, np.bool_)
-    shown = np.flatnonzero(nodes[:, bridge.TIME_S] == stamps_s)
+    shown = np.flatnonzero((nodes[:, bridge.TIME_S] == stamps_s) & seen)
     times = stamps_s[shown]
     inside = times[times >= first_s]
     if len(inside) and inside[0] - first_s < 60:
         known[: inside[0] - first_s] = True
-    following = nodes[shown, bridge.NEXT]
+    following = nodes[:, bridge.NEXT].copy()
+    for place in np.flatnonzero(~seen)[::-1]:
+        following[following == place] = following[place]
+    following = following[shown]
     for start_s, place in zip(times[following >= 0], following[following >= 0], strict=True):
         if stamps_s[place] - start_s <= RECORDED_GAP_MAX_S:
             known[max(0, start_s - first_s) : max(0, stamps_s[place] - first_s)] = True

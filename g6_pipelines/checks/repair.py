@@ -29,14 +29,14 @@ def every_minute_is_accounted(context: dg.AssetCheckExecutionContext, g6: G6Reso
 @dg.asset_check(asset=chain_repair, blocking=True)
 def repairs_are_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """The archived answers match their hashes, their candles are possible, the repaired minutes follow."""
-    from g6_core.adapters.candle_archive import damaged_answers
+    from g6_core.adapters.candle_archive import damaged_answers, kept_answers
     from g6_pipelines.collection.judges import candles_possible
     from g6_pipelines.stages.accounting import account_day
     from g6_pipelines.stages.repair import repaired_bytes
 
     def judge(day: date, name: str) -> Sequence[Check]:
         found = account_day(g6.paths, g6.settings, g6.rules, day, name)
-        damaged = damaged_answers(found.answers)
+        damaged = damaged_answers(kept_answers(g6.paths.answers(day, name)))
         path = g6.paths.repaired(day, name)
         # A day that could not be asked about has no such file, and nothing that would have to be in it.
         kept = path.read_bytes() if path.exists() else repaired_bytes(name, found.minutes.clear())
@@ -54,7 +54,7 @@ def repairs_are_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
 def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """The broker has answered for every listed contract that expires on the day, up to its last minute; the answers
     match their hashes and their candles are possible."""
-    from g6_core.adapters.candle_archive import damaged_answers, read_answers
+    from g6_core.adapters.candle_archive import damaged_answers, kept_answers, read_answers
     from g6_pipelines.collection.judges import candles_possible
     from g6_pipelines.stages.capture import answers_of, candles_follow, captured
 
@@ -65,8 +65,8 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
         missing = _named(found.missing, f"of {found.contracts} contracts missing")
         files = [g6.paths.expired(name, day) / file for file in ("candles.parquet", "dump.parquet")]
         lacking = [str(file) for file in files if not file.exists()]
-        answers = read_answers(answers_of(g6.paths, name, day))
-        damaged = damaged_answers(answers)
+        path = answers_of(g6.paths, name, day)
+        answers, damaged = read_answers(path), damaged_answers(kept_answers(path))
         same = candles_follow(g6.paths, g6.rules, day, name, answers)
         follows = f"{files[0].name} {'follows' if same else 'does not follow'} from the answers"
         return (

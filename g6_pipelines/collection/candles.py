@@ -56,7 +56,8 @@ def _minutes(answers: pl.DataFrame) -> pl.DataFrame:
 
 def answered(answers: pl.DataFrame, grid: Grid) -> set[str]:
     """Return the contracts of which every minute of the session has an answer, be it that it was not recorded."""
-    return _of_whole_session(_minutes(answers), grid)
+    counted = _minutes(answers).filter(_is_in_session("minute", grid)).group_by("symbol").len()
+    return set(counted.filter(pl.col("len") >= (grid.close_ms - grid.open_ms) // MINUTE_MS)["symbol"])
 
 
 def told_candles(answers: pl.DataFrame) -> pl.DataFrame:
@@ -109,8 +110,17 @@ def witnesses(volumes: pl.DataFrame, count: int, today: date) -> list[str]:
 
 def compared_volumes(answers: pl.DataFrame, volumes: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     """Return symbol, traded `volume` and what its candles of the session hold (`held`), of contracts vouched for
-    throughout the session."""
-    whole = sorted(_of_whole_session(vouched_minutes(answers), grid))
+    from the open to their own close, which may be before that of the session."""
+    ends = volumes.select("symbol", _closes(grid).alias("closes"))
+    times = pl.col("minute").dt.timestamp("ms")
+    counted = (
+        vouched_minutes(answers)
+        .join(ends, on="symbol")
+        .filter(times >= grid.open_ms, times < pl.col("closes"))
+        .group_by("symbol", "closes")
+        .len()
+    )
+    whole = counted.filter(pl.col("len") >= (pl.col("closes") - grid.open_ms) // MINUTE_MS)["symbol"].sort().to_list()
     candles = candles_of(answers, ("volume",)).filter(_is_in_session("minute", grid))
     held = candles.group_by("symbol").agg(pl.col("volume").sum().alias("held"))
     both = volumes.filter(pl.col("symbol").is_in(whole)).join(held, on="symbol", how="left")
@@ -136,11 +146,7 @@ def priced(lake: pl.DataFrame, answers: pl.DataFrame, grid: Grid) -> pl.DataFram
     quotes = quotes.with_columns(
         first=pl.max_horizontal((pl.col("timestamp") - interval).dt.truncate("1m"), _time(grid.open_ms)),
         last=pl.min_horizontal(
-            (pl.col("timestamp") + interval - instant).dt.truncate("1m"),
-            pl.col("expiry")
-            .replace_strict(dict(grid.closes_ms), default=grid.close_ms, return_dtype=pl.Int64)
-            .cast(_TIME)
-            - _MINUTE,
+            (pl.col("timestamp") + interval - instant).dt.truncate("1m"), _closes(grid).cast(_TIME) - _MINUTE
         ),
     ).with_columns(minutes=minutes)
     around = quotes.explode("minutes").join(candles, left_on=("symbol", "minutes"), right_on=("symbol", "minute"))
@@ -157,9 +163,9 @@ def _time(time_ms: int) -> pl.Expr:
     return pl.lit(time_ms).cast(_TIME)
 
 
-def _of_whole_session(minutes: pl.DataFrame, grid: Grid) -> set[str]:
-    counted = minutes.filter(_is_in_session("minute", grid)).group_by("symbol").len()
-    return set(counted.filter(pl.col("len") >= (grid.close_ms - grid.open_ms) // MINUTE_MS)["symbol"])
+def _closes(grid: Grid) -> pl.Expr:
+    """When each row's contract stops trading (ms)."""
+    return pl.col("expiry").replace_strict(dict(grid.closes_ms), default=grid.close_ms, return_dtype=pl.Int64)
 
 
 def _is_in_session(column: str, grid: Grid) -> pl.Expr:

@@ -1,15 +1,17 @@
 """The archive of the broker's candles: what was answered stays, and a changed answer is found."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from g6_core.adapters.candle_archive import CandleArchive, Question, damaged_answers, read_answers
+from g6_core.adapters.candle_archive import CandleArchive, Question, damaged_answers, kept_answers, read_answers
+from g6_core.adapters.files import canonical_json, sha256_hex
 from g6_core.adapters.kite_history import Candle
+from g6_core.adapters.lake import Lake
 from g6_core.domain.errors import DataError
-from g6_core.schema.accounting import NOT_RECORDED
+from g6_core.schema.accounting import ANSWER_COLUMNS, NOT_RECORDED
 
 QUESTION = Question("NIFTY2590224500CE", 256, 0, 120_000)
 CANDLES = (Candle(0, 10.0, 12.0, 9.0, 11.0, 75, 900), Candle(60_000, 11.0, 11.0, 11.0, 11.0, 0, None))
@@ -28,7 +30,7 @@ def test_answers_come_back_as_they_were_given_an_empty_one_included(tmp_path: Pa
     assert found["symbol"].to_list() == [QUESTION.symbol, QUESTION.symbol, other.symbol]
     assert found["open"].to_list() == [10.0, 11.0, None] and found["oi"].to_list() == [900, None, None]
     assert found["timestamp"].null_count() == 1
-    assert damaged_answers(found) == []
+    assert damaged_answers(kept_answers(tmp_path / "a.arrows")) == []
 
 
 def test_no_file_is_no_answer(tmp_path: Path) -> None:
@@ -47,7 +49,8 @@ def test_the_hash_is_of_the_answer_and_not_of_its_time(tmp_path: Path) -> None:
     [pl.col("close") + 0.05, pl.col("oi") + 75, pl.col("volume") + 1, pl.col("token") + 1, pl.col("timestamp").shift()],
 )
 def test_an_answer_that_was_changed_is_named(tmp_path: Path, change: pl.Expr) -> None:
-    found = kept(tmp_path / "a.arrows", (QUESTION, CANDLES))
+    kept(tmp_path / "a.arrows", (QUESTION, CANDLES))
+    found = kept_answers(tmp_path / "a.arrows")
     assert damaged_answers(found.with_columns(change)) == [QUESTION.symbol]
 
 
@@ -72,6 +75,43 @@ def test_no_recording_is_another_answer_than_no_trade(tmp_path: Path) -> None:
     with CandleArchive.open(tmp_path / "a.arrows") as archive:
         archive.add([(QUESTION, (), "sim"), (QUESTION, (), NOT_RECORDED), (QUESTION, (), "kite")], 1_000)
     found = read_answers(tmp_path / "a.arrows")
-    assert found["origin"].to_list() == ["sim", NOT_RECORDED] and damaged_answers(found) == []
-    changed = found.with_columns(origin=pl.lit("sim"))
+    assert found["origin"].to_list() == ["sim", NOT_RECORDED]
+    rows = kept_answers(tmp_path / "a.arrows")
+    assert damaged_answers(rows) == []
+    changed = rows.with_columns(origin=pl.lit("v2: sim"))
     assert damaged_answers(changed) == [QUESTION.symbol], "it cannot be made a silence afterwards"
+
+
+def old(path: Path, question: Question, candles: tuple[Candle, ...], origin: str) -> None:
+    """Append an answer as it was kept until version 1."""
+    digest = sha256_hex(canonical_json([question, candles]))
+    head = (1_000, origin, question.symbol, question.token, question.from_ms, question.to_ms, digest)
+    with Lake.open(path, ANSWER_COLUMNS, 1) as lake:
+        lake.append([(*head, *astuple(one)) for one in candles] or [(*head, *(None,) * 7)])
+
+
+def test_an_old_answer_vouches_for_its_candles_only_and_is_kept_anew_when_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrows"
+    old(path, QUESTION, CANDLES, "kite")
+    old(path, replace(QUESTION, symbol="NIFTY2590224500PE"), (), "kite")
+    old(path, replace(QUESTION, symbol="NIFTY2590224550CE"), CANDLES, "recorded, touch modelled 7")
+    old(path, replace(QUESTION, symbol="NIFTY2590224600CE"), (), "recorded 7")
+    found = read_answers(path)
+    assert found["symbol"].unique().to_list() == [QUESTION.symbol] and len(found) == 2
+    assert found["from"].equals(found["timestamp"], check_names=False)
+    assert found["to"].equals(found["timestamp"], check_names=False)
+    with CandleArchive.open(path) as archive:
+        archive.add([(QUESTION, CANDLES, "kite")], 2_000)
+    again = read_answers(path).tail(2)
+    assert again["to"].dt.timestamp("ms").to_list() == [QUESTION.to_ms] * 2
+    assert again["origin"].to_list() == ["kite"] * 2
+    assert damaged_answers(kept_answers(path)) == []
+    with pytest.raises(DataError, match="another schema version"):
+        Lake.open(path, ANSWER_COLUMNS, 1)
+
+
+@pytest.mark.parametrize("origin", ["kite", "v2: " + NOT_RECORDED])
+def test_an_answer_cannot_change_what_it_vouches_for(tmp_path: Path, origin: str) -> None:
+    kept(tmp_path / "a.arrows", (QUESTION, CANDLES))
+    changed = kept_answers(tmp_path / "a.arrows").with_columns(origin=pl.lit(origin))
+    assert damaged_answers(changed) == [QUESTION.symbol]

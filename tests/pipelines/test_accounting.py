@@ -1,6 +1,7 @@
 """The account of a day: which contracts are expected in which minute, and how each minute ends."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 
 import polars as pl
@@ -264,3 +265,10 @@ def test_a_shortfall_is_judged_where_the_whole_session_is_vouched_for_and_the_st
     part, whole = answers((CALL, 0, 100, [2])), answers((CALL, 0, 374, [2]))
     for told, state in ((part, closing(5_000)), (whole, closing(5_000, stamp_minute=-60))):
         assert summary(account_of(rows, told, scope(), state), scope()).complete
+
+
+def test_a_shortfall_is_judged_of_an_expiry_that_closes_before_the_session() -> None:
+    early = replace(scope(), grid=Grid(OPEN, OPEN + 375 * MINUTE_MS, MINUTE_MS, {EXPIRY: OPEN + 360 * MINUTE_MS}))
+    rows, told = lake(WHOLE[0], (1, 24_500, MISSING, LIVE), WHOLE[2]), answers((CALL, 0, 359, [2]))
+    found = account_of(rows, told, early, closing(5_000))
+    assert ended(found)[1, CALL] == Account.UNVERIFIED and summary(found, early).short == 1

@@ -134,3 +134,11 @@ def test_witnesses_are_what_was_traded_most_and_is_still_listed() -> None:
     ranked = pl.concat([volumes(Q=5, I=5, B=900), gone])
     assert witnesses(ranked, 3, DAY) == ["B", "I"], "of equal ones the first by name; who is gone has no deputy"
     assert witnesses(ranked, 0, DAY) == witnesses(ranked.clear(), 5, DAY) == []
+
+
+def test_a_contract_that_closes_before_the_session_is_held_against_its_volume_too() -> None:
+    grid = Grid(OPEN, CLOSE, MINUTE_MS, {EXPIRY: CLOSE - 3 * MINUTE_MS})
+    answers = pl.concat([answer([1], 0, 6, symbol="WHOLE"), answer([1], 0, 5, symbol="PART")])
+    assert compared_volumes(answers, volumes(WHOLE=900, PART=900), grid).rows() == [("WHOLE", 900, 100)]
+    later = volumes(WHOLE=900).with_columns(expiry=pl.lit(date(2025, 9, 9)))
+    assert compared_volumes(answers, later, grid).is_empty(), "of another expiry the session's last minutes lack"

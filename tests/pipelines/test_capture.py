@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
+from g6_core.adapters.kite_history import Candle
 from g6_core.adapters.lake import lake_schema
 from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
@@ -304,3 +305,20 @@ def test_candles_that_were_changed_do_not_follow_from_the_answers(last_evening: 
     assert not follows()
     path.unlink()
     assert not follows()
+
+
+def test_a_contract_that_closes_before_the_session_is_held_against_its_volume(
+    rules: MarketRules, settings: Settings, tmp_path: Path
+) -> None:
+    """From December 2026 an expiring contract stops at 15:30, the others at 15:45."""
+    day = date(2026, 12, 8)
+    found = evening(ModelledSource((NAME,), day, rules, 7), rules, settings, tmp_path)
+    mark_simulated(found.paths, day, Simulated("modelled", 7))
+    store_dump(found.kite, rules, found.paths, day, (NAME,))
+    (life,) = whole_life(found.paths, expiring(found.source.instruments, NAME, day)[:1], rules, day)
+    candle = Candle(at(day, time(11)), 10.0, 10.0, 10.0, 10.0, 1, 75)
+    with CandleArchive.open(answers_of(found.paths, NAME, day)) as archive:
+        archive.add([(life, (candle,), "sim")], 0)
+    closing(found.paths, day, {life.symbol: 1_000_000}, time(15, 46))
+    kept = captured(found.paths, settings, rules, day, NAME)
+    assert kept is not None and kept.short == (life.symbol,) and life.symbol not in kept.missing

@@ -142,3 +142,84 @@ def test_what_is_to_come_is_not_told(tmp_path: Path, rules: MarketRules) -> None
 def test_a_market_without_silences_does_not_speak_of_any(rules: MarketRules) -> None:
     source = ModelledSource(("NIFTY",), DAY, rules, seed=3)
     assert recorded_minutes(source, source.instruments.rows[1].token) is None
+
+
+def changed(source: RecordedSource, folder: Path, rules: MarketRules, *columns: pl.Expr) -> RecordedSource:
+    """The made recording with other columns."""
+    path = folder / "made.parquet"
+    pl.read_parquet(path).with_columns(*columns).write_parquet(path)
+    return RecordedSource(path, rules)
+
+
+NONE = pl.lit(None, pl.Int64)
+
+
+@pytest.mark.parametrize(
+    ("columns", "calls_minutes", "puts_minutes"),
+    [
+        ([NONE.alias("ce_volume"), NONE.alias("pe_volume")], 0, 0),
+        ([NONE.alias("pe_volume")], 374, 0),
+        # One contract that never trades is silent, not unknown.
+        ([pl.when(pl.col("strike") == 24_500).then(0).otherwise("ce_volume").alias("ce_volume")], 374, 374),
+    ],
+    ids=["no volume", "none of the puts", "one contract zero"],
+)
+def test_a_recording_without_volume_knows_no_silence(
+    tmp_path: Path, rules: MarketRules, columns, calls_minutes, puts_minutes
+) -> None:
+    source = changed(recording(tmp_path, rules, [*ONCE_A_MINUTE]), tmp_path, rules, *columns)
+    for side, minutes in (("CE", calls_minutes), ("PE", puts_minutes)):
+        (row,) = (one for one in source.instruments if one.strike_paise == 24_500_00 and one.instrument_type == side)
+        spans = source.recorded_minutes(row.token)
+        assert sum((last - first) // MINUTE_MS + 1 for first, last in spans) == minutes
+    assert source.recorded_minutes(source.instruments.rows[0].token), "the index has none and needs none"
+
+
+def test_volume_that_is_away_for_a_while_leaves_these_minutes_unknown(tmp_path: Path, rules: MarketRules) -> None:
+    away = pl.col("timestamp").is_between(pl.lit("2026-03-10 09:15"), pl.lit("2026-03-10 09:25"))
+    source = recording(tmp_path, rules, [*ONCE_A_MINUTE])
+    first = pl.when(away).then(None).otherwise("ce_volume").alias("ce_volume")
+    candles, recorded = asked(changed(source, tmp_path, rules, first))
+    assert recorded == len(candles) == 374 - 11 and min(candles) == 11
+
+
+@pytest.mark.parametrize(("hangs", "lost"), [(None, 15), (24_500, 0)], ids=["the chain", "one contract"])
+def test_a_source_that_hangs_is_no_silence(tmp_path: Path, rules: MarketRules, hangs: int | None, lost: int) -> None:
+    """From 09:20:05 to 09:33:05 every snapshot is the same; at 09:34:05 comes what was traded meanwhile."""
+    source = recording(tmp_path, rules, [*ONCE_A_MINUTE])
+    place = (pl.col("timestamp").rank("dense") - 1).cast(pl.Int64)
+    still = place.is_between(5, 18) & (True if hangs is None else pl.col("strike") == hangs)
+    figures = [
+        pl.when(still).then(value).otherwise(f"{side}_{name}").alias(f"{side}_{name}")
+        for side in ("ce", "pe")
+        for name, value in (("ltp", 205.0), ("volume", 65 * 100 * 6))
+    ]
+    source = changed(source, tmp_path, rules, *figures)
+    candles, recorded = asked(source)
+    assert recorded == 374 - lost
+    if lost:
+        assert not {*range(5, 20)} & {*candles} and all(one[5] <= 65 * 100 * 3 for one in candles.values())
+
+
+def test_the_chain_stands_still_until_the_open_and_that_is_no_silence(tmp_path: Path, rules: MarketRules) -> None:
+    source = recording(tmp_path, rules, [-120, -60, 0, *range(60, 22_500, 60)])
+    early = [pl.when(pl.col("timestamp") <= "2026-03-10 09:15").then(0).otherwise(f"{side}_volume")
+             .alias(f"{side}_volume") for side in ("ce", "pe")]  # fmt: skip
+    prices = [pl.when(pl.col("timestamp") <= "2026-03-10 09:15").then(200.0).otherwise(f"{side}_ltp")
+              .alias(f"{side}_ltp") for side in ("ce", "pe")]  # fmt: skip
+    candles, _ = asked(changed(source, tmp_path, rules, *early, *prices))
+    assert min(candles) == 0
+
+
+@pytest.mark.parametrize("emptied", [("CALLS", "PUTS"), ("PUTS",)])
+def test_a_side_whose_volume_is_0_all_day_was_not_recorded(
+    shared_data: Path, tmp_path: Path, rules: MarketRules, emptied: tuple[str, ...]
+) -> None:
+    path = tmp_path / "NIFTY.parquet"
+    rows = pl.scan_parquet(shared_data / "nse-chain-20250829" / "NIFTY.parquet").filter(
+        pl.col("coll_ts").dt.date() == DAY, pl.col("coll_ts").dt.time().is_between(time(10), time(10, 20))
+    )
+    rows.with_columns(pl.lit(0).alias(f"{side}_Volume") for side in emptied).collect().write_parquet(path)
+    source = RecordedSource(path, rules)
+    known = {row.instrument_type for row in source.instruments if source.recorded_minutes(row.token)}
+    assert known == {"EQ", "CE", "PE"} - {{"CALLS": "CE", "PUTS": "PE"}[side] for side in emptied}

@@ -18,6 +18,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at
+from g6_core.schema.accounting import ANSWER_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
@@ -92,6 +93,29 @@ def test_killed_before_any_call_it_goes_on_and_ends_with_the_same_bytes(after: E
     after.paths.answers(DAY, NAME).unlink()
     assert deaths > 3 and after.repair() is not None
     assert after.paths.repaired(DAY, NAME).read_bytes() == kept and len(torn)
+
+
+@pytest.mark.parametrize("origin", ["kite", "recorded 7"])
+def test_a_day_with_answers_of_the_first_version_is_read_and_repaired_anew(after: Evening, origin: str) -> None:
+    """They name what was asked, not what they vouch for: a silence in them may be a recording's."""
+    assert after.repair() is not None
+    whole, path = after.account(), after.paths.answers(DAY, NAME)
+    session = after.rules.session(DAY, "NFO")
+    asked = {"from": session.open_ms, "to": session.close_ms - MINUTE_MS}
+    old = read_lake(path).with_columns(
+        *(pl.lit(time_ms).cast(pl.Datetime("ms", "UTC")).alias(name) for name, time_ms in asked.items()),
+        origin=pl.lit(origin),
+        answer_sha256="old " + pl.col("answer_sha256"),
+    )
+    # Every other candle lacks.
+    rows = old.filter(pl.col("timestamp").dt.minute() % 2 == 0).rows()
+    path.unlink()
+    (path.parent / "_schema.json").unlink()
+    with Lake.open(path, ANSWER_COLUMNS, 1) as lake:
+        lake.append(rows)
+    found = after.account()
+    assert not found.complete and found.no_trade == 0 and (found.repaired > 0) is (origin == "kite")
+    assert after.repair() is not None and after.account() == whole
 
 
 def html(request: requests.PreparedRequest, number: int) -> requests.Response | None:
