@@ -30,6 +30,8 @@ MAGIC = b"G6JOURNAL"
 VERSION = 3
 # The decisions: another one whenever the same events give other commands or another state.
 ENGINE = "g6-2"
+# Days that these began can be gone on with, so that what is held is sold.
+EARLIER_ENGINES = ("g6-1",)
 HASH_BYTES = 32
 PREFIX = struct.Struct("<9sHI")
 RECORD = struct.Struct("<IHQq")
@@ -81,8 +83,9 @@ class Header:
     engine: str = ENGINE
 
     def belongs_with(self, other: "Header") -> bool:
-        """Return whether both are of one day, configuration, pack and money, whichever engine began it."""
-        return replace(other, engine=self.engine) == self
+        """Return whether both are of one day, configuration, pack and money, whichever known engine began it."""
+        are_known = {self.engine, other.engine} <= {ENGINE, *EARLIER_ENGINES}
+        return are_known and replace(other, engine=self.engine) == self
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,3 +220,6 @@ def test_a_day_that_another_engine_began_is_continued_so_that_what_is_held_can_b
     assert read_header(path) == older
     with pytest.raises(DataError, match="another day"):
         Journal.open(path, replace(HEADER, config_sha256="other"))
+    Journal.open(tmp_path / "later.g6j", replace(HEADER, engine="g6-9"))[0].close()
+    with pytest.raises(DataError, match="another day"):
+        Journal.open(tmp_path / "later.g6j", HEADER)
