@@ -49,7 +49,8 @@ ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no 
 	@test -d $(DEMO_DIR)/dagster || { echo "nothing to look at yet: run make demo first" >&2; exit 1; }
 	@$(BIN)/python -c 'import sys; from g6_core.cli.errors import exit_code_of; from g6_core.cli.parts import require_port; \
 	  sys.exit(exit_code_of(lambda: require_port("$(UI_PORT)", "web UI", "UI_PORT")))'
-	@set -a; test -n "$(ALL_DAYS)" || . $(abspath $(DEMO_DIR))/dagster/ui.env; set +a; \
+	@shown=$(abspath $(DEMO_DIR))/dagster/ui.env; \
+	if [ -z "$(ALL_DAYS)" ] && [ -f $$shown ]; then set -a; . $$shown; set +a; fi; \
 	G6_POSTGRES_URL= G6_LEDGER_URL= DAGSTER_HOME=$(abspath $(DEMO_DIR))/dagster G6_DATA_DIR=$(abspath $(DEMO_DIR)) $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(UI_PORT)
 
 # Which tests go to which process, and in what order, is in tests/conftest.py.

@@ -21,8 +21,8 @@ def nothing_left_if_refused(folder: Path) -> Iterator[Event]:
 
     Only a folder that this call has made is removed, with what is in it; folders above it only where they are empty.
     """
-    first, begun = first_missing(folder.parent), Event()
-    made = False
+    first, begun, made = first_missing(folder.parent), Event(), False
+    made_above = [above for above in folder.parents if first is not None and above.is_relative_to(first)]
     with suppress(OSError):
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
@@ -33,7 +33,6 @@ def nothing_left_if_refused(folder: Path) -> Iterator[Event]:
         if made and not begun.is_set():
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):
-                for above in folder.parents if first is not None else ():
-                    if above.is_relative_to(first or folder):
-                        above.rmdir()
+                for above in made_above:
+                    above.rmdir()
         raise
