@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from g6_core.cli.options import date_option
-from g6_core.schema.paths import DataPaths
 
 Day = Annotated[date, date_option("Trading day.")]
 ConfigDir = Annotated[
@@ -28,13 +27,12 @@ def archive(
     Environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
     """
     from g6_core.adapters.clock import RealClock
-    from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.config import load_settings
+    from g6_core.adapters.site import open_site
     from g6_pipelines.stages.archive import archive_day, configured_store, require_over
 
-    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-    require_over(settings, rules, day, RealClock().now_ms())
-    found = archive_day(configured_store(settings), settings, rules, DataPaths(data_dir), day)
+    site = open_site(data_dir, config_dir)
+    require_over(site, day, RealClock().now_ms())
+    found = archive_day(configured_store(site.settings), site, day)
     _say({"where": found.where, "sent": found.sent, **_plain(found.manifest)}, found.line(), as_json)
 
 
@@ -70,15 +68,15 @@ def retain(
     Runs and logs of Dagster are removed by its job `retention`.
     """
     from g6_core.adapters.clock import RealClock
-    from g6_core.config import load_settings
+    from g6_core.adapters.site import open_site
     from g6_core.domain.ist import ist_date
     from g6_pipelines.stages.archive import configured_store
     from g6_pipelines.stages.retain import due, remove
 
-    settings, paths = load_settings(config_dir), DataPaths(data_dir)
-    store = configured_store(settings) if settings.archive is not None else None
-    found = due(settings, paths, store, ist_date(RealClock().now_ms()))
-    for one in found if dry_run else remove(paths, store, found):
+    site = open_site(data_dir, config_dir)
+    store = configured_store(site.settings) if site.settings.archive is not None else None
+    found = due(site, store, ist_date(RealClock().now_ms()))
+    for one in found if dry_run else remove(site.paths, store, found):
         typer.echo(one.line(removed=not dry_run))
     if not found:
         typer.echo("nothing is older than the configuration keeps")

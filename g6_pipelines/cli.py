@@ -13,7 +13,6 @@ import typer
 
 from g6_core.cli.errors import ExitCode
 from g6_core.domain.errors import UserError
-from g6_core.schema.paths import DataPaths
 
 if TYPE_CHECKING:
     from g6_core.config import Settings
@@ -53,16 +52,13 @@ def collect(
     # Heard from here on: loading the rest takes seconds on a small machine.
     with _ended_by_signals() as ending:
         from g6_core.adapters.clock import SleepInterrupted
-        from g6_core.adapters.market_rules import load_market_rules
-        from g6_core.config import load_settings
-        from g6_pipelines.session.run import Installation
+        from g6_core.adapters.site import open_site
         from g6_pipelines.session.solo import Solo
 
-        settings = load_settings(config_dir)
+        site = open_site(data_dir, config_dir)
         if interval is not None:
-            settings = _with_interval(settings, interval)
-        installation = Installation(settings, load_market_rules(config_dir), DataPaths(data_dir))
-        solo = Solo(installation, lambda text: typer.echo(f"g6 collect: {text}", err=True), once, validate_auth)
+            site = replace(site, settings=_with_interval(site.settings, interval))
+        solo = Solo(site, lambda text: typer.echo(f"g6 collect: {text}", err=True), once, validate_auth)
         ending.tell(solo.stop)
         try:
             solo.run(forever=market_hours_only)

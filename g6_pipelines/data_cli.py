@@ -21,9 +21,8 @@ from g6_pipelines.influx_cli import influx_catch_up
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from g6_core.config import Settings
-    from g6_core.domain.calendar import MarketRules
     from g6_core.domain.checks import Check
+    from g6_core.site import Site
     from g6_pipelines.collection.accounting import DayAccount
     from g6_pipelines.collection.defects import Inspection
 
@@ -118,12 +117,10 @@ def bhavcopy(
 
     Ends with 5 when a price or a volume differs; open interest is reported, the exchange settles it after the close.
     """
-    from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.schema.paths import DataPaths
+    from g6_core.adapters.site import open_site
     from g6_pipelines.stages.bhavcopy import reconcile_bhavcopy
 
-    rules = load_market_rules(config_dir)
-    _say(reconcile_bhavcopy(DataPaths(data_dir), rules, day, tuple(index or ()), path), as_json)
+    _say(reconcile_bhavcopy(open_site(data_dir, config_dir), day, tuple(index or ()), path), as_json)
 
 
 @app.command()
@@ -138,15 +135,14 @@ def candles(
 
     Ends with 5 when a price or a volume differs; open interest is reported, the broker refreshes it at its own times.
     """
-    from g6_core.adapters.market_rules import load_market_rules
-    from g6_core.config import load_settings
-    from g6_core.schema.paths import DataPaths
+    from g6_core.adapters.site import open_site
+    from g6_core.site import Day
     from g6_pipelines.stages.reconcile_candles import reconcile_candles
 
-    rules, settings = load_market_rules(config_dir), load_settings(config_dir)
-    rules.require_trading_day(day)
-    settings.index(index)
-    _say(reconcile_candles(DataPaths(data_dir), settings, rules, day, index), as_json)
+    site = open_site(data_dir, config_dir)
+    site.rules.require_trading_day(day)
+    site.settings.index(index)
+    _say(reconcile_candles(Day(site, day, index)), as_json)
 
 
 @app.command()
@@ -163,18 +159,17 @@ def accept(
     """
     from g6_core.adapters.acceptance import Acceptance, accept
     from g6_core.adapters.clock import RealClock
-    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.adapters.site import open_site
     from g6_core.adapters.world import simulated_days
-    from g6_core.config import load_settings
     from g6_core.domain.errors import UserError
-    from g6_core.schema.paths import DataPaths
     from g6_pipelines.stages.verdict import packed_problems, problems
 
     if not why.strip():
         raise UserError("--why: say in a few words why the next day may be traded")
-    rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
-    rules.require_trading_day(day)
-    next_day = rules.known_next_trading_day(day)
+    site = open_site(data_dir, config_dir)
+    paths, settings = site.paths, site.settings
+    site.rules.require_trading_day(day)
+    next_day = site.rules.known_next_trading_day(day)
     now = problems(paths, settings, day, must_be_compared=day not in simulated_days(paths))
     found = tuple(dict.fromkeys((*now, *packed_problems(paths, settings, next_day))))
     if not found:
@@ -212,33 +207,32 @@ def coverage(
     and the others are named: a record may have one index.
     """
     from g6_core.adapters.clock import RealClock
-    from g6_core.adapters.market_rules import load_market_rules
+    from g6_core.adapters.site import open_site
     from g6_core.adapters.world import simulated_days
-    from g6_core.config import load_settings
-    from g6_core.schema.paths import DataPaths
+    from g6_core.site import Day
     from g6_pipelines.stages.accounting import account_day
 
-    rules, settings, paths = load_market_rules(config_dir), load_settings(config_dir), DataPaths(data_dir)
-    wanted = day or last_day_over(rules, settings, RealClock().now_ms())
-    rules.require_trading_day(wanted)
-    names = (index,) if index else tuple(settings.indices)
+    site = open_site(data_dir, config_dir)
+    wanted = day or last_day_over(site, RealClock().now_ms())
+    site.rules.require_trading_day(wanted)
+    names = (index,) if index else site.indices
     for name in names:
-        settings.index(name)
+        site.settings.index(name)
     never: set[str] = set()
-    if not index and wanted in simulated_days(paths):
-        kinds = ("options", "answers", "repaired")
-        kept = {name for name in names if any((paths.root / "lake" / kind / name).is_dir() for kind in kinds)}
+    if not index and wanted in simulated_days(site.paths):
+        lake, kinds = site.paths.root / "lake", ("options", "answers", "repaired")
+        kept = {name for name in names if any((lake / kind / name).is_dir() for kind in kinds)}
         never = set(names) - kept if kept else never
     accounts: dict[str, DayAccount | DataError] = {}
     for name in (one for one in names if one not in never):
         try:
-            accounts[name] = account_day(paths, settings, rules, wanted, name).day
+            accounts[name] = account_day(Day(site, wanted, name)).day
         except DataError as error:
             accounts[name] = error
     if as_json:
         typer.echo(json.dumps([_accounted(name, wanted, one) for name, one in accounts.items()], sort_keys=True))
     else:
-        if provisional := rules.provisional(wanted):
+        if provisional := site.rules.provisional(wanted):
             typer.echo(provisional)
         for name, one in accounts.items():
             typer.echo(f"{name} {wanted}: INCOMPLETE: {one}" if isinstance(one, DataError) else one.line())
@@ -253,11 +247,11 @@ def coverage(
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-def last_day_over(rules: "MarketRules", settings: "Settings", now_ms: int) -> date:
+def last_day_over(site: "Site", now_ms: int) -> date:
     """The newest trading day on which every configured index has closed."""
-    day = rules.last_trading_day_up_to(ist_date(now_ms))
-    closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in settings.indices]
-    return day if now_ms >= max(closes) else rules.previous_trading_day(day)
+    day = site.rules.last_trading_day_up_to(ist_date(now_ms))
+    is_over = now_ms >= site.rules.joint_session(site.indices, day).close_ms
+    return day if is_over else site.rules.previous_trading_day(day)
 
 
 def _accounted(name: str, day: date, found: "DayAccount | DataError") -> dict[str, object]:

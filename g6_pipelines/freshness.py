@@ -30,7 +30,7 @@ def freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest |
     day = ist_date(now_ms)
     tags = {DAY_TAG: str(day)}
     if RULES.is_trading_day(day):
-        opens_ms = min(RULES.session(day, RULES.index(name).option_exchange).open_ms for name in INDICES)
+        opens_ms = RULES.joint_session(INDICES, day).open_ms
         if now_ms <= opens_ms:
             return dg.SkipReason(f"{day} has not begun: the market opens at {ist_clock(opens_ms)[:5]}")
         if now_ms < last_close_ms(day) + AFTER_CLOSE_MS:

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 from g6_core.adapters.lake import lake_exists
-from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.site import open_site
 from g6_core.cli.options import date_option
-from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
-from g6_core.schema.paths import DataPaths
 
 
 def influx_catch_up(
@@ -26,12 +24,11 @@ def influx_catch_up(
     """Send what InfluxDB lacks of a collected day, from the lakes. What is there already is not sent again."""
     from g6_pipelines.stages.influx import catch_up_influx
 
-    settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-    names = [rules.index(name).underlying for name in index] if index else list(settings.indices)
-    paths = DataPaths(data_dir)
-    known = [name for name in names if lake_exists(paths.lake(day, name))]
+    site = open_site(data_dir, config_dir)
+    names = [site.rules.index(name).underlying for name in index or site.indices]
+    known = [name for name in names if lake_exists(site.paths.lake(day, name))]
     if not known:
         raise DataError(f"{data_dir}: no lake of {', '.join(names)} on {day}; collect the day first")
-    for one in catch_up_influx(settings, paths, day, known, again=again):
+    for one in catch_up_influx(site, day, known, again=again):
         old = f"; {one.skipped} points are older than what the bucket keeps and were skipped" if one.skipped else ""
         typer.echo(f"{one.underlying} {day}: {one.rows} rows in InfluxDB, {one.sent} of them sent now{old}")

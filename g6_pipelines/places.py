@@ -9,19 +9,18 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from g6_core.config import Settings, check_against_rules
-from g6_core.domain.calendar import MarketRules
+from g6_core.config import check_against_rules
 from g6_core.domain.errors import ConfigError, DataError, UserError
 from g6_core.domain.ist import ist_date
 from g6_core.schema.day_pack import KITE
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Site
 
 if TYPE_CHECKING:
     from kiteconnect import KiteConnect
 
     from g6_core.adapters.broker import BrokerSettings
-    from g6_core.adapters.kite_market import Turns
-    from g6_core.ports import Clock
+    from g6_core.adapters.kite_market import Market
 
 COLLECTOR = "collector"
 PROBE_TIMEOUT_S = 2.0
@@ -58,16 +57,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
-    """An open market: the client, the clock it lives by, its turns with quotes and candles where others call too."""
-
-    kite: "KiteConnect"
-    clock: "Clock"
-    turns: "Turns | None" = None
-    history: "Turns | None" = None
-
-
-@dataclass(frozen=True, slots=True)
 class Now:
     """The day and time (ms) of the market that the environment names; a simulated exchange has one day only.
 
@@ -81,7 +70,7 @@ class Now:
     indices: tuple[str, ...] | None = None
 
 
-def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: date, *, past: bool = False) -> Place:
+def find_place(site: Site, day: date, *, past: bool = False) -> Place:
     """Find the market of a day, without opening it.
 
     Kite has today only, unless all that is wanted is its `past`: candles of contracts that are still listed. A
@@ -91,7 +80,7 @@ def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: da
     from g6_core.adapters.broker import Broker, BrokerSettings
     from g6_core.adapters.clock import RealClock
 
-    check_against_rules(settings, rules, day, settings.indices)
+    check_against_rules(site.settings, site.rules, day, site.indices)
     broker = BrokerSettings.from_env()
     if broker.broker is Broker.KITE:
         today = ist_date(RealClock().now_ms())
@@ -105,7 +94,7 @@ def find_place(settings: Settings, rules: MarketRules, paths: DataPaths, day: da
     status = _status_of(broker)
     if status is not None and status["date"] == str(day):
         return Place(Where.SERVER, day, status["source"], status["seed"], status["spot_kind"], status["final_ms"])
-    return Place(Where.IN_PROCESS, day, "modelled", _seed_of(paths, day), "index")
+    return Place(Where.IN_PROCESS, day, "modelled", _seed_of(site.paths, day), "index")
 
 
 def market_now() -> Now | None:
@@ -128,22 +117,24 @@ def market_now() -> Now | None:
 
 
 @contextmanager
-def open_market(settings: Settings, rules: MarketRules, place: Place) -> Iterator[Market]:
+def open_market(site: Site, place: Place) -> Iterator["Market"]:
     """The market of a day. It keeps a participant of simulated time waiting, so leave it soon."""
     from g6_core.adapters.broker import BrokerSettings, open_line
+    from g6_core.adapters.kite_market import Market
 
     if place.where is Where.IN_PROCESS:
         from g6_core.adapters.world import open_world
         from g6_core.sim.modelled import ModelledSource
 
-        source = ModelledSource(tuple(settings.indices), place.day, rules, place.seed)
-        world = open_world(source, rules, settings, place.seed)
+        source = ModelledSource(site.indices, place.day, site.rules, place.seed)
+        world = open_world(source, site.rules, site.settings, place.seed)
         yield Market(world.kite, world.clock)
         return
     broker = BrokerSettings.from_env()
     line = open_line(broker, COLLECTOR)
     with closing(line.clock):
-        yield Market(_renewed(line.kite, broker), line.clock, line.quotes, line.history)
+        kite = _renewed(line.kite, broker)
+        yield Market(kite, line.clock, line.quotes, line.history, place.spot_kind, place.final_ms)
 
 
 def open_client(place: Place) -> "KiteConnect":

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.config import Settings, load_settings
-from g6_core.domain.calendar import MarketRules
+from g6_core.config import load_settings
 from g6_core.domain.errors import G6Error
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.places import Market, Place, find_place, open_client, open_market
+from g6_core.site import Day, Site
+from g6_pipelines.partitions import selected
+from g6_pipelines.places import Place, find_place, open_client, open_market
 
 if TYPE_CHECKING:
     from kiteconnect import KiteConnect
 
+    from g6_core.adapters.kite_market import Market
     from g6_core.adapters.ledger import Ledger
     from g6_core.schema.day_pack import DayPack
     from g6_pipelines.report.facts import DayFacts
@@ -35,49 +37,45 @@ class G6Resource(dg.ConfigurableResource[Any]):
     config_dir: str
 
     @property
-    def paths(self) -> DataPaths:
-        """Where everything lives."""
-        return DataPaths(Path(self.data_dir))
+    def site(self) -> Site:
+        """The installation that lives in these folders."""
+        config_dir = Path(self.config_dir)
+        return Site(load_config(config_dir), load_rules(config_dir), DataPaths(Path(self.data_dir)))
 
-    @property
-    def settings(self) -> Settings:
-        """The settings of the configuration directory."""
-        return load_config(Path(self.config_dir))
-
-    @property
-    def rules(self) -> MarketRules:
-        """The dated market rules."""
-        return load_rules(Path(self.config_dir))
+    def days(self, context: dg.AssetExecutionContext) -> list[Day]:
+        """Return the partitions that a run is about, day by day; see `selected`."""
+        site = self.site
+        return [Day(site, day, name) for day, names in selected(context).items() for name in names]
 
     def ledger(self) -> "Ledger":
         """The opened ledger; close it."""
         from g6_core.adapters.ledger import Ledger
 
-        self.paths.root.mkdir(parents=True, exist_ok=True)
-        return Ledger.of(self.paths)
+        paths = self.site.paths
+        paths.root.mkdir(parents=True, exist_ok=True)
+        return Ledger.of(paths)
 
     def pack(self, day: date) -> "DayPack":
         """The day pack, if it is good. DataError otherwise."""
         from g6_core.adapters.day_pack_store import load_day_pack
 
-        return load_day_pack(self.paths.day_pack(day), day=day, config_sha256=self.settings.config_sha256)
+        site = self.site
+        return load_day_pack(site.paths.day_pack(day), day=day, config_sha256=site.settings.config_sha256)
 
     def facts(self, day: date) -> "DayFacts":
         """What the day has left behind so far, for pictures."""
         from g6_pipelines.report.facts import gather
 
         with self.ledger() as ledger:
-            return gather(self.paths, ledger, self.settings, self.rules, day, {})
+            return gather(self.site, ledger, day, {})
 
     def locate(self, day: date, *, past: bool = False) -> Place:
         """The market of a day, not opened; see `find_place`."""
-        return find_place(self.settings, self.rules, self.paths, day, past=past)
+        return find_place(self.site, day, past=past)
 
-    @contextmanager
-    def market(self, place: Place) -> Iterator[Market]:
+    def market(self, place: Place) -> "AbstractContextManager[Market]":
         """The market of a day. It keeps a participant of simulated time waiting, so leave it soon."""
-        with open_market(self.settings, self.rules, place) as market:
-            yield market
+        return open_market(self.site, place)
 
     def client(self, place: Place) -> "KiteConnect":
         """The client alone; see `open_client`."""

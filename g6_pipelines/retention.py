@@ -21,16 +21,17 @@ def remove_old_data(context: dg.OpExecutionContext, g6: G6Resource) -> None:
     from g6_pipelines.stages.retain import due, remove
 
     with one_line():
-        store = configured_store(g6.settings) if g6.settings.archive is not None else None
-        found = due(g6.settings, g6.paths, store, ist_date(time.time_ns() // 1_000_000))
-        for one in remove(g6.paths, store, found):
+        site = g6.site
+        store = configured_store(site.settings) if site.settings.archive is not None else None
+        found = due(site, store, ist_date(time.time_ns() // 1_000_000))
+        for one in remove(site.paths, store, found):
             context.log.info(one.line(removed=True))
 
 
 @dg.op
 def remove_old_runs(context: dg.OpExecutionContext, g6: G6Resource) -> None:
     """Logs of runs, and runs that failed or were canceled without having made anything."""
-    context.log.info(prune_runs(context.instance, g6.settings.retention, datetime.now(UTC)))
+    context.log.info(prune_runs(context.instance, g6.site.settings.retention, datetime.now(UTC)))
 
 
 def prune_runs(instance: dg.DagsterInstance, kept: RetentionSettings, now: datetime) -> str:

@@ -76,7 +76,7 @@ SCHEDULES = (pre_open_schedule, evening_schedule)
 
 def last_close_ms(day: date) -> int:
     """When the last of the configured indices stops trading."""
-    return max(RULES.session(day, RULES.index(name).option_exchange).close_ms for name in INDICES)
+    return RULES.joint_session(INDICES, day).close_ms
 
 
 def _on_trading_day(now_ms: int) -> Answer:

@@ -8,7 +8,7 @@ from g6_core.adapters.lease import is_leased
 from g6_core.domain.errors import G6Error
 from g6_core.schema.session import Phase
 from g6_pipelines.jobs import session_job
-from g6_pipelines.partitions import INDICES, RULES, SETTINGS
+from g6_pipelines.partitions import INDICES
 from g6_pipelines.places import market_now
 from g6_pipelines.resources import G6Resource
 from g6_pipelines.runs import runs_of, whole_day
@@ -31,9 +31,9 @@ def session_supervisor(context: dg.SensorEvaluationContext, g6: G6Resource) -> d
         now = market_now()
         if now is None:
             return dg.SkipReason("no simulated exchange runs, so there is no session")
-        hours = session_hours(SETTINGS, RULES, now.day)
-        leased = is_leased(g6.paths.session_lock(now.day))
-        beat = read_heartbeat(g6.paths)
+        hours = session_hours(g6.site, now.day)
+        leased = is_leased(g6.site.paths.session_lock(now.day))
+        beat = read_heartbeat(g6.site.paths)
     except G6Error as error:
         return dg.SkipReason(str(error))
     whole = beat is not None and beat.day == now.day and set(INDICES) <= set(beat.indices)

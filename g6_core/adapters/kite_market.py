@@ -6,6 +6,7 @@ The one place that reads Kite's market JSON. `fetch_quotes` calls the client's r
 
 import time as time_module
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -40,6 +41,23 @@ class Turns(Protocol):
     def spend(self) -> None:
         """A call is made now."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """An open market: the client, the clock it lives by, its turns with quotes and candles where others call too.
+
+    `spot_kind` says what its index row stands for (`SpotKind`): a recorded chain has no index, its source serves the
+    parity forward in that place. `final_ms` is when a replayed record first shows the state after the close, 0 for
+    every other market.
+    """
+
+    kite: KiteConnect
+    clock: Clock
+    turns: Turns | None = None
+    history: Turns | None = None
+    spot_kind: str = "index"
+    final_ms: int = 0
 
 
 class CallSpacing:

@@ -8,13 +8,14 @@ from typing import Any
 
 from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.ledger.ledger import Ledger
-from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.memory import release_libraries
+from g6_core.adapters.site import open_site
 from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
 from g6_core.cli.report import draw
 from g6_core.cli.stages import stage
-from g6_core.config import Settings, check_against_rules, load_settings
+from g6_core.config import check_against_rules
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError, G6Error
@@ -24,6 +25,7 @@ from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.feed import SimFeed
 from g6_core.sim.source import MarketSource
+from g6_core.site import Day, Site
 
 Progress = Callable[[str, float | None], None]
 # Finds a stage of the day by its name.
@@ -85,33 +87,29 @@ def run_day(request: DayRequest, today: date, progress: Progress, stage: Stages 
     `stage` finds each stage; a benchmark gives one that measures.
     Raises UserError kinds for everything a person can mend; the data directory keeps what was written so far.
     """
-    settings = load_settings(request.config_dir)
-    rules = load_market_rules(request.config_dir)
+    site = open_site(request.data_dir, request.config_dir)
     progress("source", None)
-    source = make_source(request, rules, today)
-    day, paths = source.trade_date, DataPaths(request.data_dir)
-    check_against_rules(settings, rules, day, source.underlyings)
-    given = _given_pack(request, day, settings)
+    source = make_source(request, site.rules, today)
+    day, paths, rules = source.trade_date, site.paths, site.rules
+    check_against_rules(site.settings, rules, day, source.underlyings)
+    given = _given_pack(request, day, site)
     label, underlyings = source.label, source.underlyings
     with only_run(paths), Ledger.open(paths.ledger) as ledger:
         claim_day(paths, day, Simulated(label, request.seed), rules.underlyings)
         confirm_simulated(paths, rules, day, utc_text(source.session.open_ms))
         ledger.clear_day(day)
-        checks = _live_through(request, settings, rules, source, ledger, given, progress, stage)
+        checks = _live_through(request, site, source, ledger, given, progress, stage)
         # A recorded market weighs 40 MB, and nothing asks it any more.
         del source
         progress("score", None)
-        stage("score")(paths, ledger, settings, rules, day, underlyings)
-        summary = stage("summary")(
-            paths, ledger, settings, rules, day, underlyings, source_label=label, seed=request.seed
-        )
+        stage("score")(site, ledger, day, underlyings)
+        summary = stage("summary")(site, ledger, day, underlyings, source_label=label, seed=request.seed)
     return DayResult(summary, all(check.passed for check in checks))
 
 
 def _live_through(
     request: DayRequest,
-    settings: Settings,
-    rules: MarketRules,
+    site: Site,
     source: MarketSource,
     ledger: Ledger,
     given: DayPack | None,
@@ -119,25 +117,22 @@ def _live_through(
     stage: Stages,
 ) -> list[Check]:
     """Everything that needs the market and its broker: prepare, collect and trade, repair, reconcile."""
-    day, underlyings, paths = source.trade_date, source.underlyings, DataPaths(request.data_dir)
+    day, underlyings, settings, rules = source.trade_date, source.underlyings, site.settings, site.rules
     world = open_world(source, rules, settings, request.seed)
     kite, clock = world.kite, world.clock
+    market = Market(kite, clock, spot_kind=world.spot_kind, final_ms=world.final_ms)
     progress("prepare", None)
-    pack = stage("prepare")(
-        kite, settings, rules, paths, day, underlyings, source_label=source.label, seed=request.seed
-    )
+    pack = stage("prepare")(kite, site, day, underlyings, source_label=source.label, seed=request.seed)
     if given is not None:
-        _use_pack(given, pack, request.day_pack, paths)
+        _use_pack(given, pack, request.day_pack, site.paths)
 
     def on_cycle(cycle: Any) -> None:
         span = source.session.close_ms - source.session.open_ms
         progress(f"session {ist_clock(cycle.time_ms)}", (cycle.time_ms - source.session.open_ms) / span)
 
-    collecting = stage("collect")(
-        kite, clock, settings, rules, paths, day, source.instruments, underlyings, on_cycle,
-        index_kind=world.spot_kind, final_ms=world.final_ms,
-    )  # fmt: skip
-    trading = stage("trade")(kite, SimFeed(world.exchange), clock, settings.engine_params(), rules, paths, ledger, day)
+    collecting = stage("collect")(market, site, day, source.instruments, underlyings, on_cycle)
+    feed, params = SimFeed(world.exchange), settings.engine_params()
+    trading = stage("trade")(kite, feed, clock, params, rules, site.paths, ledger, day)
     run_together(clock, [collecting, trading])
     ledger.write_instruments(day, (row for name in pack.underlyings for row in pack.indices[name].instruments))
     progress("repair", None)
@@ -145,10 +140,9 @@ def _live_through(
     release_libraries()
     origin = f"{source.label} {request.seed}"
     for name in underlyings:
-        repairing = stage("repair")(kite, clock, settings, rules, paths, (day,), name, source.instruments, origin)
-        run_together(clock, [repairing])
+        run_together(clock, [stage("repair")(market, [Day(site, day, name)], source.instruments, origin)])
     progress("reconcile", None)
-    return list(stage("reconcile")(kite, ledger, settings, rules, paths, day, underlyings))
+    return list(stage("reconcile")(kite, ledger, site, day, underlyings))
 
 
 def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]]) -> list[Any]:
@@ -166,11 +160,11 @@ def run_together(clock: VirtualClock, stages: Sequence[Generator[int, None, Any]
     return results
 
 
-def _given_pack(request: DayRequest, day: date, settings: Settings) -> DayPack | None:
+def _given_pack(request: DayRequest, day: date, site: Site) -> DayPack | None:
     """The day pack the user brought, if any; it is judged before anything of an earlier run is touched."""
     if request.day_pack is None:
         return None
-    return load_day_pack(request.day_pack, day=day, config_sha256=settings.config_sha256)
+    return load_day_pack(request.day_pack, day=day, config_sha256=site.settings.config_sha256)
 
 
 def _use_pack(given: DayPack, prepared: DayPack, path: Path | None, paths: DataPaths) -> None:

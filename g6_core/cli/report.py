@@ -10,10 +10,9 @@ import typer
 from g6_core.adapters.hints import command
 from g6_core.adapters.journal import file_sha256
 from g6_core.adapters.ledger import Ledger
-from g6_core.adapters.market_rules import load_market_rules
+from g6_core.adapters.site import open_site
 from g6_core.cli.ledger import Url
 from g6_core.cli.stages import stage
-from g6_core.config import load_settings
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
 
@@ -46,6 +45,5 @@ def draw(paths: DataPaths, ledger_at: Path | str, config_dir: Path) -> Path:
     if summary.get("journal_sha256") != (file_sha256(journal) if journal.exists() else None):
         raise DataError(f"{paths.summary}: is of another run than the journal beside it; run the day again")
     with Ledger.open(ledger_at) as ledger:
-        settings, rules = load_settings(config_dir), load_market_rules(config_dir)
-        page: Path = stage("report")(paths, ledger, settings, rules, day, summary)
+        page: Path = stage("report")(open_site(paths.root, config_dir), ledger, day, summary)
     return page

@@ -122,6 +122,6 @@ def _require_live(given: list[str], rules: "MarketRules", index: str, now_ms: in
         raise UserError(f"--{given[0]} is about the simulated exchange; leave it away, or unset G6_BROKER=kite")
     today = ist_date(now_ms)
     rules.require_trading_day(today)
-    close_ms = rules.session(today, rules.index(index).option_exchange).close_ms
+    close_ms = rules.index_session(index, today).close_ms
     if now_ms >= close_ms:
         raise CalendarError(f"the session of {today} ended at {ist_clock(close_ms)[:5]}; start before the next one")

@@ -4,7 +4,7 @@ The values live in `config/market/*.yaml` (loaded by `g6_core.adapters.market_ru
 is a constant of the market. A question about a date that no rule covers is a `CalendarError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from typing import TypeVar
@@ -213,6 +213,15 @@ class MarketRules:
         hours = self._hours(day, exchange)
         close = hours.expiring_close if expiry == day else hours.close
         return Session(at(day, hours.open), at(day, close))
+
+    def index_session(self, underlying: str, day: date, expiry: date | None = None) -> Session:
+        """Return the session of an index's options; of those with this expiry when it is given."""
+        return self.session(day, self.index(underlying).option_exchange, expiry)
+
+    def joint_session(self, underlyings: Iterable[str], day: date) -> Session:
+        """Return the hours from the first open to the last close of the options of these indices."""
+        sessions = [self.index_session(name, day) for name in underlyings]
+        return Session(min(one.open_ms for one in sessions), max(one.close_ms for one in sessions))
 
     def stocks_close_ms(self, day: date, exchange: str) -> int:
         """Until when the stocks of an index trade; afterwards it may stand still. `exchange` is as in `session`."""

@@ -141,7 +141,7 @@ def read_kite_day(
     day = trade_date if trade_date is not None else only_trading_day(path, rules, days_held)
     held = {underlying_name(rules, symbol) for symbol, moment in seen if ist_date(moment) == day}
     name = chosen_underlying(path, rules, day, held, underlying, days_held)
-    session = rules.session(day, rules.index(name).option_exchange)
+    session = rules.index_session(name, day)
     symbols = [raw for raw in {raw for raw, _ in seen} if underlying_name(rules, raw) == name]
     rows = _of_this_day(_rows_of(path, chain, symbols, session), session.open_ms)
     if rows.is_empty():

@@ -73,7 +73,7 @@ class RecordedSource:
         self.trade_date = day.trade_date
         self.underlyings = (day.underlying,)
         self.instruments = synthetic_book(rules, day.trade_date, {day.underlying: day.grid.listing()})
-        self.session = rules.session(day.trade_date, rules.index(day.underlying).option_exchange)
+        self.session = rules.index_session(day.underlying, day.trade_date)
         self.snapshots_ms = day.grid.stamps_ms
         self.final_ms = _final_ms(day.grid.stamps_ms, self.session)
         joined = _joined(day.grid.stamps_ms, self.session)

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from g6_core.site import Day
 from g6_pipelines.assets.evening import data_reconciliation, day_report
 from g6_pipelines.assets.publish import publish, table
 from g6_pipelines.assets.ranged import ranged_asset
@@ -20,17 +21,15 @@ def compacted_lake(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     from g6_core.adapters.compaction import compact_lake
     from g6_core.adapters.lake import read_lake
 
-    for day, names in selected(context).items():
-        for name in names:
-            stream = g6.paths.lake(day, name)
-            with one_line():
-                path = compact_lake(stream)
-                rows = read_lake(stream, ("timestamp",)).height
-            figures: dict[str, Any] = {"path": dg.MetadataValue.path(path.resolve()), "rows": rows}
-            figures["bytes"] = path.stat().st_size
-            if stream.exists():
-                figures["stream_bytes"] = stream.stat().st_size
-            publish(context, day, name, figures)
+    for day in g6.days(context):
+        with one_line():
+            path = compact_lake(day.lake)
+            rows = read_lake(day.lake, ("timestamp",)).height
+        figures: dict[str, Any] = {"path": dg.MetadataValue.path(path.resolve()), "rows": rows}
+        figures["bytes"] = path.stat().st_size
+        if day.lake.exists():
+            figures["stream_bytes"] = day.lake.stat().st_size
+        publish(context, day, figures)
 
 
 @ranged_asset(GROUP, deps=[compacted_lake, chain_repair, expiry_capture, day_report], kinds={"s3"})
@@ -38,14 +37,15 @@ def day_archive(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Everything of the day in the configured archive, read back and compared; one manifest for all indices."""
     from g6_pipelines.stages.archive import archive_day, configured_store
 
+    site = g6.site
     for day, names in selected(context).items():
-        if g6.settings.archive is None:
+        if site.settings.archive is None:
             figures: dict[str, Any] = {"archived": "no: archive.enabled is false"}
         else:
             with one_line():
-                store = configured_store(g6.settings)
-                found = archive_day(store, g6.settings, g6.rules, g6.paths, day)
+                found = archive_day(configured_store(site.settings), site, day)
             made = found.manifest
+            largest = sorted(made.files, key=lambda one: -one.bytes)[:FILES_SHOWN]
             figures = {
                 "archived": found.line(),
                 "complete": "yes" if made.complete else "NO",
@@ -54,13 +54,7 @@ def day_archive(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 "sent": found.sent,
                 "where": f"{found.where}/{day}",
                 "sha256": made.sha256,
-                "largest": table(
-                    ("file", "bytes", "sha256"),
-                    (
-                        (one.path, one.bytes, one.sha256)
-                        for one in sorted(made.files, key=lambda one: -one.bytes)[:FILES_SHOWN]
-                    ),
-                ),
+                "largest": table(("file", "bytes", "sha256"), ((one.path, one.bytes, one.sha256) for one in largest)),
             }
         for name in names:
-            publish(context, day, name, figures)
+            publish(context, Day(site, day, name), figures)

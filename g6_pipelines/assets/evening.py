@@ -7,6 +7,7 @@ import dagster as dg
 
 from g6_core.domain.checks import Check, failed
 from g6_core.domain.standing import standing
+from g6_core.site import Day, Site
 from g6_pipelines.assets.before_open import day_pack
 from g6_pipelines.assets.publish import checks_table, picture, publish, table
 from g6_pipelines.assets.ranged import ranged_asset
@@ -19,8 +20,10 @@ from g6_pipelines.resources import G6Resource, one_line
 if TYPE_CHECKING:
     from g6_core.domain.records import TradeRecord
     from g6_core.schema.day_pack import IvPoint
+    from g6_core.schema.picks import Pick
 
 BOOKS_GONE = "broker_books_available"
+PICK_COLUMNS = ("strike", "side", "price", "score", "delta", "IV %", "spread %", "open interest", "with trend")
 
 
 @ranged_asset(GROUP, deps=[option_chain, index_overview, chain_repair], kinds={"json"})
@@ -29,13 +32,10 @@ def data_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> No
     InfluxDB, if there is one, after it has been given what it lacked."""
     from g6_pipelines.stages.reconcile import reconcile_chain, reconcile_copy, reconcile_index
 
-    for day, names in selected(context).items():
-        for name in names:
-            with one_line():
-                checks = reconcile_index(g6.paths, g6.settings, g6.rules, day, name)
-                checks += reconcile_chain(g6.paths, g6.settings, g6.rules, day, name)
-                checks += reconcile_copy(g6.paths, g6.settings, day, name)
-            publish(context, day, name, _checks(checks))
+    for day in g6.days(context):
+        with one_line():
+            checks = reconcile_index(day) + reconcile_chain(day) + reconcile_copy(day)
+        publish(context, day, _checks(checks))
 
 
 @ranged_asset(GROUP, deps=[day_pack], kinds={"json", "sqlite"})
@@ -46,9 +46,9 @@ def order_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> N
     """
     for day, names in selected(context).items():
         with one_line():
-            checks = _compare_orders(g6, g6.locate(day))
+            checks = _compare_orders(g6, g6.site, g6.locate(day))
         for name in names:
-            publish(context, day, name, _checks(checks))
+            publish(context, Day(g6.site, day, name), _checks(checks))
 
 
 @ranged_asset(GROUP, deps=[order_reconciliation], kinds={"json", "sqlite"})
@@ -58,80 +58,49 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 
     for day, names in selected(context).items():
         with one_line(), g6.ledger() as ledger:
-            scores = score_strategies(g6.paths, ledger, g6.settings, day, g6.pack(day).underlyings)
+            scores = score_strategies(g6.site, ledger, day, g6.pack(day).underlyings)
         for name in names:
             own = [one for one in scores if one.underlying == name]
-            publish(
-                context,
-                day,
-                name,
-                {
-                    "strategies": len(own),
-                    "trades": sum(one.trades for one in own),
-                    "scores": table(
-                        ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs"),
-                        (
-                            (
-                                one.strategy,
-                                one.status,
-                                one.days,
-                                one.signals,
-                                one.trades,
-                                one.wins,
-                                one.net_pnl_paise / 100,
-                            )
-                            for one in own
-                        ),
-                    ),
-                    "reasons": "; ".join(reason for one in own for reason in one.reasons) or "none",
-                },
+            columns = ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs")
+            rows = (
+                (one.strategy, one.status, one.days, one.signals, one.trades, one.wins, one.net_pnl_paise / 100)
+                for one in own
             )
+            figures = {
+                "strategies": len(own),
+                "trades": sum(one.trades for one in own),
+                "scores": table(columns, rows),
+                "reasons": "; ".join(reason for one in own for reason in one.reasons) or "none",
+            }
+            publish(context, Day(g6.site, day, name), figures)
 
 
-@ranged_asset(
-    GROUP,
-    deps=[data_reconciliation, strategy_scores, day_pack],
-    kinds={"json"},
-)
+@ranged_asset(GROUP, deps=[data_reconciliation, strategy_scores, day_pack], kinds={"json"})
 def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The strikes near the money that the strategy's own filters would prefer on the next trading day."""
     from g6_pipelines.stages.score import pick_next_day
 
+    site = g6.site
     for day, names in selected(context).items():
         with one_line(), g6.ledger() as ledger:
             pack = g6.pack(day)
-            picks = pick_next_day(g6.paths, ledger, g6.settings, g6.rules, day, names, keep_others=True)
+            picks = pick_next_day(site, ledger, day, names, keep_others=True)
         for name, found in picks.items():
-            columns = ("strike", "side", "price", "score", "delta", "IV %", "spread %", "open interest", "with trend")
-            publish(
-                context,
-                day,
-                name,
-                {
-                    "picks": len(found.picks),
-                    "for_day": g6.rules.shown(g6.rules.known_next_trading_day(day)),
-                    "trend": found.trend,
-                    **({} if found.picks else {"reason_for_none": found.reason}),
-                    **_standing(found.atm_iv_pct, pack.indices[name].iv_history),
-                    "table": table(
-                        columns,
-                        (
-                            (
-                                one.strike_paise // 100,
-                                one.side,
-                                one.price_paise / 100,
-                                one.score,
-                                one.delta,
-                                one.iv_pct,
-                                one.spread_pct,
-                                one.oi,
-                                {True: "yes", False: "no", None: "unknown"}[one.with_trend],
-                            )
-                            for one in found.picks
-                        ),
-                    ),
-                },
-            )
+            figures = {
+                "picks": len(found.picks),
+                "for_day": site.rules.shown(site.rules.known_next_trading_day(day)),
+                "trend": found.trend,
+                **({} if found.picks else {"reason_for_none": found.reason}),
+                **_standing(found.atm_iv_pct, pack.indices[name].iv_history),
+                "table": table(PICK_COLUMNS, map(_pick_cells, found.picks)),
+            }
+            publish(context, Day(site, day, name), figures)
+
+
+def _pick_cells(pick: "Pick") -> tuple[object, ...]:
+    with_trend = {True: "yes", False: "no", None: "unknown"}[pick.with_trend]
+    figures = (pick.price_paise / 100, pick.score, pick.delta, pick.iv_pct, pick.spread_pct, pick.oi)
+    return (pick.strike_paise // 100, pick.side, *figures, with_trend)
 
 
 @ranged_asset(GROUP, deps=[next_day_picks], kinds={"html"})
@@ -142,30 +111,24 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     from g6_pipelines.stages.report import report
     from g6_pipelines.stages.summary import summarise
 
+    site = g6.site
     for day, names in selected(context).items():
         with one_line(), g6.ledger() as ledger:
             place = g6.locate(day)
-            indices = [name for name in g6.rules.underlyings if lake_exists(g6.paths.lake(day, name))]
-            summary = summarise(
-                g6.paths, ledger, g6.settings, g6.rules, day, indices, source_label=place.label, seed=place.seed
-            )
-            report(g6.paths, ledger, g6.settings, g6.rules, day, summary)
+            indices = [name for name in site.rules.underlyings if lake_exists(site.paths.lake(day, name))]
+            summary = summarise(site, ledger, day, indices, source_label=place.label, seed=place.seed)
+            report(site, ledger, day, summary)
             kept = ledger.day(day)
-        page = g6.paths.report_of(day)
-        facts = g6.facts(day)
+        page, facts = site.paths.report_of(day), g6.facts(day)
         for name in names:
-            publish(
-                context,
-                day,
-                name,
-                {
-                    "page": dg.MetadataValue.path(page.resolve()),
-                    "bytes": page.stat().st_size,
-                    "decisions": sum(one.underlying == name for one in kept.decisions),
-                    **traded([trade for trade in kept.trades if trade.underlying == name]),
-                    **picture(pnl_picture(facts), "profit_and_loss"),
-                },
-            )
+            figures = {
+                "page": dg.MetadataValue.path(page.resolve()),
+                "bytes": page.stat().st_size,
+                "decisions": sum(one.underlying == name for one in kept.decisions),
+                **traded([trade for trade in kept.trades if trade.underlying == name]),
+                **picture(pnl_picture(facts), "profit_and_loss"),
+            }
+            publish(context, Day(site, day, name), figures)
 
 
 def traded(trades: "Sequence[TradeRecord]") -> dict[str, Any]:
@@ -183,7 +146,7 @@ def traded(trades: "Sequence[TradeRecord]") -> dict[str, Any]:
     }
 
 
-def _compare_orders(g6: G6Resource, place: Place) -> tuple[Check, ...]:
+def _compare_orders(g6: G6Resource, site: Site, place: Place) -> tuple[Check, ...]:
     """Against the broker's books while it has them, else what was kept, else whether there was anything to compare."""
     from g6_pipelines.stages.reconcile import ORDERS, keep_checks, kept_checks, reconcile_broker
 
@@ -192,13 +155,13 @@ def _compare_orders(g6: G6Resource, place: Place) -> tuple[Check, ...]:
         if place.has_books:
             packed = g6.pack(day).indices.values()
             ledger.write_instruments(day, (row for one in packed for row in one.instruments))
-            return reconcile_broker(g6.client(place), ledger, g6.rules, g6.paths, day)
+            return reconcile_broker(g6.client(place), ledger, site, day)
         orders = len(ledger.day(day).orders)
-    kept = kept_checks(g6.paths, day, ORDERS)
+    kept = kept_checks(site.paths, day, ORDERS)
     if kept is not None and not any(check.name == BOOKS_GONE for check in kept):
         return kept
     said = f"the ledger has {orders} orders of {day}, whose books the broker no longer keeps" if orders else "no order"
-    return keep_checks(g6.paths, day, ORDERS, (Check(BOOKS_GONE, not orders, said, {"ledger_orders": orders}),))
+    return keep_checks(site.paths, day, ORDERS, (Check(BOOKS_GONE, not orders, said, {"ledger_orders": orders}),))
 
 
 def _standing(atm_iv_pct: float | None, history: "Sequence[IvPoint]") -> dict[str, float | int]:
@@ -216,8 +179,4 @@ def _standing(atm_iv_pct: float | None, history: "Sequence[IvPoint]") -> dict[st
 
 def _checks(checks: tuple[Check, ...]) -> dict[str, Any]:
     bad = failed(checks)
-    return {
-        "checks": len(checks),
-        "failed": len(bad),
-        "compared": checks_table(checks),
-    }
+    return {"checks": len(checks), "failed": len(bad), "compared": checks_table(checks)}

@@ -1,22 +1,20 @@
 """Metadata of assets: figures, tables and pictures, on the partition they belong to."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
 from g6_core.domain.checks import Check
-from g6_pipelines.partitions import RULES, partition_key
+from g6_core.site import Day
+from g6_pipelines.partitions import partition_key
 
 
-def publish(
-    context: dg.AssetExecutionContext, day: date, index: str, metadata: Mapping[str, Any], asset: str | None = None
-) -> None:
-    """Attach metadata to the partition of `day` and `index`; it says so where the day is provisional."""
-    if provisional := RULES.provisional(day):
+def publish(context: dg.AssetExecutionContext, day: Day, metadata: Mapping[str, Any]) -> None:
+    """Attach metadata to the partition of a day; it says so where the day is provisional."""
+    if provisional := day.site.rules.provisional(day.date):
         metadata = {**metadata, "provisional": provisional}
-    context.add_asset_metadata(metadata, asset_key=asset, partition_key=partition_key(day, index))
+    context.add_asset_metadata(metadata, partition_key=partition_key(day.date, day.index))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:

@@ -1,23 +1,24 @@
 """After the close: the account of every expected minute, filled up from candles, and what expires today."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from g6_core.domain.errors import BrokerError, UserError
 from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date
+from g6_core.site import Day
 from g6_pipelines.assets.before_open import instruments
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.session import option_chain
-from g6_pipelines.partitions import selected
-from g6_pipelines.places import Market, Place, Where
+from g6_pipelines.places import Place, Where
 from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
+    from g6_core.adapters.kite_market import Market
     from g6_core.domain.instruments import InstrumentBook
     from g6_pipelines.stages.accounting import Accounted
     from g6_pipelines.stages.capture import Captured
@@ -38,82 +39,76 @@ def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     from g6_pipelines.report.figures import account_picture
     from g6_pipelines.stages.accounting import account_day
 
-    wanted = selected(context)
-    calls: dict[tuple[date, str], int] = {}
-    troubles: dict[tuple[date, str], str] = {}
+    days, calls, troubles = g6.days(context), Counter[Day](), dict[Day, str]()
     with one_line():
-        for places, name in _works(g6, wanted):
+        for place, work in _works(g6, days):
             try:
-                asked, trouble = _repair(g6, places, name)
+                asked, trouble = _repair(g6, place, work)
             except (UserError, BrokerError) as error:
-                asked, trouble = 0, {place.day: str(error) for place in places}
+                asked, trouble = 0, dict.fromkeys(work, str(error))
             for day, text in trouble.items():
-                context.log.error(f"{name} {day}: {text}")
-            calls |= {(place.day, name): asked for place in places}
-            troubles |= {(day, name): text for day, text in trouble.items()}
-        for day, names in wanted.items():
-            for name in names:
-                told = {"calls": calls.get((day, name), 0), "troubles": troubles.get((day, name)) or "none"}
-                try:
-                    found = account_day(g6.paths, g6.settings, g6.rules, day, name)
-                except UserError as error:
-                    # A damaged file of one day must not keep the others from being told; the check of it fails.
-                    publish(context, day, name, {"complete": "NO", "answer": str(error), **told})
-                    continue
-                figures = {**_figures(found), **told}
-                publish(context, day, name, figures | picture(account_picture(found.minutes, day), "account_picture"))
+                context.log.error(f"{day}: {text}")
+            calls.update(dict.fromkeys(work, asked))
+            troubles |= trouble
+        for day in days:
+            told = {"calls": calls[day], "troubles": troubles.get(day) or "none"}
+            try:
+                found = account_day(day)
+            except UserError as error:
+                # A damaged file of one day must not keep the others from being told; the check of it fails.
+                publish(context, day, {"complete": "NO", "answer": str(error), **told})
+                continue
+            shown = picture(account_picture(found.minutes, day.date), "account_picture")
+            publish(context, day, {**_figures(found), **told, **shown})
 
 
 @ranged_asset(GROUP, deps=[instruments], kinds={"kite", "parquet"})
 def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """On expiry day: the whole minute history of every strike that expires, and the dump, before the broker forgets."""
     failures: list[str] = []
-    for day, names in selected(context).items():
-        for name in names:
-            try:
-                kept, calls, troubles = _captured(g6, day, name)
-            except (UserError, BrokerError) as error:
-                # What one index lacks must not keep the others from being asked: tomorrow it is too late.
-                failures.append(f"{name} {day}: {error}")
-                context.log.error(failures[-1])
-                continue
-            if kept is None:
-                publish(context, day, name, {"contracts": 0, "expiry": "no contract of the index expires on this day"})
-                continue
-            figures: dict[str, Any] = {
-                "expiry": str(kept.expiry),
-                "contracts": kept.contracts,
-                "missing": len(kept.missing),
-                "missing_contracts": ", ".join(kept.missing[:MISSING_SHOWN]) or "none",
-                "short": len(kept.short),
-                "short_contracts": ", ".join(kept.short[:MISSING_SHOWN]) or "none",
-                "contracts_with_trades": kept.traded,
-                "candles": kept.candles,
-                "folder": str(g6.paths.expired(name, day)),
-                "calls": calls,
-                "troubles": troubles or "none",
-            }
-            publish(context, day, name, figures)
+    for day in g6.days(context):
+        try:
+            kept, calls, troubles = _captured(g6, day)
+        except (UserError, BrokerError) as error:
+            # What one index lacks must not keep the others from being asked: tomorrow it is too late.
+            failures.append(f"{day}: {error}")
+            context.log.error(failures[-1])
+            continue
+        if kept is None:
+            publish(context, day, {"contracts": 0, "expiry": "no contract of the index expires on this day"})
+            continue
+        figures: dict[str, Any] = {
+            "expiry": str(kept.expiry),
+            "contracts": kept.contracts,
+            "missing": len(kept.missing),
+            "missing_contracts": ", ".join(kept.missing[:MISSING_SHOWN]) or "none",
+            "short": len(kept.short),
+            "short_contracts": ", ".join(kept.short[:MISSING_SHOWN]) or "none",
+            "contracts_with_trades": kept.traded,
+            "candles": kept.candles,
+            "folder": str(day.expired),
+            "calls": calls,
+            "troubles": troubles or "none",
+        }
+        publish(context, day, figures)
     if failures:
         raise dg.Failure("; ".join(failures), allow_retries=False)
 
 
-def _works(g6: G6Resource, wanted: dict[date, tuple[str, ...]]) -> Iterator[tuple[list[Place], str]]:
-    """Days that one broker can be asked about together, index by index: all of them at Kite, else each alone."""
-    groups: list[list[Place]] = []
-    for day in wanted:
-        place = g6.locate(day, past=True)
-        if groups and place.where is Where.KITE:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    for group in groups:
-        for name in dict.fromkeys(name for place in group for name in wanted[place.day]):
-            yield [place for place in group if name in wanted[place.day]], name
+def _works(g6: G6Resource, days: Sequence[Day]) -> Iterator[tuple[Place, list[Day]]]:
+    """Days of one index about which one broker can be asked together: all of them at Kite, else each alone. The place
+    is that of the last one."""
+    places = {date: g6.locate(date, past=True) for date in dict.fromkeys(day.date for day in days)}
+    works: dict[tuple[Place | None, str], list[Day]] = {}
+    for day in days:
+        place = places[day.date]
+        works.setdefault((None if place.where is Where.KITE else place, day.index), []).append(day)
+    for work in works.values():
+        yield places[work[-1].date], work
 
 
-def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> tuple[int, dict[date, str]]:
-    """Repair one index on the days of these places; returns the calls made and what was in the way, by day.
+def _repair(g6: G6Resource, place: Place, days: Sequence[Day]) -> tuple[int, dict[Day, str]]:
+    """Repair one index on these days; returns the calls made and what was in the way, by day.
 
     The broker is only opened when something can be asked. A day that is not over is left out.
     """
@@ -123,90 +118,86 @@ def _repair(g6: G6Resource, places: Sequence[Place], name: str) -> tuple[int, di
     from g6_pipelines.stages.candles import said
     from g6_pipelines.stages.repair import needs_broker, not_over, repair, write_repaired
 
-    days = [place.day for place in places]
-    found = {day: account_day(g6.paths, g6.settings, g6.rules, day, name) for day in days}
-    listed = all(listing_of(g6.paths, g6.rules, day, name) is not None for day in days)
-    today = ist_date(RealClock().now_ms()) if places[-1].where is Where.KITE else places[-1].day
-    if listed and not any(needs_broker(one, g6.settings, today) for one in found.values()):
+    found = {day: account_day(day) for day in days}
+    listed = all(listing_of(day) is not None for day in days)
+    today = ist_date(RealClock().now_ms()) if place.where is Where.KITE else place.day
+    if listed and not any(needs_broker(one, day, today) for day, one in found.items()):
         for day, one in found.items():
-            write_repaired(g6.paths, day, name, one.minutes)
+            write_repaired(day, one.minutes)
         return 0, {}
-    for place in places:
-        claim_answers(g6.paths, place.day, (name,), _made(place))
-    with _after_close(g6, places[-1], name) as market:
-        book = _listed_now(g6, market, places, name)
-        broker = (market.kite, market.clock, g6.settings, g6.rules)
-        early = {day: why for day in days if (why := not_over(g6.rules, market.clock, day, name))}
+    for day in days:
+        claim_answers(day.site.paths, day.date, (day.index,), _made(place))
+    with _after_close(g6, place, days[-1]) as market:
+        book = _listed_now(market, place, days)
+        early = {day: why for day in days if (why := not_over(day, market.clock))}
         over = [day for day in days if day not in early]
-        stage = repair(*broker, g6.paths, over, name, book, _origin(places[-1]), market.history)
-        asked = drive(market.clock, stage)
+        asked = drive(market.clock, repair(market, over, book, _origin(place)))
     return asked.calls, dict.fromkeys(over, said(asked.reasons)) | early if asked.reasons else early
 
 
-def _captured(g6: G6Resource, day: date, name: str) -> "tuple[Captured | None, int, str]":
+def _captured(g6: G6Resource, day: Day) -> "tuple[Captured | None, int, str]":
     """Capture what expires, if anything can be asked: what is kept then, the calls made, what was in the way."""
     from g6_pipelines.stages.candles import said
     from g6_pipelines.stages.capture import captured, publish
 
-    kept = captured(g6.paths, g6.settings, g6.rules, day, name)
+    kept = captured(day)
     if kept is None or not (kept.missing or kept.short):
         if kept is not None:
             # From the answers again: one of the files may be gone, or a run died before it.
-            publish(g6.paths, g6.rules, day, name)
+            publish(day)
         return kept, 0, ""
     try:
-        asked = _capture(g6, day, name)
+        asked = _capture(g6, day)
     except (UserError, BrokerError) as error:
         if kept.missing:
             raise
         # All of it was answered, if with less than was traded; on a later day it cannot be asked again.
         return kept, 0, str(error)
-    return captured(g6.paths, g6.settings, g6.rules, day, name), asked.calls, said(asked.reasons)
+    return captured(day), asked.calls, said(asked.reasons)
 
 
-def _capture(g6: G6Resource, day: date, name: str) -> Any:
+def _capture(g6: G6Resource, day: Day) -> Any:
     from g6_core.adapters.clock import drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.capture import capture
     from g6_pipelines.stages.prepare import store_dump, stored_dump
 
     # A broker that has today only is asked today or never: an expired contract has no history.
-    place = g6.locate(day)
-    claim_answers(g6.paths, day, (name,), _made(place))
-    with _after_close(g6, place, name) as market:
-        if not g6.paths.instruments(day).exists():
-            store_dump(market.kite, g6.rules, g6.paths, day, tuple(g6.settings.indices))
-        book = stored_dump(g6.rules, g6.paths, day, (name,)).book
-        broker = (market.kite, market.clock, g6.settings, g6.rules)
-        stage = capture(*broker, g6.paths, day, name, book, _origin(place), market.history)
-        return drive(market.clock, stage)
+    place, site = g6.locate(day.date), day.site
+    claim_answers(site.paths, day.date, (day.index,), _made(place))
+    with _after_close(g6, place, day) as market:
+        if not site.paths.instruments(day.date).exists():
+            store_dump(market.kite, site, day.date, site.indices)
+        book = stored_dump(site, day.date, (day.index,)).book
+        return drive(market.clock, capture(market, day, book, _origin(place)))
 
 
 @contextmanager
-def _after_close(g6: G6Resource, place: Place, name: str) -> Iterator[Market]:
+def _after_close(g6: G6Resource, place: Place, day: Day) -> "Iterator[Market]":
     """The market of a day; a close that is near is waited for.
 
     One that is modelled in this process begins before its open, and one in lockstep stands still after the last cycle.
     """
-    close_ms = g6.rules.session(place.day, g6.rules.index(name).option_exchange).close_ms
+    close_ms = day.session.close_ms
     with g6.market(place) as market:
         if place.where is Where.IN_PROCESS or 0 < close_ms - market.clock.now_ms() <= WAIT_MAX_MS:
             market.clock.sleep_until(close_ms)
         yield market
 
 
-def _listed_now(g6: G6Resource, market: Market, places: Sequence[Place], name: str) -> "InstrumentBook":
+def _listed_now(market: "Market", place: Place, days: Sequence[Day]) -> "InstrumentBook":
     """What the broker lists now. Days whose own dump was not kept go by this one from now on."""
     from g6_core.adapters.files import write_atomic
     from g6_pipelines.stages.prepare import store_dump, stored_dump
 
-    today = ist_date(market.clock.now_ms()) if places[-1].where is Where.KITE else places[-1].day
-    if not g6.paths.instruments(today).exists():
-        store_dump(market.kite, g6.rules, g6.paths, today, tuple(g6.settings.indices))
-    for place in places:
-        if not any(path.exists() for path in (g6.paths.instruments(place.day), g6.paths.listed_later(place.day))):
-            write_atomic(g6.paths.listed_later(place.day), g6.paths.instruments(today).read_bytes())
-    return stored_dump(g6.rules, g6.paths, today, (name,)).book
+    site, today = days[-1].site, ist_date(market.clock.now_ms()) if place.where is Where.KITE else place.day
+    paths = site.paths
+    if not paths.instruments(today).exists():
+        store_dump(market.kite, site, today, site.indices)
+    for day in days:
+        if not any(path.exists() for path in (paths.instruments(day.date), paths.listed_later(day.date))):
+            write_atomic(paths.listed_later(day.date), paths.instruments(today).read_bytes())
+    return stored_dump(site, today, (days[-1].index,)).book
 
 
 def _made(place: Place) -> Any:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS
+from g6_core.site import Day
 from g6_pipelines.assets.before_open import day_pack, instruments
 from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
@@ -46,7 +46,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
 
     collected = 0
     for day, names in selected(context).items():
-        with one_line(), session_lease(g6.paths, day) as taken:
+        with one_line(), session_lease(g6.site.paths, day) as taken:
             if taken:
                 context.log.warning(f"skipped: {taken}")
                 continue
@@ -54,21 +54,18 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
             report = _collect(context, g6, place, names)
         collected += 1
         for name in names:
-            publish(
-                context,
-                day,
-                name,
-                {
-                    **_coverage(report, name),
-                    "source": f"{place.label} ({place.where})",
-                    "seed": place.seed,
-                    "calls": report.calls,
-                    "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
-                    "closing_state": report.closing.line() if report.closing is not None else "none",
-                    "copies_said": table(("said",), ((line,) for line in report.said)),
-                    **picture(_coverage_picture(g6, day, name), "coverage_picture"),
-                },
-            )
+            own = Day(g6.site, day, name)
+            figures = {
+                **_coverage(report, name),
+                "source": f"{place.label} ({place.where})",
+                "seed": place.seed,
+                "calls": report.calls,
+                "troubles": table(("cycles", "reason"), ((count, why) for why, count in report.reasons.items())),
+                "closing_state": report.closing.line() if report.closing is not None else "none",
+                "copies_said": table(("said",), ((line,) for line in report.said)),
+                **picture(_coverage_picture(own), "coverage_picture"),
+            }
+            publish(context, own, figures)
     if collected:
         yield dg.Output(None)
 
@@ -90,41 +87,34 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterato
 
     rebuilt = 0
     for day, names in selected(context).items():
-        with one_line(), session_lease(g6.paths, day) as taken:
+        with one_line(), session_lease(g6.site.paths, day) as taken:
             if taken:
                 context.log.warning(f"skipped: {taken}")
                 continue
-            last = {name: rebuild_overviews(g6.paths, day, name) for name in names}
+            last = {one: rebuild_overviews(one) for one in (Day(g6.site, day, name) for name in names)}
         rebuilt += 1
         facts = g6.facts(day)
-        for name, rows in last.items():
+        for own, rows in last.items():
             columns = ("code", "strikes", "IV %", "PCR", "max pain", "support", "resistance")
-            closing = [
-                (row.expiry_code, row.strikes, row.atm_iv, row.pcr_oi, *map(_strike, _levels(row))) for row in rows
-            ]
-            publish(
-                context,
-                day,
-                name,
-                {
-                    **_nearest(rows[0]),
-                    "at_the_close": table(columns, closing),
-                    **picture(index_picture(facts, name), "index_picture"),
-                    **picture(smile_picture(facts, name), "volatility_smile"),
-                    **picture(open_interest_picture(facts, name), "open_interest"),
-                },
-            )
+            closing = [(one.expiry_code, one.strikes, one.atm_iv, one.pcr_oi, *_levels(one)) for one in rows]
+            figures = {
+                **_nearest(rows[0]),
+                "at_the_close": table(columns, closing),
+                **picture(index_picture(facts, own.index), "index_picture"),
+                **picture(smile_picture(facts, own.index), "volatility_smile"),
+                **picture(open_interest_picture(facts, own.index), "open_interest"),
+            }
+            publish(context, own, figures)
     if rebuilt:
         yield dg.Output(None)
 
 
 def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, names: Sequence[str]) -> "CollectReport":
     """Run the collection where the market of the day is."""
-    from g6_pipelines.session.run import Installation, run_session
+    from g6_pipelines.session.run import run_session
 
-    installation = Installation(g6.settings, g6.rules, g6.paths)
     with Told(context) as told:
-        return run_session(installation, place, names, _progress(told, place), told.warning)
+        return run_session(g6.site, place, names, _progress(told, place), told.warning)
 
 
 def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
@@ -169,12 +159,12 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
     return tell
 
 
-def _coverage_picture(g6: G6Resource, day: date, name: str) -> str | None:
+def _coverage_picture(day: Day) -> str | None:
     """How every expected minute ended so far. Plots are loaded only here: the lease has to be taken soon."""
     from g6_pipelines.report.figures import coverage_picture
     from g6_pipelines.stages.accounting import account_day
 
-    return coverage_picture(account_day(g6.paths, g6.settings, g6.rules, day, name).minutes, day)
+    return coverage_picture(account_day(day).minutes, day.date)
 
 
 def _coverage(report: "CollectReport", name: str) -> dict[str, Any]:
@@ -210,10 +200,7 @@ def _nearest(row: "OverviewRow") -> dict[str, float]:
     return {name: round(value, 4) for name, value in figures.items() if value is not None}
 
 
-def _levels(row: "OverviewRow") -> tuple[float | None, ...]:
-    return row.max_pain, row.support, row.resistance
-
-
-def _strike(rupees: float | None) -> float | int | None:
-    """A strike without its zero paise: a wide table hides its last columns."""
-    return int(rupees) if rupees is not None and rupees.is_integer() else rupees
+def _levels(row: "OverviewRow") -> Iterator[float | int | None]:
+    """Max pain, support and resistance, without zero paise: a wide table hides its last columns."""
+    for rupees in (row.max_pain, row.support, row.resistance):
+        yield int(rupees) if rupees is not None and rupees.is_integer() else rupees

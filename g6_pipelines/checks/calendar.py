@@ -20,7 +20,7 @@ def calendar_is_known(g6: G6Resource) -> dg.AssetCheckResult:
     By the machine's date, whatever day a run is about: a person has to fetch the next list.
     """
     today = ist_date(RealClock().now_ms())
-    return answer([(str(today), calendar_check(g6.rules, today))], dg.AssetCheckSeverity.WARN)
+    return answer([(str(today), calendar_check(g6.site.rules, today))], dg.AssetCheckSeverity.WARN)
 
 
 def calendar_check(rules: MarketRules, today: date) -> Check:

@@ -1,12 +1,12 @@
 """After the close: does everything agree, is everything flat, and does the next day get picks or a reason?"""
 
 from collections.abc import Sequence
-from datetime import date
 
 import dagster as dg
 
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
+from g6_core.site import Day
 from g6_pipelines.assets.evening import (
     data_reconciliation,
     day_report,
@@ -21,19 +21,20 @@ FLAT = "positions_flat"
 PAGE_BYTES_MAX = 20_000_000
 
 
-def _kept(g6: G6Resource, day: date, part: str) -> tuple[Check, ...]:
+def _kept(day: Day, part: str) -> tuple[Check, ...]:
     from g6_pipelines.stages.reconcile import kept_checks
 
-    found = kept_checks(g6.paths, day, part)
+    found = kept_checks(day.site.paths, day.date, part)
     if found is None:
-        raise DataError(f"{g6.paths.reconciliation(day, part)}: not there; materialise the reconciliation of {day}")
+        path = day.site.paths.reconciliation(day.date, part)
+        raise DataError(f"{path}: not there; materialise the reconciliation of {day.date}")
     return found
 
 
 @dg.asset_check(asset=data_reconciliation, blocking=True)
 def lake_equals_csv(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """Lake and CSV files hold the same rows, every cycle once and in order."""
-    return judged(context, lambda day, name: _kept(g6, day, name))
+    return judged(context, g6, lambda day: _kept(day, day.index))
 
 
 @dg.asset_check(asset=data_reconciliation, blocking=True)
@@ -41,7 +42,7 @@ def collected_chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resou
     """The day's chain, judged before anything is picked from it: the session's own check stops its own run only."""
     from g6_pipelines.stages.reconcile import chain_part
 
-    return judged(context, lambda day, name: _kept(g6, day, chain_part(name)))
+    return judged(context, g6, lambda day: _kept(day, chain_part(day.index)))
 
 
 @dg.asset_check(asset=data_reconciliation)
@@ -49,12 +50,13 @@ def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -
     """InfluxDB, if it is on, holds exactly the lake's rows and values. A copy stops nobody from trading."""
     from g6_pipelines.stages.reconcile import copy_part, kept_checks
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        if g6.settings.influx is None and kept_checks(g6.paths, day, copy_part(name)) is None:
+    def judge(day: Day) -> Sequence[Check]:
+        part = copy_part(day.index)
+        if day.site.settings.influx is None and kept_checks(day.site.paths, day.date, part) is None:
             return (Check("influx_off", True, "InfluxDB is not turned on", {}),)
-        return _kept(g6, day, copy_part(name))
+        return _kept(day, part)
 
-    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=data_reconciliation)
@@ -65,20 +67,15 @@ def bhavcopy_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource)
     """
     from g6_pipelines.stages.bhavcopy import published_file, reconcile_bhavcopy
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        file = published_file(g6.paths, g6.rules, day, name)
+    def judge(day: Day) -> Sequence[Check]:
+        file = published_file(day)
         if file is None:
-            return (
-                Check(
-                    "no_bhavcopy",
-                    True,
-                    f"not compared: no bhavcopy of {day} in {g6.paths.bhavcopies.name}, which is optional",
-                    {},
-                ),
-            )
-        return reconcile_bhavcopy(g6.paths, g6.rules, day, (name,), file)
+            folder = day.site.paths.bhavcopies.name
+            said = f"not compared: no bhavcopy of {day.date} in {folder}, which is optional"
+            return (Check("no_bhavcopy", True, said, {}),)
+        return reconcile_bhavcopy(day.site, day.date, (day.index,), file)
 
-    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=data_reconciliation)
@@ -86,10 +83,7 @@ def candles_equal_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -
     """Live quotes are what the broker's candles of the same minutes say; differences by contract and minute."""
     from g6_pipelines.stages.reconcile_candles import reconcile_candles
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        return reconcile_candles(g6.paths, g6.settings, g6.rules, day, name)
-
-    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+    return judged(context, g6, reconcile_candles, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=order_reconciliation, blocking=True)
@@ -97,7 +91,7 @@ def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> 
     """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
     from g6_pipelines.stages.reconcile import ORDERS
 
-    return judged(context, lambda day, _: [one for one in _kept(g6, day, ORDERS) if one.name != FLAT])
+    return judged(context, g6, lambda day: [one for one in _kept(day, ORDERS) if one.name != FLAT])
 
 
 @dg.asset_check(asset=order_reconciliation, blocking=True)
@@ -105,14 +99,15 @@ def flat_after_the_close(context: dg.AssetCheckExecutionContext, g6: G6Resource)
     """Nothing is held over night: no open trade in the ledger, no position at the broker as far as it was read."""
     from g6_pipelines.stages.reconcile import ORDERS
 
-    def judge(day: date, name: str) -> Sequence[Check]:
+    def judge(day: Day) -> Sequence[Check]:
         with g6.ledger() as ledger:
-            open_trades = [one.trade_id for one in ledger.day(day).trades if one.underlying == name and not one.exit_ms]
+            trades = [one for one in ledger.day(day.date).trades if one.underlying == day.index]
+        open_trades = [one.trade_id for one in trades if not one.exit_ms]
         said = f"open in the ledger: {', '.join(open_trades)}" if open_trades else "no open trade in the ledger"
         ours = Check("trades_closed", not open_trades, said, {"open": len(open_trades)})
-        return [ours, *(one for one in _kept(g6, day, ORDERS) if one.name == FLAT)]
+        return [ours, *(one for one in _kept(day, ORDERS) if one.name == FLAT)]
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=strategy_scores)
@@ -120,12 +115,13 @@ def every_index_is_judged(context: dg.AssetCheckExecutionContext, g6: G6Resource
     """The configured strategy has a score on the index, or the reason why history does not say yet."""
     from g6_pipelines.stages.score import load_scores
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        own = [one for one in load_scores(g6.paths, day).scores if one.underlying == name]
-        said = "; ".join(f"{one.strategy}: {one.status}" for one in own) or f"no strategy was judged on {name}"
+    def judge(day: Day) -> Sequence[Check]:
+        scores = load_scores(day.site.paths, day.date).scores
+        own = [one for one in scores if one.underlying == day.index]
+        said = "; ".join(f"{one.strategy}: {one.status}" for one in own) or f"no strategy was judged on {day.index}"
         return (Check("judged", bool(own), said, {"strategies": len(own)}),)
 
-    return judged(context, judge, dg.AssetCheckSeverity.WARN)
+    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=next_day_picks)
@@ -133,29 +129,29 @@ def picks_or_a_reason(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
     """There are picks for the next trading day, or the document says why there are none."""
     from g6_core.adapters.day_pack_store import load_picks
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        next_day = g6.rules.known_next_trading_day(day)
-        picks = load_picks(g6.paths.picks(next_day), next_day)
-        found = picks.indices.get(name) if picks is not None and picks.made_on == day else None
+    def judge(day: Day) -> Sequence[Check]:
+        next_day = day.site.rules.known_next_trading_day(day.date)
+        picks = load_picks(day.site.paths.picks(next_day), next_day)
+        found = picks.indices.get(day.index) if picks is not None and picks.made_on == day.date else None
         if found is None:
-            return (Check("picks", False, f"nothing was picked for {name} on {day}", {"picks": 0}),)
+            return (Check("picks", False, f"nothing was picked for {day.index} on {day.date}", {"picks": 0}),)
         said = f"{len(found.picks)} picks" if found.picks else found.reason or "no picks and no reason"
         return (Check("picks", bool(found.picks or found.reason), said, {"picks": len(found.picks)}),)
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=day_report)
 def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """The page names the index, is whole, of a sensible size, and loads nothing from elsewhere."""
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        path = g6.paths.report_of(day)
+    def judge(day: Day) -> Sequence[Check]:
+        path = day.site.paths.report_of(day.date)
         if not path.exists():
             return (Check("page", False, f"{path}: not there; materialise day_report", {}),)
         page = path.read_text(encoding="utf-8")
         faults = {
-            f"does not name {name}": name not in page,
+            f"does not name {day.index}": day.index not in page,
             "does not end": not page.rstrip().endswith("</html>"),
             "loads from elsewhere": 'src="http' in page or "<link" in page,
             f"is larger than {PAGE_BYTES_MAX:,} bytes": len(page) > PAGE_BYTES_MAX,
@@ -163,7 +159,7 @@ def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resourc
         said = "; ".join(fault for fault, there in faults.items() if there)
         return (Check("page", not said, said or f"{len(page):,} characters", {"characters": len(page)}),)
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 CHECKS = (

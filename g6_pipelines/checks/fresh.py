@@ -23,13 +23,12 @@ def chain_is_fresh(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg
     has_partitions = run.has_partition_key or run.has_partition_key_range
     own = {name for names in by_day(run.partition_keys).values() for name in names} if has_partitions else set()
     try:
-        return answer(_fresh(g6, own or set(g6.settings.indices)))
+        return answer(_fresh(g6, own or set(g6.site.indices)))
     except G6Error as error:
         return answer([("now", Check("readable", False, str(error), {}))])
 
 
 def _fresh(g6: G6Resource, wanted: Collection[str]) -> Sequence[tuple[str, Check]]:
-    from g6_core.domain.ist import SECOND_MS
     from g6_pipelines.places import market_now
     from g6_pipelines.stages.fresh import fresh_checks
 
@@ -37,13 +36,12 @@ def _fresh(g6: G6Resource, wanted: Collection[str]) -> Sequence[tuple[str, Check
     if now is None:
         said = "no exchange runs, so no day can be missing"
         return [("now", Check("no_market", True, said, {}))]
-    interval_ms = g6.settings.collection.interval_s * SECOND_MS
     only = None if now.has_tomorrow else now.day
     found = [
         (name, check)
-        for name in g6.settings.indices
+        for name in g6.site.indices
         if name in wanted and (now.indices is None or name in now.indices)
-        for check in fresh_checks(g6.paths, g6.rules, interval_ms, name, now.time_ms, only)
+        for check in fresh_checks(g6.site, name, now.time_ms, only)
     ]
     elsewhere = f"the market that runs has none of {', '.join(sorted(wanted))}, so no day of it can be missing"
     return found or [("now", Check("no_market", True, elsewhere, {}))]

@@ -2,31 +2,31 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
-from datetime import date
 
 import dagster as dg
 
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import G6Error
+from g6_core.site import Day
 from g6_pipelines.assets.publish import table
 from g6_pipelines.partitions import by_day
+from g6_pipelines.resources import G6Resource
 
 # More would not be read; the table below it has everything.
 SAID_MAX = 300
-Judge = Callable[[date, str], Sequence[Check]]
+Judge = Callable[[Day], Sequence[Check]]
 
 
 def judged(
     context: dg.AssetCheckExecutionContext,
+    g6: G6Resource,
     judge: Judge,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Ask `judge` about every selected partition; what cannot be read has not passed, nor has nothing at all."""
-    found: list[tuple[str, Check]] = []
-    partitions = _partitions(context)
-    for day, names in by_day(partitions).items():
-        for name in names:
-            found += [(f"{day} {name}", check) for check in _asked(judge, day, name)]
+    site, partitions = g6.site, _partitions(context)
+    days = [Day(site, day, name) for day, names in by_day(partitions).items() for name in names]
+    found = [(f"{day.date} {day.index}", check) for day in days for check in _asked(judge, day)]
     return answer(found, severity, "nothing was compared" if partitions else "nothing was materialised")
 
 
@@ -94,8 +94,8 @@ def _figures(found: Sequence[tuple[str, Check]]) -> dict[str, float | int]:
     }
 
 
-def _asked(judge: Judge, day: date, name: str) -> Sequence[Check]:
+def _asked(judge: Judge, day: Day) -> Sequence[Check]:
     try:
-        return judge(day, name)
+        return judge(day)
     except G6Error as error:
         return (Check("readable", False, str(error), {}),)

@@ -1,11 +1,11 @@
 """After the close: is every minute accounted for, are the repairs what the broker said, is what expires kept?"""
 
 from collections.abc import Sequence
-from datetime import date
 
 import dagster as dg
 
 from g6_core.domain.checks import Check
+from g6_core.site import Day
 from g6_pipelines.assets.repair import chain_repair, expiry_capture
 from g6_pipelines.checks.judge import judged
 from g6_pipelines.resources import G6Resource
@@ -18,12 +18,12 @@ def every_minute_is_accounted(context: dg.AssetCheckExecutionContext, g6: G6Reso
     """Every expected minute of every contract is live, repaired or known to have had no trade."""
     from g6_pipelines.stages.accounting import account_day
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        found = account_day(g6.paths, g6.settings, g6.rules, day, name).day
+    def judge(day: Day) -> Sequence[Check]:
+        found = account_day(day).day
         figures: dict[str, float | int | str] = {**found.counts()}
         return (Check("accounted", found.complete, found.line(), figures),)
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=chain_repair, blocking=True)
@@ -34,20 +34,19 @@ def repairs_are_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
     from g6_pipelines.stages.accounting import account_day
     from g6_pipelines.stages.repair import repaired_bytes
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        found = account_day(g6.paths, g6.settings, g6.rules, day, name)
-        damaged = damaged_answers(kept_answers(g6.paths.answers(day, name)))
-        path = g6.paths.repaired(day, name)
+    def judge(day: Day) -> Sequence[Check]:
+        found, path = account_day(day), day.repaired
+        damaged = damaged_answers(kept_answers(day.answers))
         # A day that could not be asked about has no such file, and nothing that would have to be in it.
-        kept = path.read_bytes() if path.exists() else repaired_bytes(name, found.minutes.clear())
-        same = kept == repaired_bytes(name, found.minutes)
+        kept = path.read_bytes() if path.exists() else repaired_bytes(day.index, found.minutes.clear())
+        same = kept == repaired_bytes(day.index, found.minutes)
         return (
             Check("answers_match_hash", not damaged, _named(damaged, "answers changed"), {"damaged": len(damaged)}),
             candles_possible(found.minutes.with_columns(timestamp="minute")),
             Check("repairs_follow", same, f"{path.name} {'follows' if same else 'does not follow'} from them", {}),
         )
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=expiry_capture, blocking=True)
@@ -58,28 +57,26 @@ def every_strike_is_captured(context: dg.AssetCheckExecutionContext, g6: G6Resou
     from g6_pipelines.collection.judges import candles_possible
     from g6_pipelines.stages.capture import answers_of, candles_follow, captured
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        found = captured(g6.paths, g6.settings, g6.rules, day, name)
+    def judge(day: Day) -> Sequence[Check]:
+        found = captured(day)
         if found is None:
             return (Check("captured", True, "no contract of the index expires on this day", {"contracts": 0}),)
+        figures: dict[str, float | int | str] = {"contracts": found.contracts, "missing": len(found.missing)}
         missing = _named(found.missing, f"of {found.contracts} contracts missing")
-        files = [g6.paths.expired(name, day) / file for file in ("candles.parquet", "dump.parquet")]
+        files = [day.expired / file for file in ("candles.parquet", "dump.parquet")]
         lacking = [str(file) for file in files if not file.exists()]
-        path = answers_of(g6.paths, name, day)
-        answers, damaged = read_answers(path), damaged_answers(kept_answers(path))
-        same = candles_follow(g6.paths, g6.rules, day, name, answers)
+        answers, damaged = read_answers(answers_of(day)), damaged_answers(kept_answers(answers_of(day)))
+        same = candles_follow(day, answers)
         follows = f"{files[0].name} {'follows' if same else 'does not follow'} from the answers"
         return (
-            Check(
-                "captured", not found.missing, missing, {"contracts": found.contracts, "missing": len(found.missing)}
-            ),
+            Check("captured", not found.missing, missing, figures),
             Check("kept", not lacking, ", ".join(lacking) or "candles and dump are there", {"lacking": len(lacking)}),
             Check("answers_match_hash", not damaged, _named(damaged, "answers changed"), {"damaged": len(damaged)}),
             candles_possible(answers),
             Check("candles_follow", same, follows, {}),
         )
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=expiry_capture)
@@ -88,14 +85,14 @@ def captured_candles_add_up(context: dg.AssetCheckExecutionContext, g6: G6Resour
     else the capture asks again. It stops nothing: what was answered is kept all the same."""
     from g6_pipelines.stages.capture import captured
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        found = captured(g6.paths, g6.settings, g6.rules, day, name)
+    def judge(day: Day) -> Sequence[Check]:
+        found = captured(day)
         if found is None:
             return (Check("added_up", True, "no contract of the index expires on this day", {"contracts": 0}),)
         said = _named(found.short, f"of {found.contracts} contracts have candles of less than was traded")
         return (Check("added_up", not found.short, said, {"contracts": found.contracts, "short": len(found.short)}),)
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 def _named(names: Sequence[str], what: str) -> str:

@@ -1,11 +1,11 @@
 """During the session: was enough seen, and does what was seen make sense?"""
 
 from collections.abc import Sequence
-from datetime import date
 
 import dagster as dg
 
 from g6_core.domain.checks import Check
+from g6_core.site import Day
 from g6_pipelines.assets.session import index_overview, option_chain
 from g6_pipelines.checks.judge import judged
 from g6_pipelines.resources import G6Resource
@@ -21,7 +21,7 @@ def chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg
     forward, prices of another instrument or expiry."""
     from g6_pipelines.stages.chain import sound_checks
 
-    return judged(context, lambda day, name: sound_checks(g6.paths, g6.settings, g6.rules, day, name))
+    return judged(context, g6, sound_checks)
 
 
 @dg.asset_check(asset=option_chain)
@@ -30,11 +30,7 @@ def chain_is_ordinary(context: dg.AssetCheckExecutionContext, g6: G6Resource) ->
     an early end."""
     from g6_pipelines.stages.chain import odd_checks
 
-    return judged(
-        context,
-        lambda day, name: odd_checks(g6.paths, g6.settings, g6.rules, day, name),
-        dg.AssetCheckSeverity.WARN,
-    )
+    return judged(context, g6, odd_checks, dg.AssetCheckSeverity.WARN)
 
 
 @dg.asset_check(asset=option_chain)
@@ -44,18 +40,18 @@ def coverage_is_enough(context: dg.AssetCheckExecutionContext, g6: G6Resource) -
     from g6_pipelines.stages.accounting import account_day
     from g6_pipelines.stages.sanity import spot_coverage
 
-    def judge(day: date, name: str) -> Sequence[Check]:
+    def judge(day: Day) -> Sequence[Check]:
         # Expected is what the session and the universe say, so a minute that left no row lacks all its contracts.
-        found = account_day(g6.paths, g6.settings, g6.rules, day, name).day
+        found = account_day(day).day
         live_pct = 100 * found.live / found.expected if found.expected else 0.0
         said = f"{live_pct:.2f} % of {found.expected:,} contract-minutes live, {COVERAGE_MIN_PCT:.0f} % wanted"
-        rows = read_lake(g6.paths.lake(day, name), ("timestamp", "spot"))
+        rows = read_lake(day.lake, ("timestamp", "spot"))
         return (
             Check("coverage", live_pct >= COVERAGE_MIN_PCT, said, {"coverage_pct": round(live_pct, 4)}),
-            spot_coverage(rows, len(_cycles(g6, day, name)), COVERAGE_MIN_PCT),
+            spot_coverage(rows, len(day.cycles), COVERAGE_MIN_PCT),
         )
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
 @dg.asset_check(asset=option_chain, blocking=True)
@@ -63,35 +59,27 @@ def spot_is_sane(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.A
     """Whenever options are live there is a spot, which moves, does not jump, and stays near the options' forward."""
     from g6_pipelines.stages.sanity import spot_checks
 
-    return judged(context, lambda day, name: spot_checks(g6.paths.lake(day, name)))
+    return judged(context, g6, lambda day: spot_checks(day.lake))
 
 
 @dg.asset_check(asset=index_overview)
 def overview_has_every_cycle(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
     """One line a cycle of the session in every overview file."""
 
-    def judge(day: date, name: str) -> Sequence[Check]:
-        wanted = len(_cycles(g6, day, name))
-        found = {str(code): _lines(g6, name, str(code), day) for code in g6.settings.index(name).expiry_codes}
+    def judge(day: Day) -> Sequence[Check]:
+        wanted = len(day.cycles)
+        found = {str(code): _lines(day, str(code)) for code in day.settings.expiry_codes}
         return [
             Check(code, lines == wanted, f"{lines} of {wanted} cycles", {"lines": lines})
             for code, lines in found.items()
         ]
 
-    return judged(context, judge)
+    return judged(context, g6, judge)
 
 
-def _cycles(g6: G6Resource, day: date, name: str) -> range:
-    """When the cycles of the session are due."""
-    from g6_core.domain.ist import SECOND_MS
-
-    session = g6.rules.session(day, g6.rules.index(name).option_exchange)
-    return range(session.open_ms, session.close_ms, g6.settings.collection.interval_s * SECOND_MS)
-
-
-def _lines(g6: G6Resource, name: str, code: str, day: date) -> int:
+def _lines(day: Day, code: str) -> int:
     """Rows of an overview file, its header not counted."""
-    path = g6.paths.csv_overview(name, code, day)
+    path = day.site.paths.csv_overview(day.index, code, day.date)
     return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
 
 

@@ -1,18 +1,19 @@
 """What is collected of one index on one day: expiries by code, hours, and which quotes a cycle needs."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX
-from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.calendar import Session
 from g6_core.domain.chain import atm_on_step
 from g6_core.domain.errors import DataError
 from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.universe import Pair, contracts_of, pairs_at
 from g6_core.schema.options import OptionRow, SpotKind
+from g6_core.site import Day
 from g6_pipelines.collection.rows import ExpiryView, Moment, Quotes, Spot, forward_of, rows_of
 
 
@@ -118,33 +119,25 @@ class IndexPlan:
         return next((forward for forward in found if forward is not None), None)
 
 
-def plan_index(
-    underlying: str,
-    day: date,
-    book: InstrumentBook,
-    rules: MarketRules,
-    expiry_codes: Sequence[str],
-    offsets: Sequence[int],
-    index_kind: str,
-) -> IndexPlan:
+def plan_index(day: Day, book: InstrumentBook, index_kind: str) -> IndexPlan:
     """Resolve the configured codes from the dump. DataError when the dump has no row of the index."""
-    index_row = book.index(underlying)
+    rules, index_row = day.site.rules, book.index(day.index)
     if index_row is None:
-        raise DataError(f"the instruments dump of {day} has no index row of {underlying}; fetch the dump again")
-    spec = rules.index(underlying)
-    found = resolve_expiry_codes(book.expiries(underlying), day, partial(rules.is_monthly, underlying))
-    codes = {code: found.get(ExpiryCode(code)) for code in expiry_codes}
+        raise DataError(f"the instruments dump of {day.date} has no index row of {day.index}; fetch the dump again")
+    exchange = rules.index(day.index).option_exchange
+    found = resolve_expiry_codes(book.expiries(day.index), day.date, partial(rules.is_monthly, day.index))
+    codes: dict[str, date | None] = {code: found.get(ExpiryCode(code)) for code in day.settings.expiry_codes}
     expiries = {expiry for expiry in codes.values() if expiry is not None}
     return IndexPlan(
-        underlying=underlying,
-        day=day,
+        underlying=day.index,
+        day=day.date,
         book=book,
         index_row=index_row,
         index_kind=index_kind,
-        step_paise=rules.strike_step_paise(underlying, day),
-        offsets=tuple(offsets),
-        codes=dict(codes),
-        session=rules.session(day, spec.option_exchange),
-        expires_ms={expiry: rules.expiry_close_ms(day, spec.option_exchange, expiry) for expiry in expiries},
-        open_until_ms={expiry: rules.session(day, spec.option_exchange, expiry).close_ms for expiry in expiries},
+        step_paise=day.step_paise,
+        offsets=day.settings.offsets,
+        codes=codes,
+        session=day.session,
+        expires_ms={expiry: rules.expiry_close_ms(day.date, exchange, expiry) for expiry in expiries},
+        open_until_ms={expiry: day.close_ms(expiry) for expiry in expiries},
     )

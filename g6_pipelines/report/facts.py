@@ -13,7 +13,6 @@ import polars as pl
 
 from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.ledger import DayLedger, Ledger
-from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
@@ -23,6 +22,7 @@ from g6_core.domain.rule_figures import verdict_text
 from g6_core.engine.params import ExitParams
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks, Scores
+from g6_core.site import Site
 from g6_pipelines.collection.accounting import DayAccount
 
 T = TypeVar("T")
@@ -76,10 +76,8 @@ class DayFacts:
 
 
 def gather(
-    paths: DataPaths,
+    site: Site,
     ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
     day: date,
     summary: Mapping[str, object],
     accounts: Mapping[str, IndexMinutes | DataError] = MappingProxyType({}),
@@ -88,25 +86,25 @@ def gather(
 
     `accounts` says how each index's minutes ended, or why that is not known.
     """
+    rules, paths = site.rules, site.paths
     notes = [text] if (text := rules.provisional(day)) else []
     notes += [str(found) for found in accounts.values() if isinstance(found, DataError)]
     kept = ledger.day(day)
     chain = _chain(paths, rules, day, notes)
     names = {*chain["index"].unique().to_list(), *(one.underlying for one in kept.decisions), *accounts}
     underlyings = tuple(name for name in rules.underlyings if name in names)
-    exchange = rules.index(underlyings[0] if underlyings else rules.underlyings[0]).option_exchange
     return DayFacts(
         day=day,
         midnight_ms=at(day, time()),
-        session=rules.session(day, exchange),
+        session=rules.index_session((underlyings or rules.underlyings)[0], day),
         underlyings=underlyings,
         summary=summary,
-        exits=settings.engine_params().exits,
+        exits=site.settings.engine_params().exits,
         ledger=kept,
         chain=chain,
         checks=_checks(paths, rules, day, notes),
         scores=_document(paths.scores(day), Scores, "the scores", notes),
-        picks=_picks(paths, rules, day, notes),
+        picks=_document(paths.picks(rules.known_next_trading_day(day)), Picks, "the picks", notes),
         notes=tuple(dict.fromkeys(notes)),
         traded=paths.journal(day).exists() or bool(kept.decisions or kept.orders or kept.trades),
         accounts={name: found for name, found in accounts.items() if isinstance(found, IndexMinutes)},
@@ -144,11 +142,6 @@ def _checks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -
         for path in [path for path in found if path.exists()] or found[-1:]
     ]
     return tuple(check for one in documents if one is not None for check in one.checks)
-
-
-def _picks(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> Picks | None:
-    next_day = rules.known_next_trading_day(day)
-    return _document(paths.picks(next_day), Picks, "the picks", notes)
 
 
 def _chain(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) -> pl.DataFrame:

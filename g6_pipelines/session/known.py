@@ -7,18 +7,15 @@ from datetime import date
 
 import msgspec
 
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules, Session
+from g6_core.domain.calendar import Session
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Heartbeat
+from g6_core.site import Site
 
 
-def session_hours(settings: Settings, rules: MarketRules, day: date) -> Session | None:
-    """From the first open to the last close of the configured indices; None when `day` is no trading day."""
-    if not rules.is_trading_day(day):
-        return None
-    sessions = [rules.session(day, rules.index(name).option_exchange) for name in settings.indices]
-    return Session(min(one.open_ms for one in sessions), max(one.close_ms for one in sessions))
+def session_hours(site: Site, day: date) -> Session | None:
+    """Return the hours of the configured indices together; None when `day` is no trading day."""
+    return site.rules.joint_session(site.indices, day) if site.rules.is_trading_day(day) else None
 
 
 def read_heartbeat(paths: DataPaths) -> Heartbeat | None:

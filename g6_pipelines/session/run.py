@@ -1,22 +1,22 @@
 """One session run, the same for Dagster and for `g6 collect`: under the lease of its day, watched, with metrics."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import date
 
 from g6_core.adapters.clock import drive
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.last_quotes import open_last_quotes
 from g6_core.adapters.lease import lease
 from g6_core.adapters.world import Simulated, claim_quotes, clear_collected
-from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
 from g6_core.domain.errors import UserError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import RuntimeStatus
-from g6_pipelines.places import Market, Place, Where, open_market
+from g6_core.site import Site
+from g6_pipelines.places import Place, Where, open_market
 from g6_pipelines.session.known import read_heartbeat
 from g6_pipelines.session.metrics import CollectorMetrics, metrics_port, served_metrics
 from g6_pipelines.session.watch import SessionWatch
@@ -31,15 +31,6 @@ LEASE_PATIENCE_S = 3.0
 OnCycle = Callable[[CycleReport], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """What a session run works with."""
-
-    settings: Settings
-    rules: MarketRules
-    paths: DataPaths
-
-
 @contextmanager
 def session_lease(paths: DataPaths, day: date) -> Iterator[str]:
     """Hold the session of `day`; the text says who has it already, "" when it is ours. DataError as `lease`."""
@@ -48,7 +39,7 @@ def session_lease(paths: DataPaths, day: date) -> Iterator[str]:
 
 
 def run_session(
-    installation: Installation,
+    site: Site,
     place: Place,
     names: Sequence[str],
     on_cycle: OnCycle,
@@ -64,22 +55,21 @@ def run_session(
     """
     made = Simulated(place.label, place.seed)
     if place.where is Where.IN_PROCESS:
-        book = stored_dump(installation.rules, installation.paths, place.day, names).book
-        clear_collected(installation.paths, place.day, names, made)
-        with open_market(installation.settings, installation.rules, place) as market:
+        book = stored_dump(site, place.day, names).book
+        clear_collected(site.paths, place.day, names, made)
+        with open_market(site, place) as market:
             on_market(market)
-            return drive(market.clock, _stage(installation, place, names, market, book, on_cycle))
-    real = place.where is Where.KITE
-    claim_quotes(installation.paths, place.day, installation.settings.indices, None if real else made)
+            return drive(market.clock, collect(market, site, place.day, book, names, on_cycle))
+    claim_quotes(site.paths, place.day, site.indices, None if place.where is Where.KITE else made)
     with ExitStack() as stack:
-        market = stack.enter_context(open_market(installation.settings, installation.rules, place))
+        market = stack.enter_context(open_market(site, place))
         on_market(market)
-        return _watched(installation, place, names, market, on_cycle, say, once, stack)
+        return _watched(site, place.day, names, market, on_cycle, say, once, stack)
 
 
 def _watched(
-    installation: Installation,
-    place: Place,
+    site: Site,
+    day: date,
     names: Sequence[str],
     market: Market,
     on_cycle: OnCycle,
@@ -88,26 +78,24 @@ def _watched(
     stack: ExitStack,
 ) -> CollectReport:
     """A session that others look at."""
-    settings, rules, paths = installation.settings, installation.rules, installation.paths
-    every = tuple(settings.indices)
-    found = day_dump(market.kite, rules, paths, place.day, every, market.clock.now_ms())
-    doubts = (*([found.doubt] if found.doubt else []), *dump_doubts(found.dump.book, rules, place.day, names))
+    found = day_dump(market.kite, site, day, market.clock.now_ms())
+    doubts = (*([found.doubt] if found.doubt else []), *dump_doubts(found.dump.book, site.rules, day, names))
     for doubt in doubts:
         say(f"instruments dump: {doubt}")
-    if provisional := rules.provisional(place.day):
+    if provisional := site.rules.provisional(day):
         say(provisional)
     metrics = CollectorMetrics(int(found.hit), int(not found.hit))
     stack.enter_context(served_metrics(metrics, metrics_port(), say))
-    redis = settings.redis
+    redis = site.settings.redis
     last = stack.enter_context(open_last_quotes(redis.url, redis.timeout_ms, redis.expire_s, market.clock, say))
 
     def publish(status: RuntimeStatus, cycle: CycleReport) -> None:
         if last is not None:
             last.publish({one.underlying: one.rows for one in cycle.indices}, status)
 
-    interval_s = settings.collection.interval_s
+    interval_s = site.settings.collection.interval_s
     watch = SessionWatch(
-        *(paths, place.day, tuple(names), interval_s, market.clock, (metrics.heard, publish)),
+        *(site.paths, day, tuple(names), interval_s, market.clock, (metrics.heard, publish)),
         doubts=doubts,
         provisional=provisional,
     )
@@ -117,7 +105,7 @@ def _watched(
         watch(cycle)
         on_cycle(cycle)
 
-    report = drive(market.clock, _stage(installation, place, names, market, found.dump.book, heard, once))
+    report = drive(market.clock, collect(market, site, day, found.dump.book, names, heard, once=once))
     if not once:
         watch.finished()
     return report
@@ -129,32 +117,6 @@ def dump_doubts(book: InstrumentBook, rules: MarketRules, day: date, names: Sequ
         return tuple(f"{check.name}: {check.detail}" for check in failed(check_dump(book, rules, day, names)))
     except UserError as error:
         return (f"cannot be compared with the dated rules: {error}",)
-
-
-def _stage(
-    installation: Installation,
-    place: Place,
-    names: Sequence[str],
-    market: Market,
-    book: InstrumentBook,
-    on_cycle: OnCycle,
-    once: bool = False,
-) -> Generator[int, None, CollectReport]:
-    return collect(
-        market.kite,
-        market.clock,
-        installation.settings,
-        installation.rules,
-        installation.paths,
-        place.day,
-        book,
-        names,
-        on_cycle,
-        index_kind=place.spot_kind,
-        final_ms=place.final_ms,
-        turns=market.turns,
-        once=once,
-    )
 
 
 def _held_by(paths: DataPaths, day: date) -> str:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 from g6_core.adapters.clock import RealClock, SimClock, SleepInterrupted
 from g6_core.adapters.hints import command
+from g6_core.adapters.kite_market import Market
 from g6_core.domain.calendar import Session
 from g6_core.domain.errors import CalendarError, UserError
 from g6_core.domain.ist import SECOND_MS, ist_clock
-from g6_pipelines.places import Market, Now, Where, find_place, market_now
+from g6_core.site import Site
+from g6_pipelines.places import Now, Where, find_place, market_now
 from g6_pipelines.session.known import session_hours
-from g6_pipelines.session.run import Installation, run_session, session_lease
+from g6_pipelines.session.run import run_session, session_lease
 from g6_pipelines.session.supervise import BEFORE_OPEN_MS, over_ms
 from g6_pipelines.stages.collect import CycleReport
 
@@ -42,7 +44,7 @@ class Figures:
 class Solo:
     """Collects, and hears `stop` from any thread or signal handler at any time."""
 
-    installation: Installation
+    site: Site
     say: Callable[[str], None]
     once: bool = False
     validate_auth: bool = False
@@ -68,7 +70,7 @@ class Solo:
             if now is None:
                 start = command("sim", "serve")
                 raise UserError(f"no simulated exchange answers; start one (`{start}`), or set G6_BROKER=kite")
-            hours = session_hours(self.installation.settings, self.installation.rules, now.day)
+            hours = session_hours(self.site, now.day)
             closed = self._closed(now, hours)
             if closed and not forever:
                 raise CalendarError(f"{closed}; --market-hours-only waits for the next session")
@@ -80,7 +82,7 @@ class Solo:
     def _closed(self, now: Now, hours: Session | None) -> str:
         """Why there is nothing to collect, or ""."""
         if hours is None:
-            return f"{now.day} is {self.installation.rules.days.reason_closed(now.day)}"
+            return f"{now.day} is {self.site.rules.days.reason_closed(now.day)}"
         # A day that was cut off at the close still has its last cycles to account for.
         end_ms = hours.close_ms if self.once else over_ms(hours, now.final_ms)
         if now.time_ms >= end_ms:
@@ -90,19 +92,16 @@ class Solo:
         return ""
 
     def _collect(self, now: Now) -> None:
-        installation = self.installation
         self.figures.day = str(now.day)
-        with session_lease(installation.paths, now.day) as taken:
+        with session_lease(self.site.paths, now.day) as taken:
             self.figures.skipped = taken
             if taken:
                 self.say(f"skipped: {taken}")
                 return
-            place = find_place(installation.settings, installation.rules, installation.paths, now.day)
+            place = find_place(self.site, now.day)
             assert place.where is not Where.IN_PROCESS, "the market was just asked for its time"
-            names = tuple(installation.settings.indices)
-            report = run_session(
-                installation, place, names, self._heard, self.say, on_market=self._opened, once=self.once
-            )
+            names = self.site.indices
+            report = run_session(self.site, place, names, self._heard, self.say, on_market=self._opened, once=self.once)
             if report.closing is not None and report.closing.contracts:
                 self.say(report.closing.line())
 
@@ -123,8 +122,8 @@ class Solo:
         from g6_core.adapters.kite_market import fetch_quotes
         from g6_core.domain.errors import BrokerError
 
-        rules, name = self.installation.rules, next(iter(self.installation.settings.indices))
-        spec = rules.index(name)
+        name = self.site.indices[0]
+        spec = self.site.rules.index(name)
         key = f"{spec.index_exchange}:{spec.index_symbol}"
         try:
             quote = fetch_quotes(market.kite, [key]).get(key)
@@ -169,10 +168,9 @@ class Solo:
         """Sleep until shortly before the next session; False at once at an exchange that serves one day."""
         if not now.has_tomorrow:
             return False
-        installation, clock = self.installation, RealClock()
-        day = installation.rules.next_trading_day(now.day)
-        hours = session_hours(installation.settings, installation.rules, day)
-        assert hours is not None, "a trading day"
+        clock, rules = RealClock(), self.site.rules
+        day = rules.next_trading_day(now.day)
+        hours = rules.joint_session(self.site.indices, day)
         self._clock = clock
         if self._stopped:
             clock.interrupt()

@@ -1,7 +1,6 @@
 """The Influx sink: follows the lakes of a day; an outage is said once, waited out, and caught up from the lakes."""
 
 from collections.abc import Sequence
-from datetime import date
 from time import monotonic
 from typing import Final
 
@@ -9,7 +8,7 @@ from g6_core.adapters.influx import Influx
 from g6_core.domain.errors import ConfigError, DataError, StoreDown
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_clock
 from g6_core.ports import Clock
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.sinks.influx_copy import InfluxCopy
 
 FIRST_PAUSE_MS: Final = 5 * SECOND_MS
@@ -23,12 +22,9 @@ class InfluxSink:
 
     name = "influx"
 
-    def __init__(
-        self, influx: Influx, clock: Clock, paths: DataPaths, day: date, underlyings: Sequence[str], source: str
-    ) -> None:
+    def __init__(self, influx: Influx, clock: Clock, days: Sequence[Day]) -> None:
         self._influx, self._clock = influx, clock
-        self._paths, self._day, self._source = paths, day, source
-        self._waiting = list(dict.fromkeys(underlyings))
+        self._waiting = list(days)
         self._copies: list[InfluxCopy] = []
         self._said: set[str] = set()
         self._failures = 0
@@ -65,10 +61,10 @@ class InfluxSink:
     def _open(self) -> tuple[str, ...]:
         """Take the copies that nobody else is making."""
         said: list[str] = []
-        for name in tuple(self._waiting):
+        for day in tuple(self._waiting):
             try:
-                self._copies.append(InfluxCopy(self._influx, self._paths, self._day, name, self._source))
-                self._waiting.remove(name)
+                self._copies.append(InfluxCopy(self._influx, day))
+                self._waiting.remove(day)
             except DataError as error:
                 said += self._once(f"influx: {error}")
         return tuple(said)
@@ -76,7 +72,7 @@ class InfluxSink:
     def _too_old(self) -> tuple[str, ...]:
         """What the bucket does not keep any more: the lake has it, and nothing is to be done but to know."""
         lines = (
-            f"influx: {copy.underlying} {self._day}: points are older than what {self._influx.target.label} keeps: "
+            f"influx: {copy.day}: points are older than what {self._influx.target.label} keeps: "
             "skipped and counted, the lake has them"
             for copy in self._copies
             if copy.skipped

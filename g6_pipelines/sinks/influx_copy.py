@@ -9,7 +9,7 @@ anew: what is there of the index and day is removed, then everything is sent.
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import time, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -24,7 +24,7 @@ from g6_core.adapters.lake import lake_exists, read_lake, read_lake_since
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at, utc_text
 from g6_core.schema.options import OPTION_COLUMNS
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.sinks.influx_points import POINTS_VERSION, TIME, Copied, Measurement, lines_of, option_lines
 from g6_pipelines.sinks.point_writer import PointWriter
 
@@ -55,14 +55,11 @@ class Position:
 class InfluxCopy:
     """The copy of one index and day. Holds a lock, so that two processes never make it at once; `close` it."""
 
-    def __init__(
-        self, influx: Influx, paths: DataPaths, day: date, underlying: str, source: str, *, patience_s: float = 0
-    ) -> None:
+    def __init__(self, influx: Influx, day: Day, *, patience_s: float = 0) -> None:
         """DataError when another process is at it for longer than `patience_s`, or the position cannot be written."""
-        self._influx, self._paths, self._day, self._source = influx, paths, day, source
-        self._writer = PointWriter(influx)
-        self.underlying = underlying
-        self._file = paths.influx_position(day, underlying)
+        self.day, self._influx, self._writer = day, influx, PointWriter(influx)
+        self._source = source_of(day)
+        self._file = day.site.paths.influx_position(day.date, day.index)
         self._target = f"{influx.target.url} {influx.target.org} {influx.target.bucket}"
         self._lock = _held(self._file, patience_s)
         self._digest = sha256()
@@ -95,7 +92,7 @@ class InfluxCopy:
         Ends when the copy has all that the lake had when it began. Raises StoreDown and ConfigError of the store,
         DataError of the lake.
         """
-        lake = self._paths.lake(self._day, self.underlying)
+        lake = self.day.lake
         if not lake_exists(lake):
             return
         if not self._checked:
@@ -107,7 +104,7 @@ class InfluxCopy:
         if self._position is None:
             self._writer.skipped = self._writer.beyond_ms = 0
             self._clear()
-        copied = Copied(self._source, self.underlying, cycle_facts(self._paths, self._day, self.underlying))
+        copied = copied_of(self.day)
         for rows in _requests_of(missing):
             options, others = lines_of(rows, copied)
             self._writer.write(options + others)
@@ -170,14 +167,26 @@ class InfluxCopy:
         """Remove what is there of the index and day. A server without DELETE (3.x) keeps it, mostly overwritten."""
         for name in Measurement:
             with suppress(RefusedByInflux):
-                self._influx.execute(f'DELETE FROM "{name}" WHERE {where(self._day, self.underlying, self._source)}')
+                self._influx.execute(f'DELETE FROM "{name}" WHERE {where(self.day)}')
 
 
-def where(day: date, underlying: str, source: str, beyond_ms: int = 0) -> str:
+def source_of(day: Day) -> str:
+    """What the tag `source` says of a day: kite or simulated."""
+    from g6_core.adapters.world import simulated_days
+
+    return "simulated" if day.date in simulated_days(day.site.paths) else "kite"
+
+
+def copied_of(day: Day) -> Copied:
+    """What the points of an index and day have in common."""
+    return Copied(source_of(day), day.index, cycle_facts(day.site.paths, day.date, day.index))
+
+
+def where(day: Day, beyond_ms: int = 0) -> str:
     """The InfluxQL condition for the points of an index and day, of those newer than `beyond_ms`."""
-    start, end = (utc_text(at(one, time())) for one in (day, day + timedelta(days=1)))
+    start, end = (utc_text(at(one, time())) for one in (day.date, day.date + timedelta(days=1)))
     start = max(start, utc_text(beyond_ms + 1)) if beyond_ms else start
-    return f"\"index\" = '{underlying}' AND \"source\" = '{source}' AND time >= '{start}' AND time < '{end}'"
+    return f"\"index\" = '{day.index}' AND \"source\" = '{source_of(day)}' AND time >= '{start}' AND time < '{end}'"
 
 
 def _newer(lake: Path, time_ms: int) -> "pl.DataFrame":

@@ -1,6 +1,6 @@
 """Reads what a day's account is made from: its lake, the archived candles, and the dump that says what was listed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -11,14 +11,12 @@ import polars as pl
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.instrument_store import load_book
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
-from g6_core.domain.ist import MINUTE_MS, SECOND_MS
+from g6_core.domain.ist import MINUTE_MS
 from g6_core.domain.universe import pairs_at
 from g6_core.schema.options import OPTION_COLUMNS
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.collection.accounting import LAKE_COLUMNS, Contract, DayAccount, Scope, account, summary
 from g6_pipelines.collection.candles import Grid
 from g6_pipelines.stages.closing import read_closing
@@ -45,27 +43,25 @@ class Accounted:
     day: DayAccount
 
 
-def account_day(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> Accounted:
+def account_day(day: Day) -> Accounted:
     """Account of what lies on disk; a day of which nothing was kept has an empty one.
 
     Raises CalendarError when `day` is no trading day, DataError when a file is damaged.
     """
-    rules.require_trading_day(day)
-    path = paths.lake(day, underlying)
-    lake = read_lake(path, LAKE_COLUMNS) if lake_exists(path) else _no_rows()
-    answers = read_answers(paths.answers(day, underlying))
-    listing = listing_of(paths, rules, day, underlying)
-    scope = scope_of(settings, rules, day, underlying, listing, lake["expiry"].drop_nulls(), interval_of(lake))
-    closing = read_closing(paths, day, underlying)
+    day.site.rules.require_trading_day(day.date)
+    lake = read_lake(day.lake, LAKE_COLUMNS) if lake_exists(day.lake) else _no_rows()
+    answers, closing = read_answers(day.answers), read_closing(day)
+    scope = scope_of(day, listing_of(day), lake["expiry"].drop_nulls(), interval_of(lake))
     minutes = account(lake, answers, scope, closing)
     return Accounted(scope, lake, answers, closing, minutes, summary(minutes, scope))
 
 
-def listing_of(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Listing | None:
+def listing_of(day: Day) -> Listing | None:
     """The dump kept for a day, else the one its backfill went by, else None. DataError when it is damaged."""
-    for path, own in ((paths.instruments(day), True), (paths.listed_later(day), False)):
+    paths = day.site.paths
+    for path, own in ((paths.instruments(day.date), True), (paths.listed_later(day.date), False)):
         if path.exists():
-            return Listing(path, load_book(path, rules, (underlying,)), own)
+            return Listing(path, load_book(path, day.site.rules, (day.index,)), own)
     return None
 
 
@@ -75,72 +71,53 @@ def interval_of(lake: pl.DataFrame) -> int | None:
     return int(times.min()) if len(times) else None  # type: ignore[arg-type]
 
 
-def scope_of(
-    settings: Settings,
-    rules: MarketRules,
-    day: date,
-    underlying: str,
-    listing: Listing | None,
-    collected: Iterable[date] = (),
-    interval_ms: int | None = None,
-) -> Scope:
+def scope_of(day: Day, listing: Listing | None, collected: Iterable[date], interval_ms: int | None) -> Scope:
     """What is expected of one index.
 
     `collected` are expiries that the lake holds and `interval_ms` is how far its cycles are apart, whatever the
-    configuration says today.
+    configuration says today; None where they are too few to tell.
     """
-    spec = rules.index(underlying)
-    session = rules.session(day, spec.option_exchange)
-    interval_ms = interval_ms or settings.collection.interval_s * SECOND_MS
-    cycles = range(session.open_ms, session.close_ms, interval_ms)
-    step_paise = rules.strike_step_paise(underlying, day)
-    expiries = _expiries(settings, rules, day, underlying, listing) if listing is not None else ()
-    known = sorted({*expiries, *collected})
-    offsets = settings.index(underlying).offsets
+    expiries = _expiries(day, listing) if listing is not None else ()
+    grid = grid_of(day, {*expiries, *collected}, interval_ms or day.site.interval_ms)
+    cycles = range(grid.open_ms, grid.close_ms, grid.interval_ms)
 
     def universe(atm_paise: int) -> list[Contract]:
         assert listing is not None
-        return [
-            one
-            for expiry in expiries
-            for one in _contracts(listing, underlying, expiry, atm_paise, step_paise, offsets)
-        ]
+        return [one for expiry in expiries for one in _contracts(day, listing, expiry, atm_paise)]
 
-    index_row = listing.book.index(underlying) if listing is not None else None
+    index_row = listing.book.index(day.index) if listing is not None else None
+    spec = day.site.rules.index(day.index)
     return Scope(
-        index=underlying,
-        day=day,
+        index=day.index,
+        day=day.date,
         index_symbol=index_row.tradingsymbol if index_row is not None else spec.index_symbol,
-        step_paise=step_paise,
-        grid=grid_of(rules, day, underlying, known, interval_ms),
+        step_paise=day.step_paise,
+        grid=grid,
         minutes=sorted({time_ms // MINUTE_MS * MINUTE_MS for time_ms in cycles}),
         universe=universe if listing is not None else None,
-        shortfall_pct=settings.completeness.shortfall_pct,
+        shortfall_pct=day.site.settings.completeness.shortfall_pct,
     )
 
 
-def grid_of(rules: MarketRules, day: date, underlying: str, expiries: Iterable[date], interval_ms: int) -> Grid:
-    """Where the cycles of an index stand, and when each of these expiries stops trading."""
-    exchange = rules.index(underlying).option_exchange
-    session = rules.session(day, exchange)
-    closes_ms = {expiry: rules.session(day, exchange, expiry).close_ms for expiry in expiries}
+def grid_of(day: Day, expiries: Iterable[date], interval_ms: int) -> Grid:
+    """Return where the cycles of an index stand, and when each of these expiries stops trading."""
+    session, closes_ms = day.session, {expiry: day.close_ms(expiry) for expiry in sorted(set(expiries))}
     return Grid(session.open_ms, session.close_ms, interval_ms, closes_ms)
 
 
-def _expiries(settings: Settings, rules: MarketRules, day: date, underlying: str, listing: Listing) -> tuple[date, ...]:
+def _expiries(day: Day, listing: Listing) -> tuple[date, ...]:
     """Distinct expiries of the configured codes. A later dump lacks what has expired since: there the rules say."""
-    listed = listing.book.expiries(underlying) if listing.own else rules.expiries(underlying, day)
-    codes = resolve_expiry_codes(listed, day, partial(rules.is_monthly, underlying))
-    wanted = [codes.get(ExpiryCode(code)) for code in settings.index(underlying).expiry_codes]
+    rules = day.site.rules
+    listed = listing.book.expiries(day.index) if listing.own else rules.expiries(day.index, day.date)
+    codes = resolve_expiry_codes(listed, day.date, partial(rules.is_monthly, day.index))
+    wanted = [codes.get(ExpiryCode(code)) for code in day.settings.expiry_codes]
     return tuple(sorted({expiry for expiry in wanted if expiry is not None}))
 
 
-def _contracts(
-    listing: Listing, underlying: str, expiry: date, atm_paise: int, step_paise: int, offsets: Sequence[int]
-) -> list[Contract]:
+def _contracts(day: Day, listing: Listing, expiry: date, atm_paise: int) -> list[Contract]:
     """Both sides at each offset. A strike that the dump lacks is not expected, unless its whole expiry is gone."""
-    pairs = pairs_at(listing.book, underlying, expiry, atm_paise, step_paise, offsets)
-    gone = not listing.book.strikes(underlying, expiry)
+    pairs = pairs_at(listing.book, day.index, expiry, atm_paise, day.step_paise, day.settings.offsets)
+    gone = not listing.book.strikes(day.index, expiry)
     sides: list[tuple[int, str, Instrument | None]] = [
         (pair.strike_paise, kind, side) for pair in pairs for kind, side in zip(("CE", "PE"), pair.sides(), strict=True)
     ]

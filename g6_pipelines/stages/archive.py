@@ -14,11 +14,11 @@ from g6_core.adapters.ledger.export import export
 from g6_core.adapters.object_store import ObjectStore, open_store
 from g6_core.adapters.world import Simulated, mark_simulated, simulated_days
 from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import ConfigError, DataError
 from g6_core.domain.ist import ist_clock
 from g6_core.schema.archive import MANIFEST_VERSION, ArchivedAccount, MadeFrom, Manifest
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.stages.accounting import account_day
 
 
@@ -47,44 +47,33 @@ def configured_store(settings: Settings) -> ObjectStore:
     return open_store(settings.archive)
 
 
-def require_over(settings: Settings, rules: MarketRules, day: date, now_ms: int) -> None:
+def require_over(site: Site, day: date, now_ms: int) -> None:
     """DataError while an index of the configuration trades on the day, CalendarError for a day without a session."""
-    rules.require_trading_day(day)
-    close_ms = max(rules.session(day, rules.index(name).option_exchange).close_ms for name in settings.indices)
+    close_ms = site.rules.joint_session(site.indices, day).close_ms
     if now_ms < close_ms:
         raise DataError(f"{day} is not over; archive it after {ist_clock(close_ms)}")
 
 
-def collected_indices(paths: DataPaths, rules: MarketRules, day: date) -> tuple[str, ...]:
-    """The indices of which something was collected."""
-    return tuple(name for name in rules.underlyings if lake_exists(paths.lake(day, name)))
-
-
-def compact_day(paths: DataPaths, rules: MarketRules, day: date, *, drop_stream: bool = False) -> dict[str, Path]:
-    """The compacted lakes of a day by index. DataError while one is being collected; streams stay by default."""
-    return {
-        name: compact_lake(paths.lake(day, name), drop_stream=drop_stream)
-        for name in collected_indices(paths, rules, day)
-    }
-
-
-def archive_day(store: ObjectStore, settings: Settings, rules: MarketRules, paths: DataPaths, day: date) -> Archived:
+def archive_day(store: ObjectStore, site: Site, day: date) -> Archived:
     """Archive what is there of a day; the same day again sends nothing, but everything is read back again.
 
     The caller knows that the day is over. DataError when nothing of it was collected, or somebody is collecting; as
     `Ledger.of` when the ledger cannot be read.
     """
-    rules.require_trading_day(day)
-    names = tuple(compact_day(paths, rules, day))
-    if not names:
+    site.rules.require_trading_day(day)
+    days, paths, settings = [Day(site, day, name) for name in site.rules.underlyings], site.paths, site.settings
+    days = [one for one in days if lake_exists(one.lake)]
+    if not days:
         raise DataError(f"{paths.root}: nothing was collected on {day}; there is nothing to archive")
+    for one in days:
+        compact_lake(one.lake)
     csv = settings.archive is not None and settings.archive.csv
     contents = {
         path.relative_to(paths.root).as_posix(): path.read_bytes() for path in files_of_day(paths.root, day, csv=csv)
     }
     contents |= _ledger_of(paths, day)
     made = simulated_days(paths).get(day)
-    accounts = {name: account_day(paths, settings, rules, day, name).day for name in names}
+    accounts = {one.index: account_day(one).day for one in days}
     manifest = Manifest(
         version=MANIFEST_VERSION,
         day=day,

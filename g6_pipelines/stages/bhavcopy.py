@@ -9,7 +9,6 @@ import polars as pl
 from g6_core.adapters.bhavcopy import read_bhavcopy
 from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.world import simulated_days
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.end_of_day import (
     Collected,
@@ -21,7 +20,7 @@ from g6_core.domain.end_of_day import (
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import ist_date
 from g6_core.domain.money import paise
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.stages.closing import read_closing
 
 EXAMPLES_MAX = 5
@@ -31,35 +30,35 @@ RECORDED = "recorded"
 PUBLISHERS = {"NFO": "NSE", "BFO": "BSE"}
 
 
-def reconcile_bhavcopy(
-    paths: DataPaths, rules: MarketRules, day: date, underlyings: Sequence[str], bhavcopy: Path
-) -> tuple[Check, ...]:
+def reconcile_bhavcopy(site: Site, day: date, underlyings: Sequence[str], bhavcopy: Path) -> tuple[Check, ...]:
     """Named checks of the last state of every contract that was collected.
 
     Without `underlyings` all indices that have a lake are compared. Raises DataError when there is no lake or the
     bhavcopy is not one of that day.
     """
-    rules.require_trading_day(day)
-    names = tuple(underlyings) or tuple(name for name in rules.underlyings if lake_exists(paths.lake(day, name)))
-    if not names:
-        raise DataError(f"{paths.root}: nothing was collected on {day}; collect the day first")
+    site.rules.require_trading_day(day)
+    days = [Day(site, day, name) for name in underlyings or site.rules.underlyings]
+    days = [one for one in days if underlyings or lake_exists(one.lake)]
+    if not days:
+        raise DataError(f"{site.paths.root}: nothing was collected on {day}; collect the day first")
     collected: dict[ContractKey, Collected] = {}
-    made = simulated_days(paths).get(day)
+    made = simulated_days(site.paths).get(day)
     replayed = made is not None and made.source.startswith(RECORDED)
-    for name in names:
-        collected |= last_states(read_lake(paths.lake(day, name)), day)
-        collected |= closing_states(read_closing(paths, day, name), day, replayed=replayed)
-    close_ms = {name: rules.session(day, rules.index(name).option_exchange).close_ms for name in names}
-    return bhavcopy_checks(compare_with_published(collected, read_bhavcopy(bhavcopy, day, names), close_ms))
+    for one in days:
+        collected |= last_states(read_lake(one.lake), day)
+        collected |= closing_states(read_closing(one), day, replayed=replayed)
+    close_ms = {one.index: one.session.close_ms for one in days}
+    return bhavcopy_checks(compare_with_published(collected, read_bhavcopy(bhavcopy, day, tuple(close_ms)), close_ms))
 
 
-def published_file(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> Path | None:
+def published_file(day: Day) -> Path | None:
     """The bhavcopy of the index's exchange and the day, by the name that the exchange gives it; None if there is none.
 
     Both exchanges name theirs ``BhavCopy_{exchange}_FO_0_0_0_{yyyymmdd}_F_0000``, zipped or not.
     """
-    exchange = PUBLISHERS[rules.index(underlying).option_exchange]
-    return next(iter(sorted(paths.bhavcopies.glob(f"*_{exchange}_FO_*_{day:%Y%m%d}_*"))), None)
+    exchange = PUBLISHERS[day.site.rules.index(day.index).option_exchange]
+    found = day.site.paths.bhavcopies.glob(f"*_{exchange}_FO_*_{day.date:%Y%m%d}_*")
+    return next(iter(sorted(found)), None)
 
 
 def last_states(rows: pl.DataFrame, day: date) -> dict[ContractKey, Collected]:

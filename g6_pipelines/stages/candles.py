@@ -8,7 +8,7 @@ from kiteconnect import KiteConnect
 
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Answer, Candle, fetch_candles
-from g6_core.adapters.kite_market import CallSpacing, Turns, wait_for_turn
+from g6_core.adapters.kite_market import CallSpacing, Market, Turns, wait_for_turn
 from g6_core.domain.errors import BrokerError, RefusedAsked, TryLater
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.ports import Clock
@@ -44,13 +44,14 @@ class Broker:
     turns: Turns
 
     @classmethod
-    def of(cls, kite: KiteConnect, clock: Clock, origin: str, turns: Turns | None = None) -> "Broker":
-        """A broker with these turns; without them this process has the key for itself."""
+    def of(cls, market: Market, origin: str) -> "Broker":
+        """Return the broker of a market; without turns of its history this process has the key for itself."""
+        turns = market.history
         if turns is None:
-            turns = CallSpacing(clock, CALL_INTERVAL_MS)
+            turns = CallSpacing(market.clock, CALL_INTERVAL_MS)
             # As if something had been asked a moment ago.
             turns.spend()
-        return cls(kite, clock, origin, turns)
+        return cls(market.kite, market.clock, origin, turns)
 
 
 @dataclass(frozen=True, slots=True)

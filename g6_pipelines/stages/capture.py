@@ -11,20 +11,17 @@ from io import BytesIO
 from pathlib import Path
 
 import polars as pl
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
-from g6_core.adapters.kite_market import Turns
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.world import simulated_days
-from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, at
-from g6_core.ports import Clock
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.collection.candles import candles_of, closed_volumes, compared_volumes, falls_short, told_candles
 from g6_pipelines.stages.accounting import grid_of, listing_of
 from g6_pipelines.stages.candles import Asked, Broker, Part, ask
@@ -52,62 +49,60 @@ class Captured:
     candles: int
 
 
-def expiring(book: InstrumentBook, underlying: str, day: date) -> tuple[Instrument, ...]:
+def expiring(book: InstrumentBook, day: Day) -> tuple[Instrument, ...]:
     """Return every listed contract of the index that expires on `day`, by symbol."""
-    own = (row for row in book if row.underlying == underlying and row.is_option and row.expiry == day)
+    own = (row for row in book if row.underlying == day.index and row.is_option and row.expiry == day.date)
     return tuple(sorted(own, key=lambda row: row.tradingsymbol))
 
 
-def captured(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> Captured | None:
+def captured(day: Day) -> Captured | None:
     """Return what lies on disk of the expiry on `day`; None when no contract expires then, by dump and by rules.
 
     Where the rules list an expiry and the dump of the day was not kept, or lacks it, everything is missing. DataError
     when a file is damaged.
     """
-    listing = listing_of(paths, rules, day, underlying)
-    contracts = expiring(listing.book, underlying, day) if listing is not None and listing.own else ()
+    listing = listing_of(day)
+    contracts = expiring(listing.book, day) if listing is not None and listing.own else ()
     if not contracts:
-        if not _is_listed(rules, underlying, day, day, timedelta()):
+        if not _is_listed(day.site.rules, day.index, day.date, day.date, timedelta()):
             return None
         why = "lists none of them" if listing is not None and listing.own else "was not kept"
-        return Captured(day, 0, (f"every strike of {underlying} {day}: the dump of the day {why}",), (), 0, 0)
-    answers = read_answers(answers_of(paths, underlying, day))
-    missing = {one.symbol for one in unanswered(whole_life(paths, contracts, rules, day), answers)}
+        return Captured(day.date, 0, (f"every strike of {day}: the dump of the day {why}",), (), 0, 0)
+    answers = read_answers(answers_of(day))
+    missing = {one.symbol for one in unanswered(whole_life(day, contracts), answers)}
     told = candles_of(answers, ())
     return Captured(
-        expiry=day,
+        expiry=day.date,
         contracts=len(contracts),
         missing=tuple(sorted(missing)),
-        short=tuple(_short(paths, settings, rules, day, underlying, answers)),
+        short=tuple(_short(day, answers)),
         traded=told["symbol"].n_unique(),
         candles=len(told),
     )
 
 
-def _short(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str, answers: pl.DataFrame
-) -> list[str]:
+def _short(day: Day, answers: pl.DataFrame) -> list[str]:
     """Contracts whose candles of the last day hold less than its closing state."""
-    grid, closing = grid_of(rules, day, underlying, [day], MINUTE_MS), read_closing(paths, day, underlying)
+    grid, closing = grid_of(day, [day.date], MINUTE_MS), read_closing(day)
     compared = compared_volumes(answers, closed_volumes(closing, grid), grid)
-    return compared.filter(falls_short(settings.completeness.shortfall_pct))["symbol"].to_list()
+    return compared.filter(falls_short(day.site.settings.completeness.shortfall_pct))["symbol"].to_list()
 
 
-def answers_of(paths: DataPaths, underlying: str, expiry: date) -> Path:
+def answers_of(expiry: Day) -> Path:
     """Return where the answers of an expiry are kept."""
-    return paths.expired(underlying, expiry) / "answers.arrows"
+    return expiry.expired / "answers.arrows"
 
 
-def whole_life(paths: DataPaths, contracts: Sequence[Instrument], rules: MarketRules, expiry: date) -> list[Question]:
+def whole_life(expiry: Day, contracts: Sequence[Instrument]) -> list[Question]:
     """Return each contract from its listing to its last minute, in questions as long as the broker takes.
 
     A simulated market has its one day.
     """
-    found = []
+    found, site, last = [], expiry.site, expiry.date
+    first = last if last in simulated_days(site.paths) else first_listed(site.rules, expiry.index, last)
     for row in contracts:
-        close_ms = rules.session(expiry, row.exchange, expiry).close_ms
-        start = expiry if expiry in simulated_days(paths) else first_listed(rules, row.underlying, expiry)
-        while start <= expiry:
+        close_ms, start = site.rules.session(last, row.exchange, last).close_ms, first
+        while start <= last:
             next_start = start + timedelta(days=WINDOW_DAYS_MAX)
             to_ms = min(at(next_start, time()), close_ms) - MINUTE_MS
             found.append(Question(row.tradingsymbol, row.token, at(start, time()), to_ms))
@@ -145,35 +140,23 @@ def _is_listed(rules: MarketRules, underlying: str, day: date, expiry: date, mov
         return False
 
 
-def capture(
-    kite: KiteConnect,
-    clock: Clock,
-    settings: Settings,
-    rules: MarketRules,
-    paths: DataPaths,
-    day: date,
-    underlying: str,
-    listed: InstrumentBook,
-    origin: str,
-    turns: Turns | None = None,
-) -> Generator[int, None, Asked]:
+def capture(market: Market, day: Day, listed: InstrumentBook, origin: str) -> Generator[int, None, Asked]:
     """Archive what expires today; yields the next time (ms) at which to be resumed.
 
     Run again it asks only for what is not answered yet, or answered with less than was traded. Raises DataError while
     the index trades.
     """
-    require_over(rules, clock, day, underlying)
-    path, contracts, asked = answers_of(paths, underlying, day), expiring(listed, underlying, day), Asked()
+    require_over(day, market.clock)
+    path, contracts, asked = answers_of(day), expiring(listed, day), Asked()
     with CandleArchive.open(path) as archive:
         answers = read_answers(path)
-        life = whole_life(paths, contracts, rules, day)
-        short = set(_short(paths, settings, rules, day, underlying, answers))
+        life = whole_life(day, contracts)
+        short = set(_short(day, answers))
         wanted = [*unanswered(life, answers), *(one for one in life if one.symbol in short)]
-        closing = read_closing(paths, day, underlying).filter(expiry=day)
-        questions = in_order(life, set(wanted), closing)
+        questions = in_order(life, set(wanted), read_closing(day).filter(expiry=day.date))
         parts = [(one, (Part(archive, one, max(own.to_ms for own in life)),)) for one in questions]
-        yield from ask(Broker.of(kite, clock, origin, turns), parts, asked)
-    publish(paths, rules, day, underlying)
+        yield from ask(Broker.of(market, origin), parts, asked)
+    publish(day)
     return asked
 
 
@@ -188,30 +171,27 @@ def in_order(life: Sequence[Question], wanted: Collection[Question], closing: pl
     return [control, *(one for one in life if one in wanted and one != control)]
 
 
-def publish(paths: DataPaths, rules: MarketRules, day: date, underlying: str) -> None:
+def publish(day: Day) -> None:
     """Write `candles.parquet` and `dump.parquet` of the expiry; the same answers give the same bytes."""
-    buffer, folder = BytesIO(), paths.expired(underlying, day)
-    candles = _candles_told(paths, rules, day, underlying, read_answers(answers_of(paths, underlying, day)))
-    candles.write_parquet(buffer, compression="zstd", statistics=False)
-    write_atomic(folder / "candles.parquet", buffer.getvalue())
-    write_atomic(folder / "dump.parquet", paths.instruments(day).read_bytes())
+    buffer = BytesIO()
+    _candles_told(day, read_answers(answers_of(day))).write_parquet(buffer, compression="zstd", statistics=False)
+    write_atomic(day.expired / "candles.parquet", buffer.getvalue())
+    write_atomic(day.expired / "dump.parquet", day.site.paths.instruments(day.date).read_bytes())
 
 
-def candles_follow(paths: DataPaths, rules: MarketRules, day: date, underlying: str, answers: pl.DataFrame) -> bool:
+def candles_follow(day: Day, answers: pl.DataFrame) -> bool:
     """Return whether `candles.parquet` holds what the answers say. By value: years later another writer made it."""
     try:
-        kept = pl.read_parquet(paths.expired(underlying, day) / "candles.parquet")
+        kept = pl.read_parquet(day.expired / "candles.parquet")
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return False
-    return kept.equals(_candles_told(paths, rules, day, underlying, answers))
+    return kept.equals(_candles_told(day, answers))
 
 
-def _candles_told(
-    paths: DataPaths, rules: MarketRules, day: date, underlying: str, answers: pl.DataFrame
-) -> pl.DataFrame:
+def _candles_told(day: Day, answers: pl.DataFrame) -> pl.DataFrame:
     """The candles of archived answers, each minute of a contract once."""
-    listing = listing_of(paths, rules, day, underlying)
-    contracts = expiring(listing.book, underlying, day) if listing is not None else ()
+    listing = listing_of(day)
+    contracts = expiring(listing.book, day) if listing is not None else ()
     rows = [(row.tradingsymbol, row.expiry, row.strike_paise / 100, row.instrument_type) for row in contracts]
     names = {"symbol": pl.String, "expiry": pl.Date, "strike": pl.Float64, "side": pl.String}
     figures = ("open", "high", "low", "close", "volume", "oi", "answer_sha256")

@@ -15,15 +15,14 @@ import polars as pl
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import claim_schema, write_atomic
-from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, MarketQuote, Turns, fetch_quotes, wait_for_turn
+from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, Market, MarketQuote, Turns, fetch_quotes, wait_for_turn
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import BrokerError, DataError, TryLater
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_date
 from g6_core.ports import Clock
 from g6_core.schema.closing import CLOSING_COLUMNS, CLOSING_VERSION
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 
 RETRY_MS = 5 * SECOND_MS
 PATIENCE_MS = 10 * MINUTE_MS
@@ -50,30 +49,19 @@ class Closing:
 
 
 def closing_state(
-    kite: KiteConnect,
-    clock: Clock,
-    turns: Turns,
-    rules: MarketRules,
-    paths: DataPaths,
-    day: date,
-    underlyings: Sequence[str],
-    final_ms: int = 0,
+    market: Market, turns: Turns, site: Site, day: date, underlyings: Sequence[str]
 ) -> Generator[int, None, Closing]:
     """Ask for what is not kept yet; yields the next time (ms) at which to be resumed.
 
-    It is asked a minute after the last close, at a market that first shows it later (`final_ms`) then. Nothing is asked
+    It is asked a minute after the last close, at a market that first shows it later then. Nothing is asked
     on a later day: a broker tells the present only. Raises DataError as `write_atomic` and `read_lake` do.
     """
-    found = Closing()
-    wanted = {
-        name: contracts_of_day(paths, day, name, rules)
-        for name in dict.fromkeys(underlyings)
-        if lake_exists(paths.lake(day, name)) and not paths.closing(day, name).exists()
-    }
-    closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in wanted]
-    if not closes or ist_date(clock.now_ms()) != day:
+    found, kite, clock = Closing(), market.kite, market.clock
+    days = [Day(site, day, name) for name in dict.fromkeys(underlyings)]
+    wanted = {one: contracts_of_day(one) for one in days if lake_exists(one.lake) and not one.closing.exists()}
+    if not wanted or ist_date(clock.now_ms()) != day:
         return found
-    due_ms = max(max(closes) + FINAL_AFTER_MS, final_ms)
+    due_ms = max(max(one.session.close_ms for one in wanted) + FINAL_AFTER_MS, market.final_ms)
     if clock.now_ms() < due_ms:
         yield due_ms
     keys = [key for rows in wanted.values() for key in rows["key"]]
@@ -89,26 +77,26 @@ def closing_state(
             quotes = yield from _answer(kite, clock, turns, batch, give_up_ms, found)
             if quotes is not None:
                 answers |= {key: (clock.now_ms(), quotes.get(key)) for key in batch}
-    for name, rows in wanted.items():
+    for one, rows in wanted.items():
         found.contracts += rows.height
         own = [answers.get(key) for key in rows["key"]]
-        if None in own or not any(one and one[1] for one in own):
-            found.unwritten += (name,)
+        if None in own or not any(answer and answer[1] for answer in own):
+            found.unwritten += (one.index,)
             if None not in own:
                 found.reasons["no contract of it is in the replies"] += 1
             continue
-        found.quoted += _write(paths, day, name, rows, answers)
+        found.quoted += _write(one, rows, answers)
     return found
 
 
-def contracts_of_day(paths: DataPaths, day: date, underlying: str, rules: MarketRules) -> pl.DataFrame:
+def contracts_of_day(day: Day) -> pl.DataFrame:
     """Every contract in the lake of an index: expiry, strike, side, symbol, and its `key` at the broker."""
-    rows = read_lake(paths.lake(day, underlying), ["expiry", "strike", "call_symbol", "put_symbol"]).unique()
+    rows = read_lake(day.lake, ["expiry", "strike", "call_symbol", "put_symbol"]).unique()
     sides = [
         rows.select("expiry", "strike", pl.lit(side).alias("side"), pl.col(f"{name}_symbol").alias("symbol"))
         for name, side in (("call", "CE"), ("put", "PE"))
     ]
-    exchange = rules.index(underlying).option_exchange
+    exchange = day.site.rules.index(day.index).option_exchange
     return (
         pl.concat(sides)
         .filter(pl.col("symbol").is_not_null())
@@ -118,9 +106,9 @@ def contracts_of_day(paths: DataPaths, day: date, underlying: str, rules: Market
     )
 
 
-def read_closing(paths: DataPaths, day: date, underlying: str) -> pl.DataFrame:
+def read_closing(day: Day) -> pl.DataFrame:
     """The closing state (`CLOSING_COLUMNS`); no rows where none was kept. DataError when the file is damaged."""
-    path, schema = paths.closing(day, underlying), lake_schema(CLOSING_COLUMNS)
+    path, schema = day.closing, lake_schema(CLOSING_COLUMNS)
     if not path.exists():
         return pl.DataFrame(schema=schema)
     try:
@@ -151,16 +139,10 @@ def _answer(
         yield clock.now_ms() + RETRY_MS
 
 
-def _write(
-    paths: DataPaths,
-    day: date,
-    underlying: str,
-    contracts: pl.DataFrame,
-    answers: Mapping[str, tuple[int, MarketQuote | None]],
-) -> int:
+def _write(day: Day, contracts: pl.DataFrame, answers: Mapping[str, tuple[int, MarketQuote | None]]) -> int:
     """Write the file of an index; returns how many of its contracts have a quote."""
     rows = [
-        (asked_ms, quote.exchange_ms, underlying, expiry, strike, side, symbol, *_figures(quote))
+        (asked_ms, quote.exchange_ms, day.index, expiry, strike, side, symbol, *_figures(quote))
         for expiry, strike, side, symbol, key in contracts.iter_rows()
         for asked_ms, quote in [answers[key]]
         if quote is not None
@@ -168,10 +150,9 @@ def _write(
     buffer = BytesIO()
     frame = pl.DataFrame(rows, schema=lake_schema(CLOSING_COLUMNS), orient="row")
     frame.write_parquet(buffer, compression="zstd", statistics=False)
-    path = paths.closing(day, underlying)
     columns = {name: kind.value for name, kind in CLOSING_COLUMNS.items()}
-    claim_schema(path.parent / "_schema.json", {"version": CLOSING_VERSION, "columns": columns})
-    write_atomic(path, buffer.getvalue())
+    claim_schema(day.closing.parent / "_schema.json", {"version": CLOSING_VERSION, "columns": columns})
+    write_atomic(day.closing, buffer.getvalue())
     return len(rows)
 
 

@@ -11,22 +11,20 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 import polars as pl
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import CsvSink
 from g6_core.adapters.cycle_log import note_cycles
-from g6_core.adapters.kite_market import CallSpacing, Turns
+from g6_core.adapters.kite_market import CallSpacing, Market
 from g6_core.adapters.lake import Lake, lake_schema, read_lake
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import SECOND_MS
 from g6_core.domain.money import paise
 from g6_core.ports import Clock
 from g6_core.schema.cycles import CycleFact
-from g6_core.schema.options import OPTION_COLUMNS, OptionRow, SpotKind
+from g6_core.schema.options import OPTION_COLUMNS, OptionRow
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
 from g6_pipelines.collection.passed import Stretch, stretches_of
 from g6_pipelines.collection.plan import IndexPlan, plan_index
@@ -106,36 +104,28 @@ class CollectReport:
 
 
 def collect(
-    kite: KiteConnect,
-    clock: Clock,
-    settings: Settings,
-    rules: MarketRules,
-    paths: DataPaths,
+    market: Market,
+    site: Site,
     day: date,
     book: InstrumentBook,
     underlyings: Sequence[str],
     on_cycle: Callable[[CycleReport], None] | None = None,
     *,
-    index_kind: str = SpotKind.INDEX,
-    final_ms: int = 0,
-    turns: Turns | None = None,
     until_ms: int | None = None,
     once: bool = False,
 ) -> Generator[int, None, CollectReport]:
     """Collect the day, or its cycles before `until_ms`, or with `once` up to the newest that is due.
 
-    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`, which
-    needs `final_ms`); it is no cycle. Cycles already in the lake of an index are not collected again; those that passed
-    unseen are written as missing, after the due one has been fetched. `index_kind` is what the broker's index row
-    stands for (`SpotKind`): a recorded chain has no index, its source serves the parity forward in that place. `turns`
-    are the quote calls that the API key allows; without them this process has the key for itself. Raises DataError
-    when the data directory cannot be written or has another schema.
+    Yields the next time (ms) at which to be resumed. A whole day ends with its closing state (`closing_state`); it is
+    no cycle. Cycles already in the lake of an index are not collected again; those that passed unseen are written as
+    missing, after the due one has been fetched. Without turns of the market this process has the API key for itself.
+    Raises DataError when the data directory cannot be written or has another schema.
     """
-    interval_ms = settings.collection.interval_s * SECOND_MS
-    plans = [_plan(settings, rules, day, book, name, index_kind) for name in underlyings]
-    turns = turns or CallSpacing(clock)
-    with _lakes(paths, day, underlyings) as lakes, open_sinks(settings, clock, paths, day, underlyings) as sinks:
-        kept = _Kept(paths, day, plans, lakes, interval_ms)
+    clock, interval_ms = market.clock, site.interval_ms
+    plans = [plan_index(Day(site, day, name), book, market.spot_kind) for name in underlyings]
+    turns = market.turns or CallSpacing(clock)
+    with _lakes(site.paths, day, underlyings) as lakes, open_sinks(site, clock, day, underlyings) as sinks:
+        kept = _Kept(site.paths, day, plans, lakes, interval_ms)
         told, times = _Told(on_cycle), cycle_times(plans, interval_ms)
         for time_ms in _wanted(clock, times, until_ms, once):
             moment = Moment(time_ms, interval_ms)
@@ -149,7 +139,7 @@ def collect(
                 continue
             # Rows of what passed have the money that was known before this cycle.
             missed = kept.stretches()
-            fetched = yield from fetch_cycle(kite, clock, turns, active, moment)
+            fetched = yield from fetch_cycle(market.kite, clock, turns, active, moment)
             passed = kept.write_missed(missed)
             found = kept.write(active, fetched, moment)
             sinks.follow()
@@ -159,7 +149,7 @@ def collect(
         sinks.follow(LAST_BUDGET_S)
         closing = None
         if not once and until_ms is None:
-            closing = yield from closing_state(kite, clock, turns, rules, paths, day, underlyings, final_ms)
+            closing = yield from closing_state(market, turns, site, day, underlyings)
         total, by_code = coverage_of(pl.concat([read_lake(lake.path, COVERAGE_COLUMNS) for lake in lakes.values()]))
         return CollectReport(
             cycles=len(times),
@@ -272,14 +262,6 @@ def _wanted(clock: Clock, times: range, until_ms: int | None, once: bool) -> Seq
     """Cycles to look at. One alone is the newest that is due, or the next where little of its time is left."""
     end_ms = clock.now_ms() + ONCE_LEFT_MS if once else until_ms
     return times if end_ms is None else [time_ms for time_ms in times if time_ms < end_ms]
-
-
-def _plan(
-    settings: Settings, rules: MarketRules, day: date, book: InstrumentBook, name: str, index_kind: str
-) -> IndexPlan:
-    """What the settings want of an index."""
-    own = settings.indices[name]
-    return plan_index(name, day, book, rules, own.expiry_codes, own.offsets, index_kind)
 
 
 def cycle_times(plans: Sequence[IndexPlan], interval_ms: int) -> range:

@@ -1,6 +1,5 @@
 """The dump of the day, fetched once: it is valid for one day, and Kite publishes the new one at about 08:00 IST."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 
@@ -8,10 +7,10 @@ import msgspec
 from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import canonical_json, write_atomic
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import BrokerError, DataError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, utc_text
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Site
 from g6_pipelines.stages.prepare import StoredDump, store_dump, stored_dump
 
 # Before that Kite still gives the dump of the day before.
@@ -38,19 +37,17 @@ class DayDump:
     doubt: str
 
 
-def day_dump(
-    kite: KiteConnect, rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int
-) -> DayDump:
-    """The stored dump while it is valid, else a new one. Raises BrokerError or DataError when there is none to have.
+def day_dump(kite: KiteConnect, site: Site, day: date, now_ms: int) -> DayDump:
+    """The stored dump of the configured indices while it is valid, else a new one.
 
     One that is doubted is good for ten minutes, and for as long as the broker gives no other that can be read; its
-    doubt stays with it.
+    doubt stays with it. Raises BrokerError or DataError when there is none to have.
     """
-    stored = _stored(rules, paths, day, underlyings, now_ms)
-    if stored is not None and _is_fresh(read_note(paths, day), now_ms):
+    stored = _stored(site, day, now_ms)
+    if stored is not None and _is_fresh(read_note(site.paths, day), now_ms):
         return stored
     try:
-        return fetched_dump(kite, rules, paths, day, underlyings, now_ms)
+        return fetched_dump(kite, site, day, now_ms)
     except BrokerError:
         if stored is None:
             raise
@@ -61,13 +58,13 @@ def day_dump(
         return replace(stored, doubt=f"{stored.doubt}; the broker's new one cannot be used: {error}")
 
 
-def _stored(rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int) -> DayDump | None:
+def _stored(site: Site, day: date, now_ms: int) -> DayDump | None:
     """The dump that is there with its doubt; None when it is not whole, or of before 08:00 and that has passed."""
-    note = read_note(paths, day)
+    note = read_note(site.paths, day)
     if note is None or (note.fetched < utc_text(at(day, PUBLISHED)) <= utc_text(now_ms)):
         return None
     try:
-        dump = stored_dump(rules, paths, day, underlyings)
+        dump = stored_dump(site, day, site.indices)
     except DataError:
         return None
     return DayDump(dump, True, note.doubt) if dump.sha256 == note.sha256 else None
@@ -82,13 +79,11 @@ def _is_fresh(note: DumpNote | None, now_ms: int) -> bool:
     return not note.doubt or utc_text(now_ms - DOUBTED_FOR_MS) < note.fetched[:19] + "Z" <= utc_text(now_ms)
 
 
-def fetched_dump(
-    kite: KiteConnect, rules: MarketRules, paths: DataPaths, day: date, underlyings: Sequence[str], now_ms: int
-) -> DayDump:
+def fetched_dump(kite: KiteConnect, site: Site, day: date, now_ms: int) -> DayDump:
     """A new dump, stored with a note of when it was fetched. Errors as `day_dump`."""
-    dump = store_dump(kite, rules, paths, day, underlyings)
-    doubt = _doubt(paths, day, dump.sha256, now_ms)
-    write_atomic(paths.dump_note(day), canonical_json(DumpNote(utc_text(now_ms), dump.sha256, doubt)) + b"\n")
+    dump = store_dump(kite, site, day, site.indices)
+    doubt = _doubt(site.paths, day, dump.sha256, now_ms)
+    write_atomic(site.paths.dump_note(day), canonical_json(DumpNote(utc_text(now_ms), dump.sha256, doubt)) + b"\n")
     return DayDump(dump, False, doubt)
 
 

@@ -8,12 +8,12 @@ from datetime import date
 from g6_core.adapters.influx import Influx, InfluxTarget
 from g6_core.config import Settings
 from g6_core.domain.errors import ConfigError
-from g6_core.schema.paths import DataPaths
-from g6_pipelines.sinks.configured import source_of
+from g6_core.site import Day, Site
 from g6_pipelines.sinks.influx_copy import InfluxCopy
 
 # A collection that has just ended may still be at its last request.
 PATIENCE_S = 10.0
+OnSent = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,15 @@ class CaughtUp:
 
 
 def catch_up_influx(
-    settings: Settings,
-    paths: DataPaths,
-    day: date,
-    underlyings: Sequence[str],
-    *,
-    again: bool = False,
-    on_sent: Callable[[str, int], None] | None = None,
+    site: Site, day: date, underlyings: Sequence[str], *, again: bool = False, on_sent: OnSent | None = None
 ) -> tuple[CaughtUp, ...]:
     """Send what InfluxDB lacks of a day; with `again` everything, after removing what is there.
 
     An index without a lake has nothing to send. Raises ConfigError when Influx is off or refuses, StoreDown when it is
     away, DataError when another process is at it or a lake cannot be read.
     """
-    with _opened(settings) as influx:
-        return tuple(
-            _caught_up(influx, paths, day, name, source_of(paths, day), again, on_sent)
-            for name in dict.fromkeys(underlyings)
-        )
+    with _opened(site.settings) as influx:
+        return tuple(_caught_up(influx, Day(site, day, name), again, on_sent) for name in dict.fromkeys(underlyings))
 
 
 def _opened(settings: Settings) -> Influx:
@@ -57,21 +48,13 @@ def _opened(settings: Settings) -> Influx:
     return Influx(InfluxTarget.of(settings.influx))
 
 
-def _caught_up(
-    influx: Influx,
-    paths: DataPaths,
-    day: date,
-    underlying: str,
-    source: str,
-    again: bool,
-    on_sent: Callable[[str, int], None] | None,
-) -> CaughtUp:
+def _caught_up(influx: Influx, day: Day, again: bool, on_sent: OnSent | None) -> CaughtUp:
     sent = 0
-    with closing(InfluxCopy(influx, paths, day, underlying, source, patience_s=PATIENCE_S)) as copy:
+    with closing(InfluxCopy(influx, day, patience_s=PATIENCE_S)) as copy:
         if again:
             copy.forget()
         for rows in copy.requests():
             sent += rows
             if on_sent is not None:
-                on_sent(underlying, sent)
-        return CaughtUp(underlying, copy.rows, sent, copy.skipped, copy.beyond_ms)
+                on_sent(day.index, sent)
+        return CaughtUp(day.index, copy.rows, sent, copy.skipped, copy.beyond_ms)

@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from g6_core.adapters.lake import read_lake, read_lake_since
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.chain import atm_strike
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import ist_clock
@@ -21,6 +20,7 @@ from g6_core.engine import strikes
 from g6_core.engine.params import EngineParams
 from g6_core.schema.options import RowStatus
 from g6_core.schema.picks import IndexPicks, Pick
+from g6_core.site import Day
 
 # A chain older than this at the close says little about tomorrow's open.
 FRESH_MS = 30 * 60_000
@@ -64,25 +64,16 @@ def closing_trend(decisions: Sequence[DecisionRecord], underlying: str) -> str:
     return "bullish" if direction > 0 else "bearish" if direction < 0 else "unknown"
 
 
-def pick_index(
-    lake: Path,
-    book: InstrumentBook,
-    rules: MarketRules,
-    params: EngineParams,
-    decisions: Sequence[DecisionRecord],
-    *,
-    underlying: str,
-    day: date,
-) -> IndexPicks:
-    """Picks of one underlying from what was collected on `day`, or the reason for having none.
+def pick_index(day: Day, book: InstrumentBook, params: EngineParams, decisions: Sequence[DecisionRecord]) -> IndexPicks:
+    """Picks of one index from what was collected on `day`, or the reason for having none.
 
     DataError when the lake is missing or unreadable.
     """
-    rows = read_lake(lake, DAY_COLUMNS)
+    rows = read_lake(day.lake, DAY_COLUMNS)
     none = IndexPicks(
-        underlying=underlying,
+        underlying=day.index,
         reason="",
-        trend=closing_trend(decisions, underlying),
+        trend=closing_trend(decisions, day.index),
         as_of_ms=0,
         coverage_pct=coverage_pct(rows),
         expiry=None,
@@ -90,18 +81,17 @@ def pick_index(
         forward_paise=None,
         picks=(),
     )
-    expiry = _next_expiry(rows, rules, params, underlying, day)
+    expiry = _next_expiry(rows, params, day)
     if expiry is None:
         return replace(none, reason="no collected expiry can be traded on the next trading day")
     times = _live_of(rows, expiry)["timestamp"].dt.timestamp("ms")
     if times.is_empty():
         return replace(none, reason=f"nothing live was collected of the expiry {expiry}", expiry=expiry)
     as_of_ms = int(times.max())  # type: ignore[arg-type]
-    close_ms = rules.session(day, rules.index(underlying).option_exchange, expiry).close_ms
     found = replace(none, as_of_ms=as_of_ms, expiry=expiry)
-    if close_ms - as_of_ms > FRESH_MS:
+    if day.close_ms(expiry) - as_of_ms > FRESH_MS:
         return replace(found, reason=f"the last live chain is of {ist_clock(as_of_ms)}, too long before the close")
-    live = _live_of(read_lake_since(lake, as_of_ms - ATM_IV_WINDOW_MS, CHAIN_COLUMNS), expiry)
+    live = _live_of(read_lake_since(day.lake, as_of_ms - ATM_IV_WINDOW_MS, CHAIN_COLUMNS), expiry)
     found = replace(found, atm_iv_pct=_atm_iv_pct(live, as_of_ms))
     if found.coverage_pct < MIN_COVERAGE_PCT:
         return replace(found, reason=f"only {found.coverage_pct:.1f} % of the day was collected live")
@@ -134,10 +124,9 @@ def _snapshot(live: pl.DataFrame, time_ms: int) -> pl.DataFrame:
     return at_time.unique(subset="strike", keep="first", maintain_order=True).sort("strike")
 
 
-def _next_expiry(
-    rows: pl.DataFrame, rules: MarketRules, params: EngineParams, underlying: str, day: date
-) -> date | None:
-    earliest = rules.known_next_trading_day(day) + timedelta(days=params.strikes.min_days_to_expiry[underlying])
+def _next_expiry(rows: pl.DataFrame, params: EngineParams, day: Day) -> date | None:
+    earliest = day.site.rules.known_next_trading_day(day.date)
+    earliest += timedelta(days=params.strikes.min_days_to_expiry[day.index])
     expiries: list[date] = rows["expiry"].drop_nulls().unique().sort().to_list()
     return next((expiry for expiry in expiries if expiry >= earliest), None)
 

@@ -9,11 +9,10 @@ import msgspec
 from g6_core.adapters.files import canonical_json, write_atomic
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.adapters.paper_account import paper_books
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check, failed
 from g6_core.domain.errors import DataError
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.stages.chain import sound_checks
 from g6_pipelines.stages.reconcile_candles import priced_by_candles
 from g6_pipelines.stages.reconcile_data import reconcile_data
@@ -35,15 +34,7 @@ class Reconciliation:
     checks: tuple[Check, ...]
 
 
-def reconcile(
-    kite: OrderBook,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    paths: DataPaths,
-    day: date,
-    underlyings: Sequence[str],
-) -> tuple[Check, ...]:
+def reconcile(kite: OrderBook, ledger: Ledger, site: Site, day: date, underlyings: Sequence[str]) -> tuple[Check, ...]:
     """All checks of a day in one process, data first; also written as JSON and noted in the ledger's audit log.
 
     Without `reconcile_chain`: a day in one process has no memory left for its judges.
@@ -51,13 +42,14 @@ def reconcile(
     A disagreement is a failed check, never an error. Raises DataError when a document cannot be written and
     lets broker errors through.
     """
+    days = [Day(site, day, name) for name in underlyings]
     checks = (
-        *(check for name in underlyings for check in reconcile_index(paths, settings, rules, day, name)),
-        *(check for name in underlyings for check in reconcile_copy(paths, settings, day, name)),
-        *reconcile_broker(kite, ledger, rules, paths, day),
+        *(check for one in days for check in reconcile_index(one)),
+        *(check for one in days for check in reconcile_copy(one)),
+        *reconcile_broker(kite, ledger, site, day),
     )
     bad = failed(checks)
-    close_ms = max(rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings)
+    close_ms = site.rules.joint_session(underlyings, day).close_ms
     said = f"{len(checks) - len(bad)} of {len(checks)} checks passed"
     if bad:
         said += ": failed " + ", ".join(check.name for check in bad)
@@ -65,23 +57,18 @@ def reconcile(
     return checks
 
 
-def reconcile_index(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
-) -> tuple[Check, ...]:
+def reconcile_index(day: Day) -> tuple[Check, ...]:
     """The collected data of one index with itself; kept in its own document."""
-    return keep_checks(paths, day, underlying, reconcile_data(paths, settings, rules, day, (underlying,)))
+    return keep_checks(day.site.paths, day.date, day.index, reconcile_data(day))
 
 
-def reconcile_chain(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
-) -> tuple[Check, ...]:
+def reconcile_chain(day: Day) -> tuple[Check, ...]:
     """Whether the collected chain of one index can be believed, judged on the whole day; kept in its own document."""
-    checks = sound_checks(paths, settings, rules, day, underlying)
+    checks = sound_checks(day)
     if not failed(checks):
         # Rows of another schema, say, cannot be held against anything.
-        checks += spot_checks(paths.lake(day, underlying))
-        checks += (priced_by_candles(paths, settings, rules, day, underlying),)
-    return keep_checks(paths, day, chain_part(underlying), checks)
+        checks += (*spot_checks(day.lake), priced_by_candles(day))
+    return keep_checks(day.site.paths, day.date, chain_part(day.index), checks)
 
 
 def chain_part(underlying: str) -> str:
@@ -89,13 +76,13 @@ def chain_part(underlying: str) -> str:
     return f"{underlying}-chain"
 
 
-def reconcile_copy(paths: DataPaths, settings: Settings, day: date, underlying: str) -> tuple[Check, ...]:
+def reconcile_copy(day: Day) -> tuple[Check, ...]:
     """The copy of one index in InfluxDB with its lake; kept in its own document, for no trade depends on it.
 
     No checks, and nothing kept, when Influx is off.
     """
-    checks = reconcile_influx(paths, settings, day, underlying)
-    return keep_checks(paths, day, copy_part(underlying), checks) if checks else ()
+    checks = reconcile_influx(day)
+    return keep_checks(day.site.paths, day.date, copy_part(day.index), checks) if checks else ()
 
 
 def copy_part(underlying: str) -> str:
@@ -103,12 +90,10 @@ def copy_part(underlying: str) -> str:
     return f"{underlying}-influx"
 
 
-def reconcile_broker(
-    kite: OrderBook, ledger: Ledger, rules: MarketRules, paths: DataPaths, day: date
-) -> tuple[Check, ...]:
+def reconcile_broker(kite: OrderBook, ledger: Ledger, site: Site, day: date) -> tuple[Check, ...]:
     """The ledger with the broker's books, those of the paper account for a day on paper; kept in its own document."""
-    books = paper_books(paths, day) or kite
-    return keep_checks(paths, day, ORDERS, reconcile_orders(books, ledger, rules, day))
+    books = paper_books(site.paths, day) or kite
+    return keep_checks(site.paths, day, ORDERS, reconcile_orders(books, ledger, site.rules, day))
 
 
 def keep_checks(paths: DataPaths, day: date, part: str, checks: tuple[Check, ...]) -> tuple[Check, ...]:

@@ -1,16 +1,12 @@
 """The broker's candles beside what was collected: prices by the minute, volumes by the day."""
 
-from datetime import date
-
 import polars as pl
 
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.lake import read_lake
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
-from g6_core.domain.ist import SECOND_MS, ist_clock
-from g6_core.schema.paths import DataPaths
+from g6_core.domain.ist import ist_clock
+from g6_core.site import Day
 from g6_pipelines.collection.candles import PRICED_COLUMNS, compared_volumes, falls_short, priced, traded_volumes
 from g6_pipelines.stages.accounting import grid_of, interval_of
 from g6_pipelines.stages.closing import read_closing
@@ -21,24 +17,22 @@ STRANGE_MAX_PCT = 5.0
 STRANGE_MIN = 3
 
 
-def reconcile_candles(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
-) -> tuple[Check, ...]:
+def reconcile_candles(day: Day) -> tuple[Check, ...]:
     """Return named checks over the candles that `chain_repair` archived; differences are named.
 
     Prices must agree, and the candles of a contract hold its volume of the day, but for `completeness.shortfall_pct`.
     Where nothing was collected or answered one check says so. Raises CalendarError when `day` is no trading day,
     DataError when a file is damaged.
     """
-    prices, volumes = _compared(paths, settings, rules, day, underlying)
+    prices, volumes = _compared(day)
     contracts = prices["symbol"].n_unique()
     if not contracts:
         said = "no minute has both a live quote and candles; materialise chain_repair while the contracts are listed"
-        return (Check("candles_known", settings.collection.witnesses == 0, said, {"contracts": 0}),)
+        return (Check("candles_known", day.site.settings.collection.witnesses == 0, said, {"contracts": 0}),)
     return (
         Check("candles_known", True, f"{contracts} contracts have candles", {"contracts": contracts}),
         _prices(prices),
-        _volumes(volumes, settings.completeness.shortfall_pct),
+        _volumes(volumes, day.site.settings.completeness.shortfall_pct),
         Check(
             "candle_open_interest",
             True,
@@ -48,12 +42,12 @@ def reconcile_candles(
     )
 
 
-def priced_by_candles(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> Check:
+def priced_by_candles(day: Day) -> Check:
     """Return whether each contract's prices are its own: one that leaves its candles again and again is another one.
 
     A single difference costs nothing and is named by `reconcile_candles`. Without candles nothing is judged.
     """
-    prices, _ = _compared(paths, settings, rules, day, underlying)
+    prices, _ = _compared(day)
     counts = prices.group_by("symbol").agg(pl.col("is_outside").sum(), pl.len())
     is_strange = (pl.col("is_outside") >= STRANGE_MIN) & (100 * pl.col("is_outside") > STRANGE_MAX_PCT * pl.col("len"))
     strange = [
@@ -66,14 +60,11 @@ def priced_by_candles(paths: DataPaths, settings: Settings, rules: MarketRules, 
     return Check("priced_by_candles", not strange, said, {"contracts": counts.height, "wrong": len(strange)})
 
 
-def _compared(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _compared(day: Day) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prices and volumes beside their candles."""
-    lake, answers = read_lake(paths.lake(day, underlying), PRICED_COLUMNS), read_answers(paths.answers(day, underlying))
-    interval_ms = interval_of(lake) or settings.collection.interval_s * SECOND_MS
-    grid = grid_of(rules, day, underlying, lake["expiry"].drop_nulls().unique(), interval_ms)
-    traded = traded_volumes(lake, read_closing(paths, day, underlying), grid)
+    lake, answers = read_lake(day.lake, PRICED_COLUMNS), read_answers(day.answers)
+    grid = grid_of(day, lake["expiry"].drop_nulls().unique(), interval_of(lake) or day.site.interval_ms)
+    traded = traded_volumes(lake, read_closing(day), grid)
     return priced(lake, answers, grid), compared_volumes(answers, traded, grid)
 
 

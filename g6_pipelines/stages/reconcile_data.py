@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,11 @@ from typing import Final
 from g6_core.adapters.csv_sink import option_line, overview_line
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.lake import lake_cycles
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import SECOND_MS, ist_text, to_ms, utc_text
+from g6_core.domain.ist import ist_text, to_ms, utc_text
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS, Kind, OptionRow, OverviewRow
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.collection.overview import overviews_of
 
 EXAMPLES_MAX = 20
@@ -36,34 +34,23 @@ _CHECKS: Final = {
 }
 
 
-def reconcile_data(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlyings: Sequence[str]
-) -> tuple[Check, ...]:
+def reconcile_data(day: Day) -> tuple[Check, ...]:
     """Named checks: every file there, every cycle once and in order, values and counts as in the lake.
 
     A lake that cannot be read is a failed check, not an error.
     """
-    files: list[_CsvFile] = []
-    lake_rows = csv_rows = 0
-    for name in underlyings:
-        session = rules.session(day, rules.index(name).option_exchange)
-        cycles = range(session.open_ms, session.close_ms, settings.collection.interval_s * SECOND_MS)
-        expected = [utc_text(time_ms) for time_ms in cycles]
-        with ExitStack() as opened:
-            options, overviews = _files_of(name, settings, paths, day, expected, opened)
-            try:
-                lake_rows += _compare(paths.lake(day, name), options, overviews)
-            except DataError as error:
-                return (Check("lake_readable", False, str(error), {"rows": lake_rows}),)
-            for file in (*options.values(), *overviews.values()):
-                file.finish()
-        csv_rows += sum(file.rows for file in options.values())
-        compared = (*options.values(), *overviews.values())
-        files += compared
-        keep_differences(
-            paths.differences(day, name),
-            [f"{check}: {text}" for file in compared for check, kept in file.examples.items() for text in kept],
-        )
+    with ExitStack() as opened:
+        options, overviews = _files_of(day, opened)
+        files = [*options.values(), *overviews.values()]
+        try:
+            lake_rows = _compare(day.lake, options, overviews)
+        except DataError as error:
+            return (Check("lake_readable", False, str(error), {"rows": 0}),)
+        for file in files:
+            file.finish()
+    csv_rows = sum(file.rows for file in options.values())
+    lines = [f"{check}: {text}" for file in files for check, kept in file.examples.items() for text in kept]
+    keep_differences(day.site.paths.differences(day.date, day.index), lines)
     return (
         Check("lake_readable", lake_rows > 0, f"{lake_rows} rows in the lake", {"rows": lake_rows}),
         Check(
@@ -76,19 +63,18 @@ def reconcile_data(
     )
 
 
-def _files_of(
-    index: str, settings: Settings, paths: DataPaths, day: date, expected: Sequence[str], opened: ExitStack
-) -> tuple[dict[tuple[str, int], "_CsvFile"], dict[str, "_CsvFile"]]:
+def _files_of(day: Day, opened: ExitStack) -> tuple[dict[tuple[str, int], "_CsvFile"], dict[str, "_CsvFile"]]:
     """The files that the configuration asks for: options by (code, offset), overviews by code."""
-    wanted = settings.indices[index]
+    paths, date, index = day.site.paths, day.date, day.index
+    expected = [utc_text(time_ms) for time_ms in day.cycles]
     options = {
-        (str(code), offset): _CsvFile(paths.csv_options(index, code, offset, day), OPTION_COLUMNS, expected, opened)
-        for code in wanted.expiry_codes
-        for offset in wanted.offsets
+        (str(code), offset): _CsvFile(paths.csv_options(index, code, offset, date), OPTION_COLUMNS, expected, opened)
+        for code in day.settings.expiry_codes
+        for offset in day.settings.offsets
     }
     overviews = {
-        str(code): _CsvFile(paths.csv_overview(index, code, day), OVERVIEW_COLUMNS, expected, opened)
-        for code in wanted.expiry_codes
+        str(code): _CsvFile(paths.csv_overview(index, code, date), OVERVIEW_COLUMNS, expected, opened)
+        for code in day.settings.expiry_codes
     }
     return options, overviews
 

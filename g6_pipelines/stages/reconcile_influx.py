@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from g6_core.adapters.cycle_log import cycle_facts
 from g6_core.adapters.influx import Influx, InfluxTarget, Series
 from g6_core.adapters.lake import read_lake
-from g6_core.config import Settings
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError, StoreDown, UserError
 from g6_core.domain.ist import ist_text
-from g6_core.schema.paths import DataPaths
-from g6_pipelines.sinks.configured import source_of
-from g6_pipelines.sinks.influx_copy import where
-from g6_pipelines.sinks.influx_points import ALWAYS, TAGS, TIME, Copied, Measurement, option_points, other_points
+from g6_core.site import Day
+from g6_pipelines.sinks.influx_copy import copied_of, where
+from g6_pipelines.sinks.influx_points import ALWAYS, TAGS, TIME, Measurement, option_points, other_points
 from g6_pipelines.stages.influx import CaughtUp, catch_up_influx
 from g6_pipelines.stages.reconcile_data import EXAMPLES_MAX, KEPT_MAX, keep_differences
 
@@ -23,22 +19,23 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def reconcile_influx(paths: DataPaths, settings: Settings, day: date, underlying: str) -> tuple[Check, ...]:
+def reconcile_influx(day: Day) -> tuple[Check, ...]:
     """Catch the copy up, then compare it with the lake by InfluxQL. No checks at all when Influx is off.
 
     Counts and every value of every point; differences name contract and minute. A store that is away or refuses is a
     failed check, not an error.
     """
-    if settings.influx is None:
+    influx_settings = day.site.settings.influx
+    if influx_settings is None:
         return ()
     try:
-        (copied,) = catch_up_influx(settings, paths, day, (underlying,))
-        with Influx(InfluxTarget.of(settings.influx)) as influx:
-            found = _compare(influx, paths, day, copied)
+        (copied,) = catch_up_influx(day.site, day.date, (day.index,))
+        with Influx(InfluxTarget.of(influx_settings)) as influx:
+            found = _compare(influx, day, copied)
     except (StoreDown, UserError) as error:
         return (Check("influx_readable", False, str(error), {}),)
     lines = [f"{one.measurement}: {text}" for one in found for text in one.examples]
-    keep_differences(paths.differences(day, f"{underlying}-influx"), lines)
+    keep_differences(day.site.paths.differences(day.date, f"{day.index}-influx"), lines)
     said = f"InfluxDB answers; {copied.sent} rows were still missing and have been sent"
     figures: dict[str, float | int | str] = {"sent": copied.sent}
     if copied.skipped:
@@ -75,17 +72,16 @@ class _Compared:
         return Check(f"influx_{self.measurement.removeprefix('g6_')}_match_lake", passed, said, figures)
 
 
-def _compare(influx: Influx, paths: DataPaths, day: date, copy: CaughtUp) -> list[_Compared]:
+def _compare(influx: Influx, day: Day, copy: CaughtUp) -> list[_Compared]:
     """Compare what the bucket keeps: points up to `beyond_ms` are too old for it."""
     import polars as pl
 
-    source, underlying = source_of(paths, day), copy.underlying
-    rows = read_lake(paths.lake(day, underlying))
+    rows = read_lake(day.lake)
     if rows.is_empty():
-        raise DataError(f"{paths.lake(day, underlying)}: no collected rows; run the collect stage first")
-    copied = Copied(source, underlying, cycle_facts(paths, day, underlying))
-    expected = {Measurement.OPTIONS: option_points(rows, source), **other_points(rows, copied)}
-    condition = where(day, underlying, source, copy.beyond_ms)
+        raise DataError(f"{day.lake}: no collected rows; run the collect stage first")
+    copied = copied_of(day)
+    expected = {Measurement.OPTIONS: option_points(rows, copied.source), **other_points(rows, copied)}
+    condition = where(day, copy.beyond_ms)
     if copy.beyond_ms:
         is_kept = pl.col(TIME).dt.timestamp("ms") > copy.beyond_ms
         expected = {name: points.filter(is_kept) for name, points in expected.items()}

@@ -10,21 +10,18 @@ from datetime import date
 from io import BytesIO
 
 import polars as pl
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.candle_archive import CandleArchive, Question
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
-from g6_core.adapters.kite_market import Turns
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.lake import lake_schema
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, ist_date, ist_text
 from g6_core.ports import Clock
 from g6_core.schema.accounting import REPAIRED_COLUMNS, Account
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.collection.accounting import Scope, dark_minutes, minutes_to_ask
 from g6_pipelines.collection.candles import answered, traded_volumes, witnesses
 from g6_pipelines.stages.accounting import Accounted, account_day
@@ -52,70 +49,54 @@ class Gap:
         return Question(self.symbol, token, grid.open_ms, grid.close_ms - MINUTE_MS)
 
 
-def needs_broker(accounted: Accounted, settings: Settings, today: date) -> bool:
+def needs_broker(accounted: Accounted, day: Day, today: date) -> bool:
     """Return whether anything can still be asked about the day."""
-    return bool(_to_ask(accounted, settings, today) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
+    return bool(_to_ask(accounted, day, today) or dark_minutes(accounted.lake, accounted.answers, accounted.scope))
 
 
-def not_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> str:
+def not_over(day: Day, clock: Clock) -> str:
     """Return why a day cannot be repaired yet, "" when it can: minutes that are to come are no gaps."""
-    close_ms = rules.session(day, rules.index(underlying).option_exchange).close_ms
+    close_ms = day.session.close_ms
     if clock.now_ms() >= close_ms:
         return ""
-    return f"{day} is not over for {underlying}; ask for its candles after {ist_text(close_ms)[:16]} (IST)"
+    return f"{day.date} is not over for {day.index}; ask for its candles after {ist_text(close_ms)[:16]} (IST)"
 
 
-def require_over(rules: MarketRules, clock: Clock, day: date, underlying: str) -> None:
+def require_over(day: Day, clock: Clock) -> None:
     """Raise DataError while the index still trades."""
-    if why := not_over(rules, clock, day, underlying):
+    if why := not_over(day, clock):
         raise DataError(why)
 
 
-def repair(
-    kite: KiteConnect,
-    clock: Clock,
-    settings: Settings,
-    rules: MarketRules,
-    paths: DataPaths,
-    days: Sequence[date],
-    underlying: str,
-    listed: InstrumentBook,
-    origin: str,
-    turns: Turns | None = None,
-) -> Generator[int, None, Asked]:
-    """Fill the gaps of one index; yields the next time (ms) at which to be resumed.
+def repair(market: Market, days: Sequence[Day], listed: InstrumentBook, origin: str) -> Generator[int, None, Asked]:
+    """Fill the gaps of one index on these days; yields the next time (ms) at which to be resumed.
 
     `listed` is the broker's dump of now: only its contracts can be asked for. A call covers one contract and, where
-    it has gaps on several days, as many of them as a window allows; `turns` are the calls that the API key allows,
-    without them this process has the key for itself. Answers stay; run again it asks for what is still unverified. The
-    repaired minutes are written anew from lake and answers each time.
-    Raises DataError when a day is not over or a file is foreign, damaged or in use.
+    it has gaps on several days, as many of them as a window allows. Answers stay; run again it asks for what is
+    still unverified. The repaired minutes are written anew from lake and answers each time. Raises DataError when a day
+    is not over or a file is foreign, damaged or in use.
     """
-    broker, asked, today = Broker.of(kite, clock, origin, turns), Asked(), ist_date(clock.now_ms())
-    index_row = listed.index(underlying)
-    rows = [row for row in listed if row.underlying == underlying and row.is_option]
-    tokens = {row.tradingsymbol: row.token for row in (*rows, *((index_row,) if index_row is not None else ()))}
+    broker, asked, today = Broker.of(market, origin), Asked(), ist_date(market.clock.now_ms())
+    names = {day.index for day in days}
+    rows = [row for row in listed if row.underlying in names and (row.is_option or row == listed.index(row.underlying))]
+    tokens = {row.tradingsymbol: row.token for row in rows}
     with ExitStack() as opened:
         for day in days:
-            require_over(rules, clock, day, underlying)
-        archives = {day: opened.enter_context(CandleArchive.open(paths.answers(day, underlying))) for day in days}
-
-        def account(day: date) -> Accounted:
-            return account_day(paths, settings, rules, day, underlying)
-
+            require_over(day, market.clock)
+        archives = {day.date: opened.enter_context(CandleArchive.open(day.answers)) for day in days}
         # One at a time: an account is large. Where the index went decides which contracts are expected.
-        dark = [gap for day in days for gap in _dark(account(day), rules)]
+        dark = [gap for day in days for gap in _dark(account_day(day), day)]
         yield from _ask(broker, dark, tokens, archives, asked)
-        gaps = [gap for day in days for gap in _gaps(account(day), settings, today, tokens)]
+        gaps = [gap for day in days for gap in _gaps(account_day(day), day, today, tokens)]
         yield from _ask(broker, gaps, tokens, archives, asked)
         for day in days:
-            write_repaired(paths, day, underlying, account(day).minutes)
+            write_repaired(day, account_day(day).minutes)
     return asked
 
 
-def write_repaired(paths: DataPaths, day: date, underlying: str, minutes: pl.DataFrame) -> None:
+def write_repaired(day: Day, minutes: pl.DataFrame) -> None:
     """Write every minute that the broker's candles account for."""
-    write_atomic(paths.repaired(day, underlying), repaired_bytes(underlying, minutes))
+    write_atomic(day.repaired, repaired_bytes(day.index, minutes))
 
 
 def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
@@ -132,17 +113,19 @@ def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _to_ask(accounted: Accounted, settings: Settings, today: date) -> dict[str, int]:
+def _to_ask(accounted: Accounted, day: Day, today: date) -> dict[str, int]:
     """Unverified minutes of who has some, and 0 of each witness that was not asked for yet."""
     answers, grid = accounted.answers, accounted.scope.grid
-    seen = witnesses(traded_volumes(accounted.lake, accounted.closing, grid), settings.collection.witnesses, today)
+    seen = witnesses(
+        traded_volumes(accounted.lake, accounted.closing, grid), day.site.settings.collection.witnesses, today
+    )
     return dict.fromkeys(sorted({*seen} - answered(answers, grid)), 0) | minutes_to_ask(accounted.minutes)
 
 
-def _gaps(accounted: Accounted, settings: Settings, today: date, listed: Collection[str]) -> list[Gap]:
+def _gaps(accounted: Accounted, day: Day, today: date, listed: Collection[str]) -> list[Gap]:
     """Who is asked for, and a control of each of their closes: the listed contract that was traded most, else that is
     expected in most minutes."""
-    wanted, grid = _to_ask(accounted, settings, today), accounted.scope.grid
+    wanted, grid = _to_ask(accounted, day, today), accounted.scope.grid
     traded = traded_volumes(accounted.lake, accounted.closing, grid).drop("expiry")
     ranked = (
         accounted.minutes.filter(pl.col("symbol").is_not_null())
@@ -164,11 +147,12 @@ def _gaps(accounted: Accounted, settings: Settings, today: date, listed: Collect
     return [*(controls[end_ms] for end_ms in needed & controls.keys()), *found]
 
 
-def _dark(accounted: Accounted, rules: MarketRules) -> list[Gap]:
+def _dark(accounted: Accounted, day: Day) -> list[Gap]:
     """The index, where minutes are dark. It moves as long as its stocks trade: one that is silent before has no history
     there."""
     scope, dark = accounted.scope, dark_minutes(accounted.lake, accounted.answers, accounted.scope)
-    stocks_ms = rules.stocks_close_ms(scope.day, rules.index(scope.index).option_exchange)
+    rules = day.site.rules
+    stocks_ms = rules.stocks_close_ms(day.date, rules.index(day.index).option_exchange)
     gap = Gap(scope, scope.index_symbol, len(dark), min(stocks_ms, scope.grid.close_ms) - MINUTE_MS)
     return [gap] if dark else []
 

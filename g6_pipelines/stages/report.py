@@ -6,46 +6,34 @@ from pathlib import Path
 
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.ledger import Ledger
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.report.facts import IndexMinutes, gather
 from g6_pipelines.report.page import render
 from g6_pipelines.stages.accounting import account_day
 
 
-def report(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    day: date,
-    summary: Mapping[str, object],
-) -> Path:
+def report(site: Site, ledger: Ledger, day: date, summary: Mapping[str, object]) -> Path:
     """Write the page of the day, and `paths.report` too when no newer day has one; return the newest written path.
 
     `summary` is that of the day command; `source`, `source_label` and `seed` are shown when they are in it. Missing
     or damaged inputs are named on the page. Raises DataError when the ledger is unusable or the page cannot be written.
     """
-    accounts = index_minutes(paths, settings, rules, day)
-    page = render(gather(paths, ledger, settings, rules, day, summary, accounts)).encode("utf-8")
-    own = paths.report_of(day)
+    page = render(gather(site, ledger, day, summary, index_minutes(site, day))).encode("utf-8")
+    own = site.paths.report_of(day)
     write_atomic(own, page)
     if any(other.stem > own.stem for other in own.parent.glob("*.html")):
         return own
-    write_atomic(paths.report, page)
-    return paths.report
+    write_atomic(site.paths.report, page)
+    return site.paths.report
 
 
-def index_minutes(
-    paths: DataPaths, settings: Settings, rules: MarketRules, day: date
-) -> dict[str, IndexMinutes | DataError]:
+def index_minutes(site: Site, day: date) -> dict[str, IndexMinutes | DataError]:
     """Return how the minutes of every index ended of which something was kept, or why that is not known."""
     found: dict[str, IndexMinutes | DataError] = {}
-    for name in settings.indices:
+    for name in site.indices:
         try:
-            one = account_day(paths, settings, rules, day, name)
+            one = account_day(Day(site, day, name))
         except DataError as error:
             found[name] = error
             continue

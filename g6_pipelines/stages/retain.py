@@ -11,10 +11,10 @@ from g6_core.adapters.compaction import compact_lake
 from g6_core.adapters.files import sha256_hex, unwritable
 from g6_core.adapters.hints import command
 from g6_core.adapters.object_store import ObjectStore
-from g6_core.config import Settings
 from g6_core.domain.errors import DataError
 from g6_core.schema.archive import CSV_FILES, Manifest
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Site
 
 STREAM_FILES = "lake/options/*/{day}.arrows"
 
@@ -42,16 +42,16 @@ class Due:
         return f"{what}, kept: {self.kept_because}" if self.kept_because else f"{what}{', removed' if removed else ''}"
 
 
-def due(settings: Settings, paths: DataPaths, store: ObjectStore | None, today: date) -> list[Due]:
+def due(site: Site, store: ObjectStore | None, today: date) -> list[Due]:
     """What is older than the configuration keeps, oldest first; nothing is changed.
 
     With a `store`, a day must be complete in it: its manifest there, every object read and equal, every minute
     accounted for. Raises the errors of the store.
     """
-    found = sorted(_old(settings, paths, today), key=lambda one: (one.day, one.kind))
+    found = sorted(_old(site, today), key=lambda one: (one.day, one.kind))
     if store is None:
         return found
-    why = {day: _not_archived(paths, store, day) for day in dict.fromkeys(one.day for one in found)}
+    why = {day: _not_archived(site.paths, store, day) for day in dict.fromkeys(one.day for one in found)}
     return [Due(one.day, one.kind, one.files, one.bytes, why[one.day]) for one in found]
 
 
@@ -60,15 +60,15 @@ def remove(paths: DataPaths, store: ObjectStore | None, wanted: list[Due]) -> li
     return [one if one.kept_because else _removed(paths, store, one) for one in wanted]
 
 
-def _old(settings: Settings, paths: DataPaths, today: date) -> Iterator[Due]:
+def _old(site: Site, today: date) -> Iterator[Due]:
     wanted = {
-        Kind.STREAMS: (settings.retention.stream_days, (STREAM_FILES,)),
-        Kind.CSV: (settings.retention.csv_days, CSV_FILES),
+        Kind.STREAMS: (site.settings.retention.stream_days, (STREAM_FILES,)),
+        Kind.CSV: (site.settings.retention.csv_days, CSV_FILES),
     }
     for kind, (days, patterns) in wanted.items():
         by_day: dict[date, list[Path]] = {}
         for pattern in patterns if days is not None else ():
-            for path in sorted(paths.root.glob(pattern.format(day="*"))):
+            for path in sorted(site.paths.root.glob(pattern.format(day="*"))):
                 day = _day_of(path)
                 assert days is not None
                 if day is not None and day < today - timedelta(days=days):

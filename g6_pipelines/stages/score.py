@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import msgspec
 
@@ -11,13 +12,13 @@ from g6_core.adapters.files import canonical_json, held, write_atomic
 from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.ledger import AuditEntry, Ledger
 from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.records import TradeRecord
 from g6_core.domain.scoring import ScoreGates, StrategyScore, score_strategy, with_z_scores
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import PICKS_VERSION, SCORES_VERSION, IndexPicks, Picks, Scores
+from g6_core.site import Day, Site
 from g6_pipelines.stages.picks import near_money_oi, pick_index
 
 
@@ -37,68 +38,50 @@ class ScoreReport:
 
 
 def score(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    day: date,
-    underlyings: Sequence[str],
-    *,
-    gates: ScoreGates | None = None,
+    site: Site, ledger: Ledger, day: date, underlyings: Sequence[str], *, gates: ScoreGates | None = None
 ) -> ScoreReport:
     """Judge every strategy on all days up to `day` and pick strikes for the next trading day.
 
     Reads the ledger, the lakes and the day pack of `day`; writes scores, picks and the day's point of history, each
     file as a whole. Running it again changes nothing. Raises DataError when the lake or the day pack is unusable.
     """
-    scores = score_strategies(paths, ledger, settings, day, underlyings, gates=gates)
-    picks = pick_next_day(paths, ledger, settings, rules, day, underlyings, keep_others=False)
-    next_day = rules.known_next_trading_day(day)
+    scores = score_strategies(site, ledger, day, underlyings, gates=gates)
+    picks = pick_next_day(site, ledger, day, underlyings, keep_others=False)
+    next_day = site.rules.known_next_trading_day(day)
     report = ScoreReport(day, next_day, scores, picks)
-    closes = [rules.session(day, rules.index(name).option_exchange).close_ms for name in underlyings]
-    said = f"{report.pick_count} picks for {rules.shown(next_day)}"
-    ledger.audit(AuditEntry(day, max(closes), "score", "published", said))
+    close_ms = site.rules.joint_session(underlyings, day).close_ms
+    said = f"{report.pick_count} picks for {site.rules.shown(next_day)}"
+    ledger.audit(AuditEntry(day, close_ms, "score", "published", said))
     return report
 
 
 def score_strategies(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    day: date,
-    underlyings: Sequence[str],
-    *,
-    gates: ScoreGates | None = None,
+    site: Site, ledger: Ledger, day: date, underlyings: Sequence[str], *, gates: ScoreGates | None = None
 ) -> tuple[StrategyScore, ...]:
     """Judge every strategy that the ledger knows, and the configured one on these underlyings; write the scores."""
     gates = gates or ScoreGates()
-    scores = _scores(ledger, settings, day, underlyings, gates)
-    document = Scores(SCORES_VERSION, day, settings.config_sha256, gates, scores)
-    write_atomic(paths.scores(day), canonical_json(document) + b"\n")
+    scores = _scores(ledger, site.settings, day, underlyings, gates)
+    document = Scores(SCORES_VERSION, day, site.settings.config_sha256, gates, scores)
+    write_atomic(site.paths.scores(day), canonical_json(document) + b"\n")
     return scores
 
 
 def pick_next_day(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    day: date,
-    underlyings: Sequence[str],
-    *,
-    keep_others: bool,
+    site: Site, ledger: Ledger, day: date, underlyings: Sequence[str], *, keep_others: bool
 ) -> dict[str, IndexPicks]:
     """Pick strikes for the next trading day; write picks and the day's point of history.
 
     `keep_others` keeps the picks that the same day and configuration made for other underlyings.
     """
-    next_day = rules.known_next_trading_day(day)
-    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=settings.config_sha256)
-    picks = _picks(paths, ledger, settings, rules, pack, underlyings)
+    paths, config_sha256 = site.paths, site.settings.config_sha256
+    next_day = site.rules.known_next_trading_day(day)
+    pack = load_day_pack(paths.day_pack(day), day=day, config_sha256=config_sha256)
+    book, params, decisions = pack.book(), site.settings.engine_params(), ledger.day(day).decisions
+    picks = {name: pick_index(Day(site, day, name), book, params, decisions) for name in underlyings}
     points = {name: _point(paths, pack, index) for name, index in picks.items() if index.atm_iv_pct is not None}
     with held(paths.shared_lock):
-        others = _other_picks(paths, settings, day, next_day) if keep_others else {}
-        document = Picks(PICKS_VERSION, next_day, day, settings.config_sha256, {**others, **picks})
+        others = _other_picks(paths.picks(next_day), next_day, (day, config_sha256)) if keep_others else {}
+        document = Picks(PICKS_VERSION, next_day, day, config_sha256, {**others, **picks})
         write_atomic(paths.picks(next_day), canonical_json(document) + b"\n")
         if points:
             record_history(paths.history, points)
@@ -114,13 +97,13 @@ def load_scores(paths: DataPaths, day: date) -> Scores:
         raise DataError(f"{path}: no readable scores ({error}); run the score stage of {day}") from error
 
 
-def _other_picks(paths: DataPaths, settings: Settings, day: date, next_day: date) -> Mapping[str, IndexPicks]:
+def _other_picks(path: Path, next_day: date, made: tuple[date, str]) -> Mapping[str, IndexPicks]:
+    """The picks that are there, if the same day and configuration made them."""
     try:
-        known = load_picks(paths.picks(next_day), next_day)
+        known = load_picks(path, next_day)
     except DataError:
         return {}
-    same = known is not None and (known.made_on, known.config_sha256) == (day, settings.config_sha256)
-    return known.indices if known is not None and same else {}
+    return known.indices if known is not None and (known.made_on, known.config_sha256) == made else {}
 
 
 def _scores(
@@ -147,23 +130,6 @@ def _scores(
         ],
         gates,
     )
-
-
-def _picks(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    pack: DayPack,
-    underlyings: Sequence[str],
-) -> dict[str, IndexPicks]:
-    book, day = pack.book(), pack.trade_date
-    decisions = ledger.day(day).decisions
-    params = settings.engine_params()
-    return {
-        name: pick_index(paths.lake(day, name), book, rules, params, decisions, underlying=name, day=day)
-        for name in underlyings
-    }
 
 
 def _point(paths: DataPaths, pack: DayPack, found: IndexPicks) -> HistoryPoint:

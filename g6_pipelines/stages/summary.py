@@ -14,14 +14,13 @@ from g6_core.adapters.files import plain, write_atomic
 from g6_core.adapters.journal import file_sha256, read_journal
 from g6_core.adapters.lake import lake_exists, read_lake
 from g6_core.adapters.ledger import DayLedger, Ledger
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check
 from g6_core.domain.ist import utc_text
 from g6_core.domain.records import TradeRecord
 from g6_core.schema.journal import Kind
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks
+from g6_core.site import Day, Site
 from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.reconcile import ORDERS, kept_checks
@@ -30,15 +29,7 @@ OPEN_FIELDS = ("open_quantity", "mark_paise", "mark_ms")
 
 
 def summarise(
-    paths: DataPaths,
-    ledger: Ledger,
-    settings: Settings,
-    rules: MarketRules,
-    day: date,
-    underlyings: Sequence[str],
-    *,
-    source_label: str,
-    seed: int,
+    site: Site, ledger: Ledger, day: date, underlyings: Sequence[str], *, source_label: str, seed: int
 ) -> dict[str, Any]:
     """Return the summary of a day, written to `paths.summary` unless a newer day stands there.
 
@@ -50,9 +41,10 @@ def summarise(
     What was not made on that day (a lake, a journal, picks) is left out of the counts or null. Raises DataError when
     lake, ledger or journal are unusable.
     """
-    kept = ledger.day(day)
+    paths, rules, kept = site.paths, site.rules, ledger.day(day)
+    days = [one for name in underlyings if lake_exists((one := Day(site, day, name)).lake)]
     closed = [trade for trade in kept.trades if trade.exit_ms]
-    cycles, rows, coverage = _collected(paths, day, underlyings)
+    cycles, rows, coverage = _collected(days)
     next_day = rules.known_next_trading_day(day)
     picks = load_picks(paths.picks(next_day), next_day)
     journal = paths.journal(day)
@@ -67,11 +59,7 @@ def summarise(
             "rows": rows,
             "coverage_pct": coverage.pct,
             "coverage": _coverage(coverage),
-            "account": {
-                name: _account(paths, settings, rules, day, name)
-                for name in underlyings
-                if lake_exists(paths.lake(day, name))
-            },
+            "account": {one.index: _account(one) for one in days},
             "signals": len(kept.signals),
             "decisions": len(kept.decisions),
             "refusals": _blocked(kept, with_signal=True),
@@ -87,8 +75,7 @@ def summarise(
             ],
             "no_picks": reasons_for_no_picks(picks),
             "checks": [
-                {"name": check.name, "passed": check.passed, "detail": check.detail}
-                for check in _checks(paths, rules, day)
+                {"name": check.name, "passed": check.passed, "detail": check.detail} for check in _checks(site, day)
             ],
             "risk_events": [event.detail for event in kept.risk_events],
             "state_sha256": _last_state(paths, day),
@@ -121,8 +108,8 @@ def _coverage(found: Coverage) -> dict[str, Any]:
     return {**counts, "minutes_missing": [utc_text(time_ms) for time_ms in found.minutes_missing]}
 
 
-def _account(paths: DataPaths, settings: Settings, rules: MarketRules, day: date, underlying: str) -> dict[str, Any]:
-    found = account_day(paths, settings, rules, day, underlying).day
+def _account(day: Day) -> dict[str, Any]:
+    found = account_day(day).day
     return {**found.counts(), "complete": found.complete, "answer": found.line()}
 
 
@@ -134,9 +121,9 @@ def _newer_stands(paths: DataPaths, day: date) -> bool:
         return False
 
 
-def _checks(paths: DataPaths, rules: MarketRules, day: date) -> list[Check]:
+def _checks(site: Site, day: date) -> list[Check]:
     """The evening's checks as they were kept: every index's, then the orders'."""
-    kept = [kept_checks(paths, day, part) for part in (*rules.underlyings, ORDERS)]
+    kept = [kept_checks(site.paths, day, part) for part in (*site.rules.underlyings, ORDERS)]
     return [check for part in kept if part is not None for check in part]
 
 
@@ -148,14 +135,11 @@ def _blocked(kept: DayLedger, *, with_signal: bool) -> dict[str, int]:
     return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _collected(paths: DataPaths, day: date, underlyings: Sequence[str]) -> tuple[int, int, Coverage]:
+def _collected(days: Sequence[Day]) -> tuple[int, int, Coverage]:
     """(cycles, rows, coverage) of the lakes of these indices."""
-    kept = [
-        read_lake(paths.lake(day, name), COVERAGE_COLUMNS) for name in underlyings if lake_exists(paths.lake(day, name))
-    ]
-    if not kept:
+    if not days:
         return 0, 0, CoverageTally().total()
-    rows = pl.concat(kept)
+    rows = pl.concat([read_lake(day.lake, COVERAGE_COLUMNS) for day in days])
     return rows["timestamp"].n_unique(), len(rows), coverage_of(rows)[0]
 
 

@@ -10,7 +10,7 @@ import requests
 from kiteconnect import KiteConnect
 from requests.adapters import BaseAdapter
 
-from g6_core.adapters.kite_market import Turns
+from g6_core.adapters.kite_market import Market, Turns
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import InstrumentBook
@@ -21,6 +21,7 @@ from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.source import MarketSource
 from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
+from g6_core.site import Day, Site
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
 
 DAY = date(2025, 8, 29)
@@ -83,15 +84,21 @@ class Collecting:
     turns: Turns | None = None
 
     @property
+    def site(self) -> Site:
+        return Site(self.settings, self.rules, self.paths)
+
+    @property
+    def index_day(self) -> Day:
+        return Day(self.site, self.source.trade_date, self.source.underlyings[0])
+
+    @property
     def book(self) -> InstrumentBook:
         return self.source.instruments
 
     def stage(self, once: bool = False) -> Generator[int, None, CollectReport]:
-        return collect(
-            self.kite, self.clock, self.settings, self.rules, self.paths, self.source.trade_date, self.book,
-            self.source.underlyings, self.cycles.append, index_kind=self.index_kind,
-            final_ms=getattr(self.source, "final_ms", 0), turns=self.turns, once=once,
-        )  # fmt: skip
+        market = Market(self.kite, self.clock, self.turns, None, self.index_kind, getattr(self.source, "final_ms", 0))
+        names = self.source.underlyings
+        return collect(market, self.site, self.source.trade_date, self.book, names, self.cycles.append, once=once)
 
     def run(self, until_ms: int | None = None, once: bool = False) -> CollectReport | None:
         """Drive the stage as the day does; None when it was stopped at `until_ms`, as by a crash."""

@@ -10,6 +10,7 @@ import polars as pl
 import requests
 from requests.adapters import BaseAdapter
 
+from g6_core.adapters.kite_market import Market
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import InstrumentBook
@@ -19,6 +20,7 @@ from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.source import MarketSource
 from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
+from g6_core.site import Day, Site
 from g6_pipelines.collection.accounting import DayAccount
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.candles import Asked
@@ -80,15 +82,20 @@ class Evening:
     wire: Wire
     kite: Any
 
+    @property
+    def site(self) -> Site:
+        return Site(self.settings, self.rules, self.paths)
+
+    @property
+    def index_day(self) -> Day:
+        return Day(self.site, self.source.trade_date, NAME)
+
     def account(self) -> DayAccount:
-        return account_day(self.paths, self.settings, self.rules, self.source.trade_date, NAME).day
+        return account_day(self.index_day).day
 
     def stage(self, listed: InstrumentBook | None = None) -> Generator[int, None, Asked]:
         book = self.source.instruments if listed is None else listed
-        days = [self.source.trade_date]
-        return repair(
-            self.kite, self.clock, self.settings, self.rules, self.paths, days, NAME, book, ORIGIN
-        )  # fmt: skip
+        return repair(Market(self.kite, self.clock), [self.index_day], book, ORIGIN)
 
     def repair(self, listed: InstrumentBook | None = None, *, dies_after: int | None = None) -> Asked | None:
         """Run the stage; None when it was killed before its call of that number."""
@@ -119,13 +126,10 @@ def evening(source: MarketSource, rules: MarketRules, settings: Settings, root: 
 
 def live_through(found: Evening, *, down: tuple[int, int] | None = None) -> None:
     """Collect the day; the collector is dead from the first moment of `down` to the second."""
-    store_dump(found.kite, found.rules, found.paths, found.source.trade_date, (NAME,))
-    kind = getattr(found.source, "spot_kind", "index")
+    store_dump(found.kite, found.site, found.source.trade_date, (NAME,))
+    market = Market(found.kite, found.clock, spot_kind=getattr(found.source, "spot_kind", "index"))
     for until in (*(down[:1] if down else ()), None):
-        stage = collect(
-            found.kite, found.clock, found.settings, found.rules, found.paths, found.source.trade_date,
-            found.source.instruments, (NAME,), index_kind=kind,
-        )  # fmt: skip
+        stage = collect(market, found.site, found.source.trade_date, found.source.instruments, (NAME,))
         for wake_ms in stage:
             if until is not None and wake_ms >= until:
                 stage.close()

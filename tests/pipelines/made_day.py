@@ -18,6 +18,7 @@ from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.transport import connect
+from g6_core.site import Day, Site
 from g6_pipelines.stages.prepare import prepare
 
 DAY = date(2025, 8, 29)
@@ -47,6 +48,14 @@ class MadeDay:
     session: Session
     codes: dict[str, date]
     book: InstrumentBook
+
+    @property
+    def site(self) -> Site:
+        return Site(self.settings, self.rules, self.paths)
+
+    @property
+    def index_day(self) -> Day:
+        return Day(self.site, self.day, self.underlying)
 
     def option(self, strike: int, side: str) -> Instrument:
         found = self.book.option(self.underlying, EXPIRY, strike * 100, side)
@@ -129,14 +138,15 @@ class MadeDay:
 def make_day(root: Path, rules: MarketRules, settings: Settings, *, day: date = DAY) -> MadeDay:
     """A NIFTY day prepared from the simulated exchange, with nothing collected yet."""
     underlying = "NIFTY"
-    session = rules.session(day, rules.index(underlying).option_exchange)
+    session = rules.index_session(underlying, day)
     source = ScriptedSource.of(underlying, day, rules, spot_path=[(session.open_ms, round(SPOT * 100))])
     clock = VirtualClock(session.open_ms)
     exchange = Exchange(
         source, rules, clock, seed=0, cash_paise=settings.capital_paise, order_latency_ms=80, latency_jitter_ms=40
     )
     paths = DataPaths(root)
-    pack = prepare(connect(exchange), settings, rules, paths, day, (underlying,), source_label=source.label, seed=0)
+    site = Site(settings, rules, paths)
+    pack = prepare(connect(exchange), site, day, (underlying,), source_label=source.label, seed=0)
     book = pack.book()
     codes = dict(zip(("this_week", "next_week"), book.expiries(underlying), strict=False))
     return MadeDay(paths, rules, settings, day, underlying, session, codes, book)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import ConfigError, DataError, StoreDown
 from g6_core.schema.options import OPTION_COLUMNS, OPTIONS_VERSION, RowStatus
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.archive import archive_day, configured_store, require_over, restore_day
 from tests.command_line import g6
@@ -123,9 +125,9 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_a_restored_day_is_the_archived_one_in_every_byte(
     made: MadeDay, stored: Settings, rules: MarketRules, tmp_path: Path
 ) -> None:
-    rows, account = read_lake(made.paths.lake(DAY, INDEX)), account_day(made.paths, stored, rules, DAY, INDEX).day
+    rows, account = read_lake(made.paths.lake(DAY, INDEX)), account_day(made.index_day).day
     store = configured_store(stored)
-    found = archive_day(store, stored, rules, made.paths, DAY)
+    found = archive_day(store, replace(made.site, settings=stored), DAY)
     assert found.manifest.complete
     into = tmp_path / "restored"
     manifest, files = restore_day(store, DAY, into)
@@ -139,7 +141,7 @@ def test_a_restored_day_is_the_archived_one_in_every_byte(
     assert {name: original[name] for name in KEPT} == {name: restored[name] for name in KEPT}
     paths = DataPaths(into)
     assert read_lake(paths.lake(DAY, INDEX)).equals(rows)
-    assert account_day(paths, stored, rules, DAY, INDEX).day == account
+    assert account_day(Day(replace(made.site, paths=paths), DAY, INDEX)).day == account
     assert simulated_days(paths) == {DAY: Simulated("modelled", 7)}
     versions = {one.path: one.schema_version for one in manifest.files}
     assert versions[f"lake/options/{INDEX}/{DAY}.parquet"] == OPTIONS_VERSION
@@ -150,12 +152,12 @@ def test_the_same_day_again_sends_nothing_and_a_changed_one_only_what_changed(
     made: MadeDay, stored: Settings, rules: MarketRules, tmp_path: Path
 ) -> None:
     store = configured_store(stored)
-    first = archive_day(store, stored, rules, made.paths, DAY)
+    first = archive_day(store, replace(made.site, settings=stored), DAY)
     assert first.sent == len(first.manifest.files) + 1
-    again = archive_day(store, stored, rules, made.paths, DAY)
+    again = archive_day(store, replace(made.site, settings=stored), DAY)
     assert (again.sent, again.manifest) == (0, first.manifest)
     made.paths.report_of(DAY).write_text("drawn anew")
-    changed = archive_day(store, stored, rules, made.paths, DAY)
+    changed = archive_day(store, replace(made.site, settings=stored), DAY)
     assert changed.sent == 2, "the page and the manifest"
     restore_day(store, DAY, tmp_path / "restored")
     assert DataPaths(tmp_path / "restored").report_of(DAY).read_text() == "drawn anew"
@@ -163,7 +165,7 @@ def test_the_same_day_again_sends_nothing_and_a_changed_one_only_what_changed(
 
 def test_csv_files_are_archived_when_they_are_asked_for(made: MadeDay, config: Path, rules: MarketRules) -> None:
     settings = load_settings(configured(config, csv=True))
-    found = archive_day(configured_store(settings), settings, rules, made.paths, DAY)
+    found = archive_day(configured_store(settings), replace(made.site, settings=settings), DAY)
     names = {one.path for one in found.manifest.files if one.path.startswith("csv/")}
     assert names == {f"csv/options/{INDEX}/this_week/0/{DAY}.csv", f"csv/overview/{INDEX}/this_week/0/{DAY}.csv"}
 
@@ -172,7 +174,7 @@ def test_the_bucket_holds_objects_by_their_hash_and_the_manifest(
     made: MadeDay, stored: Settings, rules: MarketRules
 ) -> None:
     assert stored.archive is not None
-    found = archive_day(configured_store(stored), stored, rules, made.paths, DAY)
+    found = archive_day(configured_store(stored), replace(made.site, settings=stored), DAY)
     if stored.archive.url.startswith("http"):
         keys = {f"days/{DAY}/{one.object}" for one in found.manifest.files} | {f"days/{DAY}/manifest.json"}
         assert set(bucket_keys(stored.archive.url, stored.archive.bucket)) == keys
@@ -203,11 +205,11 @@ def test_an_archive_that_fails_at_any_object_has_no_manifest_and_is_finished_lat
     for good in (1, 15):
         store = FolderStore(tmp_path / f"archive-{good}")
         with pytest.raises(StoreDown):
-            archive_day(Failing(store, good, damage), settings, rules, made.paths, DAY)
+            archive_day(Failing(store, good, damage), replace(made.site, settings=settings), DAY)
         assert read_manifest(store, DAY) is None
         with pytest.raises(DataError, match="is not archived"):
             restore_day(store, DAY, tmp_path / "nowhere")
-        found = archive_day(store, settings, rules, made.paths, DAY)
+        found = archive_day(store, replace(made.site, settings=settings), DAY)
         assert damaged_objects(store, found.manifest) == []
 
 
@@ -216,13 +218,13 @@ def test_damage_in_the_archive_is_named_and_mended(
 ) -> None:
     settings = load_settings(config)
     store = configured_store(settings)
-    found = archive_day(store, settings, rules, made.paths, DAY)
+    found = archive_day(store, replace(made.site, settings=settings), DAY)
     hurt = next(one for one in found.manifest.files if one.path.startswith("lake/options"))
     store.put(f"{DAY}/{hurt.object}", b"short")
     assert damaged_objects(store, found.manifest) == [hurt.path]
     with pytest.raises(DataError, match="missing or damaged; archive the day again"):
         restore_day(store, DAY, tmp_path / "restored")
-    assert archive_day(store, settings, rules, made.paths, DAY).sent == 1
+    assert archive_day(store, replace(made.site, settings=settings), DAY).sent == 1
     manifest = store.get(f"{DAY}/manifest.json")
     assert manifest is not None
     store.put(f"{DAY}/manifest.json", manifest.replace(b'"complete": true', b'"complete": false'))
@@ -238,7 +240,7 @@ def test_what_lies_in_the_way_is_not_overwritten(
 ) -> None:
     settings = load_settings(config)
     store = configured_store(settings)
-    archive_day(store, settings, rules, made.paths, DAY)
+    archive_day(store, replace(made.site, settings=settings), DAY)
     manifest, restored = restore_day(store, DAY, made.paths.root)
     assert restored == sum(one.path.startswith("ledger/") for one in manifest.files), "all else is there already"
     other = DataPaths(tmp_path / "other")
@@ -262,7 +264,7 @@ def test_an_incomplete_day_is_archived_and_said_to_be_incomplete(
         status=lambda minute, offset: RowStatus.MISSING if minute == 9 else RowStatus.LIVE, spot=lambda _: 24_512.35
     )
     settings = load_settings(config)
-    found = archive_day(configured_store(settings), settings, rules, made.paths, DAY)
+    found = archive_day(configured_store(settings), replace(made.site, settings=settings), DAY)
     assert not found.manifest.complete
     assert "NOT COMPLETE" in found.line()
 
@@ -273,12 +275,12 @@ def test_a_day_under_way_a_living_collector_and_nothing_at_all_are_refused(
     settings = load_settings(config)
     store = configured_store(settings)
     with pytest.raises(DataError, match="2025-08-29 is not over; archive it after 15:30"):
-        require_over(settings, rules, DAY, made.at(374))
-    require_over(settings, rules, DAY, made.at(375))
+        require_over(made.site, DAY, made.at(374))
+    require_over(made.site, DAY, made.at(375))
     with Lake.open(made.paths.lake(DAY, INDEX), OPTION_COLUMNS), pytest.raises(DataError, match="stop the other"):
-        archive_day(store, settings, rules, made.paths, DAY)
+        archive_day(store, replace(made.site, settings=settings), DAY)
     with pytest.raises(DataError, match="nothing was collected on 2025-09-01"):
-        archive_day(store, settings, rules, made.paths, NEXT_DAY)
+        archive_day(store, replace(made.site, settings=settings), NEXT_DAY)
     with pytest.raises(ConfigError, match="turn the archive on"):
         configured_store(load_settings(PROJECT / "config"))
 
@@ -288,10 +290,10 @@ def test_a_compacted_day_without_stream_is_archived_just_the_same(
 ) -> None:
     settings = load_settings(config)
     store = configured_store(settings)
-    first = archive_day(store, settings, rules, made.paths, DAY)
+    first = archive_day(store, replace(made.site, settings=settings), DAY)
     cycles = list(lake_cycles(made.paths.lake(DAY, INDEX)))
     compact_lake(made.paths.lake(DAY, INDEX), drop_stream=True)
-    assert archive_day(store, settings, rules, made.paths, DAY).manifest == first.manifest
+    assert archive_day(store, replace(made.site, settings=settings), DAY).manifest == first.manifest
     assert list(lake_cycles(made.paths.lake(DAY, INDEX))) == cycles
     assert parquet_of(made.paths.lake(DAY, INDEX)).exists()
 
@@ -329,12 +331,12 @@ def test_the_archived_ledger_is_the_one_the_installation_writes_to(
     made.paths.ledger.unlink(missing_ok=True)
     Ledger.open(tmp_path / "elsewhere.sqlite").close()
     store = FolderStore(tmp_path / "archive")
-    without = archive_day(store, settings, rules, made.paths, DAY).manifest
+    without = archive_day(store, replace(made.site, settings=settings), DAY).manifest
     assert not any(one.path.startswith("ledger/") for one in without.files), "there is none"
     monkeypatch.setenv("G6_LEDGER_URL", f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
-    named = archive_day(store, settings, rules, made.paths, DAY).manifest
+    named = archive_day(store, replace(made.site, settings=settings), DAY).manifest
     assert any(one.path == f"ledger/{DAY}/trades.csv" for one in named.files)
     monkeypatch.setenv("G6_LEDGER_URL", f"sqlite:///{tmp_path}/nowhere/ledger.sqlite")
     with pytest.raises((DataError, StoreDown)):
-        archive_day(store, settings, rules, made.paths, DAY)
+        archive_day(store, replace(made.site, settings=settings), DAY)
     assert not made.paths.ledger.exists(), "and no empty one is made beside it"

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.kite_market import CallSpacing, Market
 from g6_core.adapters.lake import Lake, read_lake
 from g6_core.adapters.world import Simulated, mark_simulated, open_world
 from g6_core.config import Settings
@@ -21,6 +21,7 @@ from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.recorded import RecordedSource
+from g6_core.site import Day, Site
 from g6_pipelines.stages.bhavcopy import bhavcopy_checks, closing_states, reconcile_bhavcopy
 from g6_pipelines.stages.closing import closing_state, read_closing
 from tests.pipelines.collecting import collecting, narrowed
@@ -77,11 +78,11 @@ def test_prices_and_volumes_of_a_whole_day_are_the_published_ones_to_the_last_co
 ) -> None:
     late_ms = at(day, time(15, 20))
     paths = collected(snapshots, rules, settings, tmp_path, day, underlying, offsets=ALL_OFFSETS, from_ms=late_ms)
-    checks = by_name(reconcile_bhavcopy(paths, rules, day, (), bhavcopy))
+    checks = by_name(reconcile_bhavcopy(Site(settings, rules, paths), day, (), bhavcopy))
 
     assert all(check.passed for check in checks.values()), checks
     contracts = recorded_after_the_close(snapshots, rules, day, underlying)
-    assert len(read_closing(paths, day, underlying)) == contracts >= 160
+    assert len(read_closing(Day(Site(settings, rules, paths), day, underlying))) == contracts >= 160
     assert checks["bhavcopy_contracts"].figures == {"contracts": contracts, "final": contracts, "not_published": 0}
     assert checks["bhavcopy_last_price"].figures["compared"] > 80
     volumes = checks["bhavcopy_volume"].figures["compared"]
@@ -95,7 +96,7 @@ def test_prices_and_volumes_of_a_whole_day_are_the_published_ones_to_the_last_co
 @pytest.fixture(scope="module")
 def collected_day(
     snapshots: Path, rules: MarketRules, settings: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> DataPaths:
+) -> Site:
     """FINNIFTY of 8 January 2026 as a collector leaves it that asked for the closing state at 15:31: the record has
     nothing for 21 minutes after the close."""
     day = date(2026, 1, 8)
@@ -104,16 +105,17 @@ def collected_day(
     world = open_world(source, rules, settings, seed=0)
     world.clock.sleep_until(source.session.close_ms + FINAL_AFTER_MS)
     paths.closing(day, "FINNIFTY").unlink()
-    stage = closing_state(world.kite, world.clock, CallSpacing(world.clock), rules, paths, day, ("FINNIFTY",))
+    site, market = Site(settings, rules, paths), Market(world.kite, world.clock)
+    stage = closing_state(market, CallSpacing(world.clock), site, day, ("FINNIFTY",))
     for wake_ms in stage:
         world.clock.sleep_until(wake_ms)
-    return paths
+    return site
 
 
 def test_the_rows_of_the_session_are_a_bound_for_what_is_published(
-    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules
+    collected_day: Site, bhavcopy: Path, rules: MarketRules
 ) -> None:
-    checks = by_name(reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), (), bhavcopy))
+    checks = by_name(reconcile_bhavcopy(collected_day, date(2026, 1, 8), (), bhavcopy))
     assert checks["bhavcopy_contracts"].figures["final"] == 0
     assert checks["bhavcopy_last_price"].figures["compared"] > 0, "nothing traded in some contracts after that"
     assert {name for name, check in checks.items() if not check.passed} == {"bhavcopy_contracts", "bhavcopy_volume"}
@@ -144,9 +146,9 @@ def test_nothing_to_compare_has_not_passed(change: dict[str, Any], failing: list
     assert checks["bhavcopy_volume"].detail.startswith(said)
 
 
-def test_at_a_broker_an_answer_is_as_new_as_the_question_in_a_replay_as_its_stamp(collected_day: DataPaths) -> None:
+def test_at_a_broker_an_answer_is_as_new_as_the_question_in_a_replay_as_its_stamp(collected_day: Site) -> None:
     day = date(2026, 1, 8)
-    rows = read_closing(collected_day, day, "FINNIFTY")
+    rows = read_closing(Day(collected_day, day, "FINNIFTY"))
     asked_ms, stamp_ms = (
         {state.stamp_ms for state in closing_states(rows, day, replayed=replayed).values()}
         for replayed in (False, True)
@@ -165,26 +167,26 @@ def test_at_a_broker_an_answer_is_as_new_as_the_question_in_a_replay_as_its_stam
     ],
 )
 def test_what_the_lake_has_wrong_fails_by_name(
-    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules, tmp_path: Path,
+    collected_day: Site, bhavcopy: Path, rules: MarketRules, tmp_path: Path,
     change: pl.Expr, failing: str, named: str,
 ) -> None:  # fmt: skip
     paths = DataPaths(tmp_path)
-    rows = read_lake(collected_day.lake(date(2026, 1, 8), "FINNIFTY")).with_columns(change)
+    rows = read_lake(collected_day.paths.lake(date(2026, 1, 8), "FINNIFTY")).with_columns(change)
     with Lake.open(paths.lake(date(2026, 1, 8), "FINNIFTY"), OPTION_COLUMNS) as lake:
         lake.append(rows.rows())
-    checks = by_name(reconcile_bhavcopy(paths, rules, date(2026, 1, 8), (), bhavcopy))
-    before = by_name(reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), (), bhavcopy))
+    checks = by_name(reconcile_bhavcopy(replace(collected_day, paths=paths), date(2026, 1, 8), (), bhavcopy))
+    before = by_name(reconcile_bhavcopy(collected_day, date(2026, 1, 8), (), bhavcopy))
     told = {check.name for check in checks.values() if not check.passed and check != before[check.name]}
     assert failing in told
     assert named in checks[failing].detail
 
 
 def test_a_day_without_rows_or_without_a_bhavcopy_is_one_line(
-    collected_day: DataPaths, bhavcopy: Path, rules: MarketRules, tmp_path: Path
+    collected_day: Site, bhavcopy: Path, rules: MarketRules, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=r"nothing was collected on 2026-01-08; collect the day first"):
-        reconcile_bhavcopy(DataPaths(tmp_path), rules, date(2026, 1, 8), (), bhavcopy)
+        reconcile_bhavcopy(replace(collected_day, paths=DataPaths(tmp_path)), date(2026, 1, 8), (), bhavcopy)
     with pytest.raises(DataError, match=r"no collected rows; run the collect stage first"):
-        reconcile_bhavcopy(collected_day, rules, date(2026, 1, 8), ("NIFTY",), bhavcopy)
+        reconcile_bhavcopy(collected_day, date(2026, 1, 8), ("NIFTY",), bhavcopy)
     with pytest.raises(CalendarError, match=r"2026-01-10 is a Saturday"):
-        reconcile_bhavcopy(collected_day, rules, date(2026, 1, 10), (), bhavcopy)
+        reconcile_bhavcopy(collected_day, date(2026, 1, 10), (), bhavcopy)

@@ -10,7 +10,7 @@ from kiteconnect.exceptions import GeneralException, InputException, NetworkExce
 
 from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Answer, Candle
-from g6_core.adapters.kite_market import CallSpacing
+from g6_core.adapters.kite_market import CallSpacing, Market
 from g6_core.domain.errors import TryLater
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.schema.accounting import NOT_RECORDED
@@ -102,7 +102,7 @@ def put(path: Path, says: dict[int, Any], tokens: Sequence[int], **turns: Any) -
         whole = [Question(f"N{token}", token, OPEN, END) for token in tokens]
         questions = [(one, (Part(archive, one, END if one.token < 10 else END - MINUTE_MS),)) for one in whole]
         make: Callable[[VirtualClock], CallSpacing] | None = turns.get("turns")
-        broker = Broker.of(kite, clock, "sim", make(clock) if make else None)  # type: ignore[arg-type]
+        broker = Broker.of(Market(kite, clock, history=make(clock) if make else None), "sim")  # type: ignore[arg-type]
         for wake_ms in ask(broker, questions, asked):
             clock.sleep_until(wake_ms)
     return asked, kite

@@ -1,6 +1,7 @@
 """Capture before expiry: every strike that expires is kept with its whole history, or named as missing."""
 
 import json
+from dataclasses import replace
 from datetime import date, time, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import requests
 
 from g6_core.adapters.candle_archive import CandleArchive, Question, read_answers
 from g6_core.adapters.kite_history import Candle
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.lake import lake_schema
 from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
@@ -22,6 +24,7 @@ from g6_core.schema.accounting import NOT_RECORDED
 from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
+from g6_core.site import Day, Site
 from g6_pipelines.stages.capture import (
     CAPTURE_DAYS_MAX,
     Captured,
@@ -56,7 +59,7 @@ def last_evening(market: ModelledSource, rules: MarketRules, settings: Settings,
     found = evening(market, rules, settings, tmp_path)
     # A modelled market has this day only.
     mark_simulated(found.paths, EXPIRY, Simulated(market.label, 7))
-    store_dump(found.kite, rules, found.paths, EXPIRY, (NAME,))
+    store_dump(found.kite, found.site, EXPIRY, (NAME,))
     path = found.paths.instruments(EXPIRY)
     strikes = market.instruments.strikes(NAME, EXPIRY)
     middle = [strike / 100 for strike in strikes[len(strikes) // 2 :][:STRIKES]]
@@ -74,24 +77,15 @@ def listed(found: Evening) -> InstrumentBook:
 
 
 def kept_of(found: Evening) -> Captured:
-    kept = captured(found.paths, found.settings, found.rules, EXPIRY, NAME)
+    kept = captured(found.index_day)
     assert kept is not None
     return kept
 
 
 def run(found: Evening, book: InstrumentBook | None = None, *, calls: int | None = None) -> None:
     """Drive the stage, or kill it before it makes more than that many calls."""
-    stage = capture(
-        found.kite,
-        found.clock,
-        found.settings,
-        found.rules,
-        found.paths,
-        EXPIRY,
-        NAME,
-        listed(found) if book is None else book,
-        "sim",
-    )
+    market, book = Market(found.kite, found.clock), listed(found) if book is None else book
+    stage = capture(market, found.index_day, book, "sim")
     for wake_ms in stage:
         if calls is not None and len(found.wire.times_ms) >= calls:
             stage.close()
@@ -112,7 +106,7 @@ def test_every_strike_that_expires_is_kept_with_its_minutes_and_the_dump(last_ev
 
 
 def test_a_strike_that_was_not_answered_is_named(last_evening: Evening) -> None:
-    refused = expiring(listed(last_evening), NAME, EXPIRY)[:2]
+    refused = expiring(listed(last_evening), last_evening.index_day)[:2]
 
     def some(request: requests.PreparedRequest, number: int) -> requests.Response | None:
         return too_many(request, number) if any(f"/{row.token}/" in str(request.url) for row in refused) else None
@@ -131,7 +125,7 @@ def test_killed_and_run_again_it_asks_only_for_the_rest_and_ends_with_the_same_b
     kept = path.read_bytes()
     run(last_evening)
     assert len(last_evening.wire.times_ms) == asked and path.read_bytes() == kept
-    answers_of(last_evening.paths, NAME, EXPIRY).unlink()
+    answers_of(last_evening.index_day).unlink()
     run(last_evening)
     assert path.read_bytes() == kept
 
@@ -168,7 +162,7 @@ def closing(paths: DataPaths, day: date, volumes: dict[str, int], stamp: time = 
 
 def traded(found: Evening) -> dict[str, int]:
     """What was traded of each contract that expires."""
-    contracts = expiring(listed(found), NAME, EXPIRY)
+    contracts = expiring(listed(found), found.index_day)
     tokens = np.array([row.token for row in contracts], np.int64)
     volumes = found.source.quotes(tokens, found.source.session.close_ms)["volume"]
     return {row.tradingsymbol: int(volume) for row, volume in zip(contracts, volumes, strict=True)}
@@ -193,11 +187,11 @@ def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(last_evening
     wire.fault = cut
     run(last_evening)
     assert (kept_of(last_evening).missing, kept_of(last_evening).short) == ((), (victim,))
-    kept, calls = answers_of(last_evening.paths, NAME, EXPIRY).read_bytes(), len(wire.times_ms)
+    kept, calls = answers_of(last_evening.index_day).read_bytes(), len(wire.times_ms)
     run(last_evening)
     # With its control; the second time of the same answer nothing more is kept.
     assert len(wire.times_ms) == calls + 2
-    assert answers_of(last_evening.paths, NAME, EXPIRY).read_bytes() == kept
+    assert answers_of(last_evening.index_day).read_bytes() == kept
     wire.fault = lambda request, number: None
     run(last_evening)
     assert (kept_of(last_evening).missing, kept_of(last_evening).short) == ((), ())
@@ -206,8 +200,8 @@ def test_an_answer_of_less_than_was_traded_is_named_and_asked_again(last_evening
 
 
 def test_a_control_comes_first_and_only_where_something_is_asked(last_evening: Evening) -> None:
-    contracts = expiring(listed(last_evening), NAME, EXPIRY)
-    life = whole_life(last_evening.paths, contracts, last_evening.rules, EXPIRY)
+    contracts = expiring(listed(last_evening), last_evening.index_day)
+    life = whole_life(last_evening.index_day, contracts)
     closing(last_evening.paths, EXPIRY, {contracts[3].tradingsymbol: 900, contracts[1].tradingsymbol: 5})
     state = pl.read_parquet(last_evening.paths.closing(EXPIRY, NAME))
     assert in_order(life, set(), state) == []
@@ -236,7 +230,7 @@ def test_an_expiry_of_the_rules_without_its_strikes_in_a_dump_of_the_day_is_miss
     else:
         rows = pl.read_parquet(path)
         rows.filter(pl.col("expiry").is_null() | (pl.col("expiry") != EXPIRY)).write_parquet(path)
-    kept = captured(last_evening.paths, last_evening.settings, last_evening.rules, EXPIRY, NAME)
+    kept = captured(last_evening.index_day)
     assert kept is not None and len(kept.missing) == 1
     assert ("was not kept" if dump == "gone" else "lists none of them") in kept.missing[0]
 
@@ -244,10 +238,7 @@ def test_an_expiry_of_the_rules_without_its_strikes_in_a_dump_of_the_day_is_miss
 def test_on_another_day_nothing_expires(last_evening: Evening) -> None:
     path = last_evening.paths.instruments(EXPIRY)
     path.rename(last_evening.paths.instruments(EXPIRY - timedelta(days=1)))
-    assert (
-        captured(last_evening.paths, last_evening.settings, last_evening.rules, EXPIRY - timedelta(days=1), NAME)
-        is None
-    )
+    assert captured(replace(last_evening.index_day, date=EXPIRY - timedelta(days=1))) is None
 
 
 def test_before_the_close_it_is_refused(market, rules, settings, tmp_path: Path) -> None:
@@ -276,13 +267,15 @@ def test_a_file_that_is_gone_is_made_again_from_the_answers(last_evening: Evenin
     path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
     whole = path.read_bytes()
     path.unlink()
-    publish(last_evening.paths, last_evening.rules, EXPIRY, NAME)
+    publish(last_evening.index_day)
     assert path.read_bytes() == whole
 
 
-def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: MarketRules, tmp_path: Path) -> None:
-    contracts = expiring(market.instruments, NAME, EXPIRY)[:1]
-    found = whole_life(DataPaths(tmp_path), contracts, rules, EXPIRY)
+def test_questions_cover_the_whole_life_in_windows_of_sixty_days(
+    market, settings, rules: MarketRules, tmp_path: Path
+) -> None:
+    day = Day(Site(settings, rules, DataPaths(tmp_path)), EXPIRY, NAME)
+    found = whole_life(day, expiring(market.instruments, day)[:1])
     assert ist_date(found[0].from_ms) == first_listed(rules, NAME, EXPIRY)
     assert found[-1].to_ms == rules.session(EXPIRY, "NFO", EXPIRY).close_ms - MINUTE_MS
     assert len(found) == 2 and found[1].from_ms == found[0].to_ms + MINUTE_MS
@@ -291,11 +284,11 @@ def test_questions_cover_the_whole_life_in_windows_of_sixty_days(market, rules: 
 
 def test_candles_that_were_changed_do_not_follow_from_the_answers(last_evening: Evening) -> None:
     run(last_evening)
-    answers = read_answers(answers_of(last_evening.paths, NAME, EXPIRY))
+    answers = read_answers(answers_of(last_evening.index_day))
     path = last_evening.paths.expired(NAME, EXPIRY) / "candles.parquet"
 
     def follows() -> bool:
-        return candles_follow(last_evening.paths, last_evening.rules, EXPIRY, NAME, answers)
+        return candles_follow(last_evening.index_day, answers)
 
     assert follows()
     sound = pl.read_parquet(path)
@@ -314,11 +307,11 @@ def test_a_contract_that_closes_before_the_session_is_held_against_its_volume(
     day = date(2026, 12, 8)
     found = evening(ModelledSource((NAME,), day, rules, 7), rules, settings, tmp_path)
     mark_simulated(found.paths, day, Simulated("modelled", 7))
-    store_dump(found.kite, rules, found.paths, day, (NAME,))
-    (life,) = whole_life(found.paths, expiring(found.source.instruments, NAME, day)[:1], rules, day)
+    store_dump(found.kite, found.site, day, (NAME,))
+    (life,) = whole_life(found.index_day, expiring(found.source.instruments, found.index_day)[:1])
     candle = Candle(at(day, time(11)), 10.0, 10.0, 10.0, 10.0, 1, 75)
-    with CandleArchive.open(answers_of(found.paths, NAME, day)) as archive:
+    with CandleArchive.open(answers_of(found.index_day)) as archive:
         archive.add([(life, (candle,), "sim")], 0)
     closing(found.paths, day, {life.symbol: 1_000_000}, time(15, 46))
-    kept = captured(found.paths, settings, rules, day, NAME)
+    kept = captured(found.index_day)
     assert kept is not None and kept.short == (life.symbol,) and life.symbol not in kept.missing

@@ -47,7 +47,7 @@ class AfterClose:
 def test_every_contract_of_the_day_has_a_last_quote_and_the_lake_is_as_it_was(rules, small, tmp_path) -> None:
     world = collecting(rules, small, tmp_path, spot_path=MOVING)
     report = world.finish()
-    rows = read_closing(world.paths, DAY, "NIFTY")
+    rows = read_closing(world.index_day)
     lake = read_lake(world.paths.lake(DAY, "NIFTY"))
     seen = {*lake["call_symbol"], *lake["put_symbol"]}
     assert set(rows["symbol"]) == seen and len(rows) == len(seen) > 2 * 2 * 5
@@ -94,7 +94,7 @@ def test_without_an_answer_nothing_is_kept_it_is_said_and_the_next_start_asks_ag
     closing = world.finish().closing
     assert closing.unwritten == ("NIFTY",) and closing.calls in calls
     assert f"not kept: NIFTY ({next(iter(closing.reasons))}" in closing.line()
-    assert not world.paths.closing(DAY, "NIFTY").exists() and len(read_closing(world.paths, DAY, "NIFTY")) == 0
+    assert not world.paths.closing(DAY, "NIFTY").exists() and len(read_closing(world.index_day)) == 0
     answering = True
     assert world.finish().closing.quoted == closing.contracts
 
@@ -147,4 +147,4 @@ def test_on_a_later_day_nothing_is_asked(rules, small, tmp_path) -> None:
     calls = len(world.transport.times_ms)
     assert world.finish().closing.contracts == 0
     assert len(world.transport.times_ms) == calls
-    assert len(contracts_of_day(world.paths, DAY, "NIFTY", rules)) == 20, "the day itself is there"
+    assert len(contracts_of_day(world.index_day)) == 20, "the day itself is there"

@@ -39,7 +39,7 @@ def small(settings):
 
 
 def failed_checks(world: Collecting) -> list[str]:
-    checks = reconcile_data(world.paths, world.settings, world.rules, DAY, world.source.underlyings)
+    checks = reconcile_data(world.index_day)
     return [f"{check.name}: {check.detail}" for check in checks if not check.passed]
 
 

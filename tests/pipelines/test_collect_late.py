@@ -35,7 +35,7 @@ def small(settings):
 
 
 def failed_checks(world: Collecting) -> list[str]:
-    checks = reconcile_data(world.paths, world.settings, world.rules, DAY, world.source.underlyings)
+    checks = reconcile_data(world.index_day)
     return [f"{check.name}: {check.detail}" for check in checks if not check.passed]
 
 
@@ -68,7 +68,7 @@ def test_passed_cycles_written_together_have_the_bytes_of_those_written_one_by_o
     small = narrowed(settings, codes=("this_week", "next_week", "this_month"), interval_s=300)
     world = collecting(rules, small, tmp_path, source, start_ms=late)
     # With the money known, and over the close of the expiry of the day.
-    plan = plan_index("NIFTY", day, world.book, rules, *universe(small), "index")
+    plan = plan_index(world.index_day, world.book, "index")
     plan.atm_paise = 24_500_00
     times = range(opens, at(day, time(15, 45)), 300_000)
     paths = [tmp_path / name / "2026-12-08.arrows" for name in ("single", "many")]

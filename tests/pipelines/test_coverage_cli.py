@@ -11,6 +11,8 @@ from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.schema.options import RowStatus
+from g6_core.schema.paths import DataPaths
+from g6_core.site import Site
 from g6_pipelines.data_cli import last_day_over
 from tests.command_line import Ended, g6
 from tests.conftest import PROJECT
@@ -117,4 +119,4 @@ def test_answers_that_are_another_file_are_named_too(made: MadeDay, whole_day: W
     [(time(15, 30), 0, NEXT_DAY), (time(15, 30), -1, DAY), (time(0, 0), 0, DAY)],
 )
 def test_the_last_day_is_the_last_that_is_over(rules, settings, clock: time, minutes: int, day) -> None:
-    assert last_day_over(rules, settings, at(NEXT_DAY, clock) + minutes * MINUTE_MS) == day
+    assert last_day_over(Site(settings, rules, DataPaths(Path())), at(NEXT_DAY, clock) + minutes * MINUTE_MS) == day

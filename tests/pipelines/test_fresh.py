@@ -1,19 +1,27 @@
 """What should be there by now: a missed day, a day that ended early, a collection that stopped, or nothing."""
 
 from datetime import date, time
+from pathlib import Path
 
 import pytest
 
 from g6_core.adapters.lake import Lake
+from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
-from g6_core.domain.ist import MINUTE_MS, at
+from g6_core.domain.ist import at
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow, RowStatus, SideCells
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Site
 from g6_pipelines.stages.fresh import due_day, fresh_checks, stood_still
 
 FRIDAY, MONDAY, TUESDAY = date(2025, 8, 29), date(2025, 9, 1), date(2025, 9, 2)
 MUHURAT = date(2025, 10, 21)
 BEFORE_HOLIDAY, HOLIDAY = date(2025, 8, 26), date(2025, 8, 27)
+
+
+@pytest.fixture
+def site(settings: Settings, rules: MarketRules, tmp_path: Path) -> Site:
+    return Site(settings, rules, DataPaths(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +37,7 @@ BEFORE_HOLIDAY, HOLIDAY = date(2025, 8, 26), date(2025, 8, 27)
     ],
 )
 def test_a_day_is_due_a_quarter_of_an_hour_after_its_close(rules: MarketRules, day, clock, due) -> None:
-    assert due_day(rules, "NFO", at(day, clock)) == due
+    assert due_day(rules, "NIFTY", at(day, clock)) == due
 
 
 def collect(paths: DataPaths, day: date, *clocks: time, status: RowStatus = RowStatus.LIVE) -> None:
@@ -67,18 +75,16 @@ MIDDAY = (MONDAY, time(12, 0))
         ({FRIDAY: (LAST,), MONDAY: (time(15, 26),)}, (MONDAY, time(15, 40)), ["one of 15:27:00 or later is due"]),
     ],
 )
-def test_what_is_missing_by_now_is_named(rules: MarketRules, tmp_path, collected, now, failing) -> None:
-    paths = DataPaths(tmp_path)
+def test_what_is_missing_by_now_is_named(site: Site, collected, now, failing) -> None:
     for day, clocks in collected.items():
-        collect(paths, day, *clocks)
-    found = [one for one in fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(*now)) if not one.passed]
+        collect(site.paths, day, *clocks)
+    found = [one for one in fresh_checks(site, "NIFTY", at(*now)) if not one.passed]
     assert [said in one.detail for one, said in zip(found, failing, strict=True)] == [True] * len(failing)
 
 
-def test_a_day_of_which_nothing_was_ever_live_is_not_complete(rules: MarketRules, tmp_path) -> None:
-    paths = DataPaths(tmp_path)
-    collect(paths, MONDAY, LAST, status=RowStatus.MISSING)
-    assert not fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(*NIGHT))[0].passed
+def test_a_day_of_which_nothing_was_ever_live_is_not_complete(site: Site) -> None:
+    collect(site.paths, MONDAY, LAST, status=RowStatus.MISSING)
+    assert not fresh_checks(site, "NIFTY", at(*NIGHT))[0].passed
 
 
 @pytest.mark.parametrize(
@@ -89,8 +95,8 @@ def test_a_day_of_which_nothing_was_ever_live_is_not_complete(rules: MarketRules
         (time(15, 45), ["day_complete"]),
     ],
 )
-def test_of_a_simulated_market_its_own_day_is_due_only(rules: MarketRules, tmp_path, clock, names) -> None:
-    found = fresh_checks(DataPaths(tmp_path), rules, MINUTE_MS, "NIFTY", at(MONDAY, clock), MONDAY)
+def test_of_a_simulated_market_its_own_day_is_due_only(site: Site, clock, names) -> None:
+    found = fresh_checks(site, "NIFTY", at(MONDAY, clock), MONDAY)
     assert [one.name for one in found] == names
     assert [one.passed for one in found] == [names == ["nothing_due"]]
 
@@ -117,9 +123,8 @@ def test_a_provisional_day_on_which_nothing_moved_was_a_holiday(rules: MarketRul
     assert stood_still(paths, rules, day) == still
 
 
-def test_a_holiday_that_no_list_named_yet_is_not_missing(rules: MarketRules, tmp_path) -> None:
-    paths = DataPaths(tmp_path)
-    collect(paths, FRIDAY_BEFORE, time(15, 44))
-    collect(paths, HOLI, time(9, 15), time(15, 44), status=RowStatus.STALE)
+def test_a_holiday_that_no_list_named_yet_is_not_missing(site: Site) -> None:
+    collect(site.paths, FRIDAY_BEFORE, time(15, 44))
+    collect(site.paths, HOLI, time(9, 15), time(15, 44), status=RowStatus.STALE)
     for clock in (time(12, 0), time(18, 0)):
-        assert all(one.passed for one in fresh_checks(paths, rules, MINUTE_MS, "NIFTY", at(HOLI, clock)))
+        assert all(one.passed for one in fresh_checks(site, "NIFTY", at(HOLI, clock)))

@@ -57,7 +57,7 @@ def test_a_killed_collector_leaves_a_copy_that_the_next_one_completes(
     assert after <= held < 25
     report = world.finish()
     assert report.resumed_cycles == held
-    checks = reconcile_influx(world.paths, world.settings, DAY, "NIFTY")
+    checks = reconcile_influx(world.index_day)
     assert [one.detail for one in failed(checks)] == []
     with Influx(target) as one:
         assert one.query("SELECT count(call_status) FROM options")[0].rows[0][1] == report.rows == 250

@@ -19,6 +19,7 @@ from g6_core.domain.errors import ConfigError, DataError
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.sim.modelled import ModelledSource
+from g6_core.site import Site
 from g6_pipelines.sinks.influx_copy import InfluxCopy
 from g6_pipelines.stages.influx import catch_up_influx
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
@@ -46,7 +47,7 @@ def count(influx: InfluxBox, what: str = "count(call_status) FROM options") -> i
 
 def differences(world: Collecting) -> list[str]:
     """What the evening's comparison finds wrong, without anything being sent by it."""
-    checks = reconcile_influx(world.paths, world.settings, world.source.trade_date, "NIFTY")
+    checks = reconcile_influx(world.index_day)
     assert checks[0].figures == {"sent": 0}, checks[0].detail
     assert [one.name for one in checks[1:]] == [
         f"influx_{what}_match_lake" for what in ("options", "overview", "cycle")
@@ -74,7 +75,7 @@ def test_a_whole_modelled_day_is_in_influx_as_it_is_in_the_lake(
     world = collecting(rules, narrow, tmp_path, source, start_ms=start_ms)
     report = world.finish()
     lake = read_lake(world.paths.lake(day, index))
-    checks = reconcile_influx(world.paths, world.settings, day, index)
+    checks = reconcile_influx(world.index_day)
     assert report.said == ()
     assert [one.detail for one in failed(checks)] == []
     cycles = (source.session.close_ms - source.session.open_ms) // (5 * MINUTE_MS)
@@ -138,7 +139,7 @@ def test_a_sink_turned_on_late_is_given_the_whole_day(
     off = collecting(rules, narrowed(settings), tmp_path)
     assert off.run(until_ms=OPEN + 4 * HOUR_MS) is None
     assert count(influx) == 0
-    assert reconcile_influx(off.paths, off.settings, DAY, "NIFTY") == ()
+    assert reconcile_influx(off.index_day) == ()
     world = replace(off, settings=influx.settings(off.settings))
     world.finish()
     assert count(influx) == ROWS
@@ -172,7 +173,7 @@ def test_a_kill_between_lake_and_influx_loses_and_doubles_nothing(
 def catch_up_all(world: Collecting, influx: InfluxBox) -> None:
     """From nothing, as after the loss of the position."""
     world.paths.influx_position(DAY, "NIFTY").unlink(missing_ok=True)
-    catch_up_influx(world.settings, world.paths, DAY, NIFTY)
+    catch_up_influx(world.site, DAY, NIFTY)
 
 
 def test_a_wrong_token_is_said_once_and_the_day_goes_on(
@@ -184,11 +185,11 @@ def test_a_wrong_token_is_said_once_and_the_day_goes_on(
     assert len(report.said) == 1
     assert report.said[0].startswith("influx: G6_INFLUX_TOKEN: ")
     assert count(influx) == 0
-    (check,) = reconcile_influx(world.paths, world.settings, DAY, "NIFTY")
+    (check,) = reconcile_influx(world.index_day)
     assert not check.passed
     assert "G6_INFLUX_TOKEN" in check.detail
     monkeypatch.setenv("G6_INFLUX_TOKEN", influx.target.token)
-    assert [one.sent for one in catch_up_influx(world.settings, world.paths, DAY, NIFTY)] == [ROWS]
+    assert [one.sent for one in catch_up_influx(world.site, DAY, NIFTY)] == [ROWS]
     assert differences(world) == []
 
 
@@ -219,7 +220,7 @@ def test_a_day_collected_anew_replaces_what_was_there(world: Collecting, influx:
 def test_days_of_a_real_and_of_a_simulated_market_keep_apart(world: Collecting, influx: InfluxBox) -> None:
     world.finish()
     mark_simulated(world.paths, DAY, Simulated("modelled", 7))
-    assert [one.sent for one in catch_up_influx(world.settings, world.paths, DAY, NIFTY)] == [ROWS]
+    assert [one.sent for one in catch_up_influx(world.site, DAY, NIFTY)] == [ROWS]
     assert count(influx) == 2 * ROWS
     assert count(influx, "count(call_status) FROM options WHERE source = 'simulated'") == ROWS
     assert differences(world) == []
@@ -228,9 +229,9 @@ def test_days_of_a_real_and_of_a_simulated_market_keep_apart(world: Collecting, 
 def test_another_bucket_is_given_everything(world: Collecting, influx: InfluxBox) -> None:
     world.finish()
     policy = replace(influx.target, bucket=f"{influx.target.bucket}/autogen")
-    settings = replace(influx, target=policy).settings(world.settings)
-    assert [one.sent for one in catch_up_influx(settings, world.paths, DAY, NIFTY)] == [ROWS]
-    assert [one.sent for one in catch_up_influx(settings, world.paths, DAY, NIFTY)] == [0]
+    site = replace(world.site, settings=replace(influx, target=policy).settings(world.settings))
+    assert [one.sent for one in catch_up_influx(site, DAY, NIFTY)] == [ROWS]
+    assert [one.sent for one in catch_up_influx(site, DAY, NIFTY)] == [0]
 
 
 @pytest.mark.parametrize(
@@ -256,10 +257,10 @@ def test_what_influx_has_lost_is_named_and_sent_again_on_demand(
     world.finish()
     with Influx(influx.target) as one:
         one.execute(damage)
-    bad = failed(reconcile_influx(world.paths, world.settings, DAY, "NIFTY"))
+    bad = failed(reconcile_influx(world.index_day))
     assert [one.name for one in bad] == [check]
     assert named in bad[0].detail
-    catch_up_influx(world.settings, world.paths, DAY, NIFTY, again=True)
+    catch_up_influx(world.site, DAY, NIFTY, again=True)
     assert differences(world) == []
 
 
@@ -284,7 +285,7 @@ def test_a_value_that_is_not_the_lakes_is_named_with_contract_and_minute(
     world.finish()
     with Influx(influx.target) as one:
         one.write(f"{line} {OPEN + HOUR_MS}".encode())
-    (bad,) = failed(reconcile_influx(world.paths, world.settings, DAY, "NIFTY"))
+    (bad,) = failed(reconcile_influx(world.index_day))
     assert named in bad.detail
     if line.startswith("options") and "offset=0" in line:
         assert f"NIFTY{'25902'}24500{'CE' if 'call' in line else 'PE'} at 2025-08-29 10:15:00 IST" in bad.detail
@@ -298,9 +299,9 @@ def test_a_cycle_that_is_added_to_the_lake_afterwards_is_in_influx_too(world: Co
     with Lake.open(path, OPTION_COLUMNS) as lake:
         for cycle in (*cycles[:4], *cycles[5:]):
             lake.append(cycle)
-        assert [one.sent for one in catch_up_influx(world.settings, world.paths, DAY, NIFTY)] == [ROWS - 10]
+        assert [one.sent for one in catch_up_influx(world.site, DAY, NIFTY)] == [ROWS - 10]
         lake.append(cycles[4])
-    assert [one.sent for one in catch_up_influx(world.settings, world.paths, DAY, NIFTY)] == [ROWS]
+    assert [one.sent for one in catch_up_influx(world.site, DAY, NIFTY)] == [ROWS]
     assert differences(world) == []
 
 
@@ -310,8 +311,8 @@ def test_a_row_that_is_twice_in_the_lake_is_named(world: Collecting, influx: Inf
     doubled = next(iter(lake_cycles(path)))[2:3]
     with Lake.open(path, OPTION_COLUMNS) as lake:
         lake.append(doubled)
-    catch_up_influx(world.settings, world.paths, DAY, NIFTY)
-    bad = {one.name: one for one in failed(reconcile_influx(world.paths, world.settings, DAY, "NIFTY"))}
+    catch_up_influx(world.site, DAY, NIFTY)
+    bad = {one.name: one for one in failed(reconcile_influx(world.index_day))}
     assert "at 2025-08-29 09:15:00 IST is in the lake more than once" in bad["influx_options_match_lake"].detail
 
 
@@ -324,9 +325,9 @@ def test_a_day_that_the_bucket_keeps_no_more_is_skipped_counted_and_told(world: 
     report = world.finish()
     (told,) = {line for line in report.said if "skipped" in line}
     assert "older than what" in told and "lake has them" in told
-    (copied,) = catch_up_influx(world.settings, world.paths, DAY, NIFTY)
+    (copied,) = catch_up_influx(world.site, DAY, NIFTY)
     assert (copied.rows, copied.sent, copied.skipped >= ROWS) == (ROWS, 0, True)
-    readable, *others = reconcile_influx(world.paths, world.settings, DAY, "NIFTY")
+    readable, *others = reconcile_influx(world.index_day)
     assert readable.figures["skipped"] == copied.skipped
     assert failed((readable, *others)) == ()
 
@@ -337,24 +338,24 @@ def test_only_one_process_copies_at_a_time(
     monkeypatch.setattr("g6_pipelines.stages.influx.PATIENCE_S", 0.1)
     with (
         Influx(influx.target) as one,
-        InfluxCopy(one, world.paths, DAY, "NIFTY", "kite"),
+        InfluxCopy(one, world.index_day),
         pytest.raises(DataError, match="another process is copying to InfluxDB"),
     ):
-        catch_up_influx(world.settings, world.paths, DAY, NIFTY)
+        catch_up_influx(world.site, DAY, NIFTY)
 
 
 def test_the_copy_of_a_day_without_a_lake_touches_nothing(world: Collecting, influx: InfluxBox) -> None:
     world.finish()
     world.paths.lake(DAY, "NIFTY").unlink()
-    assert [one.sent for one in catch_up_influx(world.settings, world.paths, DAY, NIFTY, again=True)] == [0]
+    assert [one.sent for one in catch_up_influx(world.site, DAY, NIFTY, again=True)] == [0]
     assert count(influx) == ROWS
 
 
-def test_without_influx_there_is_nothing_to_catch_up(settings: Settings, tmp_path: Path) -> None:
+def test_without_influx_there_is_nothing_to_catch_up(settings: Settings, rules: MarketRules, tmp_path: Path) -> None:
     from g6_core.schema.paths import DataPaths
 
     with pytest.raises(ConfigError, match=r"influx\.enabled: is not true; turn it on"):
-        catch_up_influx(settings, DataPaths(tmp_path), DAY, NIFTY)
+        catch_up_influx(Site(settings, rules, DataPaths(tmp_path)), DAY, NIFTY)
 
 
 assert CLOSE - OPEN == CYCLES * 15 * MINUTE_MS

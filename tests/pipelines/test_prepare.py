@@ -17,9 +17,7 @@ from tests.pipelines.collecting import CLOSE, DAY, OPEN, Collecting, collecting
 
 
 def prepared(world: Collecting, day: date = DAY) -> DayPack:
-    return prepare(
-        world.kite, world.settings, world.rules, world.paths, day, ["NIFTY"], source_label="scripted", seed=7
-    )
+    return prepare(world.kite, world.site, day, ["NIFTY"], source_label="scripted", seed=7)
 
 
 @pytest.fixture
@@ -86,7 +84,7 @@ def test_an_index_that_is_unknown_or_not_configured_is_refused(world) -> None:
     with pytest.raises(ConfigError, match=r"indices.NIFTY: missing; add it"):
         prepared(replace(world, settings=without))
     with pytest.raises(UserError, match="unknown index 'NIFTEE'; did you mean NIFTY"):
-        prepare(world.kite, world.settings, world.rules, world.paths, DAY, ["NIFTEE"], source_label="scripted", seed=7)
+        prepare(world.kite, world.site, DAY, ["NIFTEE"], source_label="scripted", seed=7)
 
 
 def test_history_of_earlier_days_goes_into_the_pack_and_of_later_days_does_not(world) -> None:

@@ -18,8 +18,8 @@ def test_data_and_order_checks_are_kept_together_and_failures_are_named(
     made = make_day(tmp_path, rules, settings)
     made.collect(range(370, 375))  # a lake without its CSV files
     with Ledger.open(made.paths.ledger) as ledger:
-        checks = reconcile(bench(rules).kite, ledger, settings, rules, made.paths, DAY, ("NIFTY",))
-        again = reconcile(bench(rules).kite, ledger, settings, rules, made.paths, DAY, ("NIFTY",))
+        checks = reconcile(bench(rules).kite, ledger, made.site, DAY, ("NIFTY",))
+        again = reconcile(bench(rules).kite, ledger, made.site, DAY, ("NIFTY",))
         audit = ledger.day(DAY).audit
     assert checks == again
     names = [check.name for check in checks]

@@ -34,7 +34,7 @@ def world(collected, tmp_path) -> Collecting:
 
 
 def checks(world: Collecting) -> dict[str, Check]:
-    found = reconcile_data(world.paths, world.settings, world.rules, DAY, ["NIFTY"])
+    found = reconcile_data(world.index_day)
     return {check.name: check for check in found}
 
 

@@ -125,7 +125,7 @@ def a_full_day(made: MadeDay, ledger: Ledger) -> None:
     ledger.write(traded(made))
     checks = (Check("orders_equal", True, "fine", {}), Check("charges_equal", False, "one paisa off", {}))
     write_atomic(made.paths.reconciliation(DAY, "orders"), canonical_json(Reconciliation(1, DAY, False, checks)))
-    score(made.paths, ledger, made.settings, made.rules, DAY, ("NIFTY",))
+    score(made.site, ledger, DAY, ("NIFTY",))
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,11 @@ def full(tmp_path_factory: pytest.TempPathFactory, rules: MarketRules, settings:
 
 
 def rendered(made: MadeDay, ledger: Ledger) -> str:
-    return report(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY).read_text(encoding="utf-8")
+    return report(made.site, ledger, DAY, SUMMARY).read_text(encoding="utf-8")
 
 
 def facts_of(made: MadeDay, ledger: Ledger) -> DayFacts:
-    accounts = index_minutes(made.paths, made.settings, made.rules, DAY)
-    return gather(made.paths, ledger, made.settings, made.rules, DAY, SUMMARY, accounts)
+    return gather(made.site, ledger, DAY, SUMMARY, index_minutes(made.site, DAY))
 
 
 def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full) -> None:

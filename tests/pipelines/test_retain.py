@@ -1,5 +1,6 @@
 """Retention: only what is old enough goes, and never what the archive does not hold."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def kept(made: MadeDay) -> tuple[bool, int]:
 def test_what_is_older_than_wanted_is_due_and_nothing_is_touched(
     made: MadeDay, config: Path, age: int, kinds: list[Kind]
 ) -> None:
-    found = due(load_settings(config), made.paths, None, DAY + timedelta(days=age))
+    found = due(replace(made.site, settings=load_settings(config)), None, DAY + timedelta(days=age))
     assert [one.kind for one in found] == kinds
     assert kept(made) == (True, 2)
 
@@ -68,12 +69,12 @@ def test_null_keeps_for_ever(made: MadeDay, config: Path) -> None:
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     document["retention"] = dict.fromkeys(document["retention"])
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    assert due(load_settings(config), made.paths, None, DAY + timedelta(days=3000)) == []
+    assert due(replace(made.site, settings=load_settings(config)), None, DAY + timedelta(days=3000)) == []
 
 
 def clean(made: MadeDay, settings: Settings, store: ObjectStore | None) -> dict[Kind, str]:
     """Remove what is due after a year; why each kind was kept, empty when it went."""
-    found = remove(made.paths, store, due(settings, made.paths, store, DAY + timedelta(days=365)))
+    found = remove(made.paths, store, due(replace(made.site, settings=settings), store, DAY + timedelta(days=365)))
     return {one.kind: one.kept_because for one in found}
 
 
@@ -83,7 +84,7 @@ def test_an_archived_complete_day_loses_stream_and_csv_and_keeps_its_rows(
     settings = load_settings(config)
     store = configured_store(settings)
     cycles = list(lake_cycles(made.paths.lake(DAY, INDEX)))
-    archive_day(store, settings, rules, made.paths, DAY)
+    archive_day(store, replace(made.site, settings=settings), DAY)
     assert clean(made, settings, store) == {Kind.CSV: "", Kind.STREAMS: ""}
     assert kept(made) == (False, 0)
     assert list(lake_cycles(made.paths.lake(DAY, INDEX))) == cycles
@@ -104,7 +105,7 @@ def test_a_day_that_is_not_complete_in_the_archive_stays(made: MadeDay, config: 
     )
     settings = load_settings(config)
     store = configured_store(settings)
-    archive_day(store, settings, rules, made.paths, DAY)
+    archive_day(store, replace(made.site, settings=settings), DAY)
     assert set(clean(made, settings, store).values()) == {f"archived, but not complete: {INDEX}"}
     assert kept(made) == (True, 2)
 
@@ -112,7 +113,7 @@ def test_a_day_that_is_not_complete_in_the_archive_stays(made: MadeDay, config: 
 def test_a_day_whose_archive_is_damaged_stays(made: MadeDay, config: Path, rules: MarketRules) -> None:
     settings = load_settings(config)
     store = configured_store(settings)
-    one = archive_day(store, settings, rules, made.paths, DAY).manifest.files[0]
+    one = archive_day(store, replace(made.site, settings=settings), DAY).manifest.files[0]
     store.put(f"{DAY}/{one.object}", b"damaged")
     assert set(clean(made, settings, store).values()) == {f"1 files of the archive are damaged, first {one.path}"}
     store.put(f"{DAY}/manifest.json", b"{}")
@@ -124,7 +125,7 @@ def test_a_stream_that_grew_after_the_archive_stays(made: MadeDay, config: Path,
     settings = load_settings(config)
     store = configured_store(settings)
     stream = made.paths.lake(DAY, INDEX)
-    archive_day(store, settings, rules, made.paths, DAY)
+    archive_day(store, replace(made.site, settings=settings), DAY)
     cells = next(iter(lake_cycles(stream)))
     with Lake.open(stream, OPTION_COLUMNS) as lake:
         lake.append(cells)
@@ -145,7 +146,7 @@ def test_the_command_shows_what_it_would_remove_and_then_removes_it(
     made: MadeDay, config: Path, rules: MarketRules
 ) -> None:
     settings = load_settings(config)
-    archive_day(configured_store(settings), settings, rules, made.paths, DAY)
+    archive_day(configured_store(settings), replace(made.site, settings=settings), DAY)
 
     def retain(*more: str) -> str:
         done = g6("data", "retain", *more, "--data-dir", made.paths.root, "--config-dir", config)

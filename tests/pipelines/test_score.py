@@ -36,7 +36,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def run(made: MadeDay, ledger: Ledger) -> ScoreReport:
-    return score(made.paths, ledger, made.settings, made.rules, made.day, (made.underlying,))
+    return score(made.site, ledger, made.day, (made.underlying,))
 
 
 def picks_of(made: MadeDay, ledger: Ledger) -> IndexPicks:
@@ -159,17 +159,15 @@ def test_where_the_known_calendar_ends_the_next_day_is_provisional_and_picked_fo
     (entry,) = ledger.day(last).audit
     assert "for 2027-01-01 (provisional)" in entry.detail
     told = {"source_label": "made", "seed": 0}
-    assert "provisional" not in summarise(made.paths, ledger, settings, rules, last, ("NIFTY",), **told)
-    summary = summarise(made.paths, ledger, settings, rules, following, ("NIFTY",), **told)
+    assert "provisional" not in summarise(made.site, ledger, last, ("NIFTY",), **told)
+    summary = summarise(made.site, ledger, following, ("NIFTY",), **told)
     assert "2027-01-01 is provisional" in summary["provisional"]
-    assert summary["provisional"] in gather(made.paths, ledger, settings, rules, following, summary).notes
+    assert summary["provisional"] in gather(made.site, ledger, following, summary).notes
 
 
 def test_an_old_day_made_again_does_not_take_the_place_of_the_newest_summary(made: MadeDay, ledger: Ledger) -> None:
     def summarised() -> dict:
-        return summarise(
-            made.paths, ledger, made.settings, made.rules, made.day, ("NIFTY",), source_label="made", seed=0
-        )
+        return summarise(made.site, ledger, made.day, ("NIFTY",), source_label="made", seed=0)
 
     newer = f'{{"date":"{NEXT_DAY}"}}'
     made.paths.summary.write_text(newer)

@@ -18,8 +18,9 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.places import find_place
-from g6_pipelines.session.run import Installation, run_session, session_lease
+from g6_pipelines.session.run import run_session, session_lease
 from g6_pipelines.stages.collect import CycleReport
 from g6_pipelines.stages.reconcile_influx import reconcile_influx
 from tests.servers import (
@@ -121,23 +122,22 @@ def _lived(
     settings: Settings, rules: MarketRules, paths: DataPaths, server: Server, influxd: InfluxDaemon, store: Redis
 ) -> Figures:
     began_s = time.monotonic()
-    place = find_place(settings, rules, paths, DAY)
-    names = tuple(settings.indices)
-    open_ms = min(rules.session(DAY, rules.index(name).option_exchange).open_ms for name in names)
+    site = Site(settings, rules, paths)
+    place, names = find_place(site, DAY), site.indices
+    open_ms = rules.joint_session(names, DAY).open_ms
     deeds = zip((*INFLUX_AWAY, *REDIS_AWAY), (influxd.kill, influxd.start, store.kill, store.start), strict=True)
     chaos = Chaos(open_ms, list(deeds))
     server.order(*troubles())
     with session_lease(paths, DAY) as taken:
         assert not taken, taken
-        installation = Installation(settings, rules, paths)
-        report = run_session(installation, place, names, chaos.heard, chaos.said.append)
+        report = run_session(site, place, names, chaos.heard, chaos.said.append)
     fired, session_s = server.status()["faults_fired"], time.monotonic() - began_s
     server.order(*EVENING)
     repairs = [repaired(settings, rules, paths)]
     repairs += [repaired(settings, rules, paths) for _ in range(2)]
     last = {name: paths.repaired(DAY, name).read_bytes() for name in names}
     again = repaired(settings, rules, paths)
-    copies = {name: reconcile_influx(paths, settings, DAY, name) for name in names}
+    copies = {name: reconcile_influx(Day(site, DAY, name)) for name in names}
     with redis.Redis.from_url(store.url) as reader:
         held = {name: reader.hlen(PREFIX + name) for name in names}
     figures = figures_of(report, chaos.cycles) | {

@@ -17,12 +17,13 @@ import polars as pl
 
 from g6_core.adapters.broker import open_line, renew_login
 from g6_core.adapters.clock import drive
-from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, fetch_instruments, instruments_from_kite
+from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, Market, fetch_instruments, instruments_from_kite
 from g6_core.adapters.lake import read_lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import SECOND_MS
 from g6_core.schema.paths import DataPaths
+from g6_core.site import Day, Site
 from g6_pipelines.places import find_place, open_market
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
@@ -49,11 +50,8 @@ def collected(
     with closing(line.clock):
         rows = [row for exchange in DUMP for row in fetch_instruments(line.kite, exchange)]
         book = instruments_from_kite(rows, rules, names)
-        stage = collect(
-            *(line.kite, line.clock, settings, rules, paths, DAY, book, names, cycles.append),
-            turns=line.quotes,
-            until_ms=until_ms,
-        )
+        market, site = Market(line.kite, line.clock, line.quotes), Site(settings, rules, paths)
+        stage = collect(market, site, DAY, book, names, cycles.append, until_ms=until_ms)
         return drive(line.clock, stage), cycles
 
 
@@ -84,7 +82,7 @@ def lake_problems(paths: DataPaths, settings: Settings, rules: MarketRules, unti
     problems = []
     interval_ms = settings.collection.interval_s * SECOND_MS
     for name, index in settings.indices.items():
-        session = rules.session(DAY, rules.index(name).option_exchange)
+        session = rules.index_session(name, DAY)
         wanted = list(range(session.open_ms, until_ms or session.close_ms, interval_ms))
         lake = read_lake(paths.lake(DAY, name), ["timestamp", "expiry_code", "offset"])
         rows = len(index.expiry_codes) * len(index.offsets)
@@ -140,15 +138,15 @@ def killed(server: Server, root: Path, count: int, seed: int, longest_s: float, 
 
 def repaired(settings: Settings, rules: MarketRules, paths: DataPaths) -> Figures:
     """One repair of every index, as the evening does it over the wire: how the asking went, how the day stands."""
-    place = find_place(settings, rules, paths, DAY)
+    site = Site(settings, rules, paths)
+    place = find_place(site, DAY)
     origin = f"{place.label} {place.seed}"
     reasons: Counter[str] = Counter()
     calls = answered = 0
-    with open_market(settings, rules, place) as market:
-        broker = (market.kite, market.clock, settings, rules)
+    with open_market(site, place) as market:
         for name in settings.indices:
-            book = stored_dump(rules, paths, DAY, (name,)).book
-            asked = drive(market.clock, repair(*broker, paths, (DAY,), name, book, origin, market.history))
+            book = stored_dump(site, DAY, (name,)).book
+            asked = drive(market.clock, repair(market, [Day(site, DAY, name)], book, origin))
             calls, answered = calls + asked.calls, answered + asked.answered
             # One reason of each kind is enough: they name contracts.
             reasons.update({f"{name}: {why.partition(': ')[2] or why}": n for why, n in asked.reasons.items()})
@@ -157,7 +155,8 @@ def repaired(settings: Settings, rules: MarketRules, paths: DataPaths) -> Figure
 
 def accounts(settings: Settings, rules: MarketRules, paths: DataPaths) -> Figures:
     """How every expected contract-minute of the day ended, and of each index in words."""
-    days = [account_day(paths, settings, rules, DAY, name).day for name in settings.indices]
+    site = Site(settings, rules, paths)
+    days = [account_day(Day(site, DAY, name)).day for name in site.indices]
     counted = {what: sum(one.counts()[what] for one in days) for what in days[0].counts()}
     return counted | {"answers": [one.line() for one in days]}
 

@@ -22,7 +22,6 @@ from g6_core.adapters.market_rules import load_market_rules
 from g6_core.config import Settings, load_settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.session.known import session_hours
 from tests.sim.server.kit import DAY, PROJECT, serving
 from tests.soak.faults import faulty_day
 from tests.soak.kit import (
@@ -139,7 +138,7 @@ def main() -> int:
     options = parser.parse_args()
     options.start = options.start or {"kill": "14:40"}.get(options.what, "09:20")
     settings, rules = load_settings(PROJECT / "config"), load_market_rules(PROJECT / "config")
-    assert session_hours(settings, rules, DAY) is not None
+    rules.require_trading_day(DAY)
     with TemporaryDirectory() as folder:
         figures = globals()[options.what](settings, rules, Path(folder), options)
     sys.stdout.write(json.dumps(figures, indent=2) + "\n")

@@ -10,8 +10,8 @@ import pytest
 from g6_core.adapters.clock import SimClock
 from g6_core.adapters.journal import read_header
 from g6_core.adapters.ledger.ledger import Ledger
-from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.paper_account import PaperAccountFile
+from g6_core.adapters.site import open_site
 from g6_core.config import load_settings
 from g6_core.domain.checks import failed
 from g6_core.domain.ist import SECOND_MS
@@ -114,10 +114,10 @@ def test_paper_money_survives_a_kill_in_a_position_and_ends_by_rule(tmp_path: Pa
         capital_paise = load_settings(world.config_dir).capital_paise
         assert books.account.cash_paise == cash_paise == capital_paise + trade.net_pnl_paise
         assert [order.order_id for order in books.orders] == ["261119000000001", "261119000000002"]
-        rules = load_market_rules(world.config_dir)
+        site = open_site(world.paths.root, world.config_dir)
         with Ledger.open(world.paths.ledger) as ledger:
-            assert failed(reconcile_broker(kite, ledger, rules, world.paths, DAY)) == (), "with the paper account"
-            assert failed(reconcile_orders(kite, ledger, rules, DAY)), "the broker knows nothing of the day"
+            assert failed(reconcile_broker(kite, ledger, site, DAY)) == (), "with the paper account"
+            assert failed(reconcile_orders(kite, ledger, site.rules, DAY)), "the broker knows nothing of the day"
         assert (kite.orders(), kite.positions()["net"]) == ([], [])
 
 

@@ -15,6 +15,7 @@ from g6_core.cli.main import main
 from g6_core.config import load_settings
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
+from g6_core.site import Site
 from g6_pipelines.stages.prepare import prepare
 from g6_stream.lease import sidecar_lease
 from tests.sim.server import kit
@@ -92,7 +93,8 @@ def test_a_day_pack_of_yesterday_and_a_second_sidecar_on_the_same_exchange(
 ) -> None:
     settings, rules, paths = load_settings(config_dir), load_market_rules(config_dir), DataPaths(tmp_path)
     yesterday = open_world(ModelledSource(("NIFTY",), kit.yesterday(), rules, 7), rules, settings, 7)
-    prepare(yesterday.kite, settings, rules, paths, kit.yesterday(), ("NIFTY",), source_label="modelled", seed=7)
+    site = Site(settings, rules, paths)
+    prepare(yesterday.kite, site, kit.yesterday(), ("NIFTY",), source_label="modelled", seed=7)
     with kit.serving_here(start=time(8, 45)) as server:
         code, said = run(G6_SIM_URL=server.url)
         assert (code, said.count("\n")) == (4, 1)

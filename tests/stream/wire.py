@@ -21,7 +21,7 @@ from g6_core.adapters.broker import BrokerSettings, open_kite
 from g6_core.adapters.clock import SimClock
 from g6_core.adapters.journal import read_journal
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.config import load_settings
+from g6_core.adapters.site import open_site
 from g6_core.domain.events import Event
 from g6_core.domain.ist import at
 from g6_core.schema.journal import Kind, decode_event
@@ -150,8 +150,8 @@ class Wire:
     def prepare(self) -> KiteConnect:
         """Make the day pack over the wire; returns the test's own client."""
         kite = open_kite(BrokerSettings(sim_url=self.url))
-        settings, rules = load_settings(self.config_dir), load_market_rules(self.config_dir)
-        prepare(kite, settings, rules, self.paths, DAY, ("NIFTY",), source_label="modelled", seed=self.seed)
+        site = open_site(self.paths.root, self.config_dir)
+        prepare(kite, site, DAY, ("NIFTY",), source_label="modelled", seed=self.seed)
         return kite
 
     def sidecar(self, *options: str, **environment: str) -> subprocess.Popen[str]:

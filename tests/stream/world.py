@@ -25,6 +25,7 @@ from g6_core.sim.exchange import Exchange
 from g6_core.sim.feed import SimFeed
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.transport import connect
+from g6_core.site import Site
 from g6_pipelines.stages.prepare import prepare
 from g6_stream.kept import TradeReport
 from g6_stream.session import trade
@@ -105,7 +106,7 @@ class World:
             latency_jitter_ms=40,
         )
         self.kite = connect(self.exchange)
-        prepare(self.kite, settings, rules, self.paths, DAY, ("NIFTY",), source_label="scripted", seed=1)
+        prepare(self.kite, Site(settings, rules, self.paths), DAY, ("NIFTY",), source_label="scripted", seed=1)
         self.ledger = Ledger.open(self.paths.ledger)
         self.report: TradeReport | None = None
         self.alerts: list[Alert] = []

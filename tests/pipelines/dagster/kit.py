@@ -38,7 +38,7 @@ class Installation:
 
     @property
     def paths(self) -> DataPaths:
-        return self.g6.paths
+        return self.g6.site.paths
 
     def phase(self, job: str, *partitions: str, only: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:
         """Run a job, or `only` some of its assets with their checks, on one partition or on the range from the first

@@ -42,7 +42,7 @@ def test_the_evening_archives_the_day_and_restores_it_to_prove_it(archiving: Ins
     assert result.success
     found = checks_of(result)
     assert (found["compacted_equals_stream"], found["archive_restores"]) == (True, True)
-    manifest = read_manifest(configured_store(archiving.g6.settings), DAY)
+    manifest = read_manifest(configured_store(archiving.g6.site.settings), DAY)
     assert manifest is not None
     names = {one.path for one in manifest.files}
     assert {f"lake/options/{name}/{DAY}.parquet" for name in ("NIFTY", "BANKNIFTY")} <= names
@@ -54,7 +54,7 @@ def test_the_evening_archives_the_day_and_restores_it_to_prove_it(archiving: Ins
 
 def test_a_damaged_archive_fails_the_check(archiving: Installation) -> None:
     archiving.phase("evening", NIFTY, BANKNIFTY, only=KEPT)
-    store = configured_store(archiving.g6.settings)
+    store = configured_store(archiving.g6.site.settings)
     manifest = read_manifest(store, DAY)
     assert manifest is not None
     store.put(f"{DAY}/{manifest.files[0].object}", b"damaged")

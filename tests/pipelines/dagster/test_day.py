@@ -1,6 +1,7 @@
 """A day through its three jobs, modelled in this process: what is written, shown, and made again byte by byte."""
 
 import hashlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from g6_core.adapters.clock import drive
 from g6_core.adapters.day_pack_store import load_day_pack, load_picks
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.world import open_world, simulated_days
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
@@ -83,7 +85,7 @@ def test_the_session_says_how_far_it_is_every_quarter_of_an_hour(made) -> None:
 def test_one_pack_and_one_picks_document_hold_both_indices(made) -> None:
     installation = made.installation
     paths, g6 = installation.paths, installation.g6
-    pack = load_day_pack(paths.day_pack(DAY), day=DAY, config_sha256=g6.settings.config_sha256)
+    pack = load_day_pack(paths.day_pack(DAY), day=DAY, config_sha256=g6.site.settings.config_sha256)
     assert pack.underlyings == ("NIFTY", "BANKNIFTY")
     picks = load_picks(paths.picks(date(2025, 9, 1)), date(2025, 9, 1))
     assert picks is not None and set(picks.indices) == {"NIFTY", "BANKNIFTY"}
@@ -110,9 +112,9 @@ def test_a_partition_made_again_has_the_same_bytes_and_leaves_the_other_index_al
 def test_an_index_is_collected_the_same_whether_others_are_modelled_beside_it_or_not(made, tmp_path) -> None:
     installation = made.installation
     g6, alone = installation.g6, DataPaths(tmp_path)
-    source = ModelledSource(("NIFTY",), DAY, g6.rules, DEFAULT_SEED)
-    world = open_world(source, g6.rules, g6.settings, DEFAULT_SEED)
-    stage = collect(world.kite, world.clock, g6.settings, g6.rules, alone, DAY, source.instruments, ("NIFTY",))
-    drive(world.clock, stage)
+    source = ModelledSource(("NIFTY",), DAY, g6.site.rules, DEFAULT_SEED)
+    world = open_world(source, g6.site.rules, g6.site.settings, DEFAULT_SEED)
+    market, site = Market(world.kite, world.clock), replace(g6.site, paths=alone)
+    drive(world.clock, collect(market, site, DAY, source.instruments, ("NIFTY",)))
     for place in (DataPaths.lake, lambda paths, day, name: paths.csv_overview(name, "this_week", day)):
         assert place(alone, DAY, "NIFTY").read_bytes() == place(installation.paths, DAY, "NIFTY").read_bytes()

@@ -8,6 +8,7 @@ import polars as pl
 
 from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import read_lake
+from g6_core.site import Day
 from g6_pipelines.assets.evening import traded
 from g6_pipelines.stages.bhavcopy import closing_states, last_states
 from g6_pipelines.stages.closing import read_closing
@@ -35,7 +36,7 @@ def test_a_bhavcopy_in_its_folder_is_compared_and_a_difference_is_named(copy: In
     # The check alone judges what the newest run made, and other tests leave runs in the same instance.
     assert copy.phase("evening", BANKNIFTY, only=["data_reconciliation"]).success
     lakes = [read_lake(copy.paths.lake(DAY, name)) for name in ("NIFTY", NAME)]
-    closings = [read_closing(copy.paths, DAY, name) for name in ("NIFTY", NAME)]
+    closings = [read_closing(Day(copy.g6.site, DAY, name)) for name in ("NIFTY", NAME)]
     states = last_states(pl.concat(lakes), DAY) | closing_states(pl.concat(closings), DAY, replayed=True)
     rows = [
         (DAY, "IDO", *key[:2], key.strike_paise / 100, key.side, *[one.last_paise / 100] * 2, one.oi, one.volume, 1)

@@ -222,7 +222,7 @@ def test_a_session_outlives_its_database_and_a_worker_that_died_with_it_is_repla
             g6 = G6Resource(data_dir=str(paths.root), config_dir=str(narrow))
             accounts = {name: repaired(g6, instance, f"{DAY}|{name}") for name in NAMES}
     for name in NAMES:
-        session = rules.session(DAY, rules.index(name).option_exchange)
+        session = rules.index_session(name, DAY)
         assert cycles_of(paths, name) == list(range(session.open_ms, session.close_ms, INTERVAL_MS))
         assert (accounts[name]["complete"], accounts[name]["open"]) == ("yes", 0), accounts[name]
     assert took_s < RESTART_S

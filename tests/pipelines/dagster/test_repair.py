@@ -17,6 +17,7 @@ from g6_core.domain.errors import DataError
 from g6_core.domain.ist import at, ist_date
 from g6_core.schema.closing import CLOSING_COLUMNS
 from g6_core.schema.options import OPTION_COLUMNS
+from g6_core.site import Day
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import _works
 from g6_pipelines.definitions import defs
@@ -41,7 +42,7 @@ def lose(installation: Installation, hour_utc: int) -> None:
 def test_a_whole_day_shows_its_account(made: Made) -> None:
     shown = metadata_of(made.results["evening"], "chain_repair", NIFTY)
     assert (shown["complete"], shown["open"], shown["troubles"]) == ("yes", 0, "none")
-    assert shown["calls"] == made.installation.g6.settings.collection.witnesses, "nothing else was asked"
+    assert shown["calls"] == made.installation.g6.site.settings.collection.witnesses, "nothing else was asked"
     assert shown["expected"] == shown["live"] == 75 * 2 * 9 * 2
     assert str(shown["answer"]).startswith("NIFTY 2025-08-29: complete, 2,700 contract-minutes: 2,700 live")
     assert str(shown["account_picture"]).startswith("![account_picture](data:image/svg+xml;base64,")
@@ -218,7 +219,7 @@ def test_a_range_of_days_is_backfilled_in_one_run_from_the_command_line(narrow: 
     assert made == {"2025-08-28|NIFTY", NIFTY}
     (check,) = checks.values()
     assert check.status.value == "SUCCEEDED"
-    data = G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(narrow)).paths
+    data = G6Resource(data_dir=str(tmp_path / "data"), config_dir=str(narrow)).site.paths
     for day in (date(2025, 8, 28), DAY):
         assert data.repaired(day, "NIFTY").exists() and not data.lake(day, "NIFTY").exists()
 
@@ -231,9 +232,10 @@ def real_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_days_at_kite_are_asked_for_together(installation: Installation, real_broker: None) -> None:
-    wanted = {date(2025, 8, 28): ("NIFTY", "SENSEX"), date(2025, 8, 29): ("NIFTY",)}
-    found = [([place.day.day for place in places], name) for places, name in _works(installation.g6, wanted)]
-    assert found == [([28, 29], "NIFTY"), ([28], "SENSEX")]
+    wanted = ((28, "NIFTY"), (28, "SENSEX"), (29, "NIFTY"))
+    days = [Day(installation.g6.site, date(2025, 8, day), name) for day, name in wanted]
+    found = [(place.day.day, [str(day) for day in work]) for place, work in _works(installation.g6, days)]
+    assert found == [(29, ["NIFTY 2025-08-28", "NIFTY 2025-08-29"]), (28, ["SENSEX 2025-08-28"])]
 
 
 def test_kite_has_the_past_in_candles_only_and_nothing_of_the_future(
@@ -247,7 +249,7 @@ def test_kite_has_the_past_in_candles_only_and_nothing_of_the_future(
 
     today = ist_date(RealClock().now_ms())
     with pytest.raises(DataError, match="of today"):
-        g6.locate(g6.rules.known_next_trading_day(today), past=True)
+        g6.locate(g6.site.rules.known_next_trading_day(today), past=True)
 
 
 def test_ranged_assets_declare_their_policy_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:

@@ -82,15 +82,15 @@ def test_nobody_collects_so_a_run_over_all_indices_is_asked_for(server, instance
 
 def test_whoever_holds_the_lease_is_left_alone(server, instance, g6, monkeypatch) -> None:
     monkeypatch.setenv("G6_SIM_URL", server.url)
-    with lease(g6.paths.session_lock(DAY), 0):
+    with lease(g6.site.paths.session_lock(DAY), 0):
         assert skipped(instance, g6) == "a session is collecting"
     assert isinstance(evaluated(instance, g6), dg.RunRequest)
 
 
 def test_a_session_of_some_indices_only_is_named(server, instance, g6, monkeypatch) -> None:
     monkeypatch.setenv("G6_SIM_URL", server.url)
-    write_atomic(g6.paths.heartbeat, canonical_json(Heartbeat(1, DAY, Phase.COLLECTING, ("NIFTY",), "", "")))
-    with lease(g6.paths.session_lock(DAY), 0):
+    write_atomic(g6.site.paths.heartbeat, canonical_json(Heartbeat(1, DAY, Phase.COLLECTING, ("NIFTY",), "", "")))
+    with lease(g6.site.paths.session_lock(DAY), 0):
         assert skipped(instance, g6) == "only NIFTY is being collected: end that run and all will be"
 
 
@@ -137,7 +137,7 @@ def test_a_queued_run_is_waited_for(server, instance, g6, monkeypatch) -> None:
 def test_a_session_is_over_when_every_index_is(server, instance, g6, monkeypatch, indices, phase, complete) -> None:
     monkeypatch.setenv("G6_SIM_URL", server.url)
     beat = Heartbeat(1, DAY, phase, tuple(indices), "", "")
-    write_atomic(g6.paths.heartbeat, canonical_json(beat))
+    write_atomic(g6.site.paths.heartbeat, canonical_json(beat))
     assert isinstance(evaluated(instance, g6), dg.SkipReason) == complete
 
 
@@ -149,7 +149,7 @@ def test_without_an_exchange_there_is_nothing_to_supervise(instance, g6, monkeyp
 
 def test_a_second_session_run_makes_nothing_and_does_not_fail(server, g6, monkeypatch) -> None:
     monkeypatch.setenv("G6_SIM_URL", server.url)
-    with lease(g6.paths.session_lock(DAY), 0), dg.DagsterInstance.ephemeral() as instance:
+    with lease(g6.site.paths.session_lock(DAY), 0), dg.DagsterInstance.ephemeral() as instance:
         result = session_job_def().execute_in_process(
             instance=instance,
             resources={"g6": g6},
@@ -157,7 +157,7 @@ def test_a_second_session_run_makes_nothing_and_does_not_fail(server, g6, monkey
         )
     assert result.success
     assert result.get_asset_materialization_events() == []
-    assert not g6.paths.lake(DAY, "NIFTY").exists()
+    assert not g6.site.paths.lake(DAY, "NIFTY").exists()
 
 
 def slowness() -> float:

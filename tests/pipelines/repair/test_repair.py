@@ -41,9 +41,9 @@ def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -
     found = after.account()
     assert found.complete and found.repaired > 0
     assert asked.reasons == {} and asked.calls == asked.answered
-    checks = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    checks = reconcile_candles(after.index_day)
     assert [one.passed for one in checks] == [True] * 4 and int(checks[1].figures["compared"]) > 300
-    assert priced_by_candles(after.paths, after.settings, after.rules, DAY, NAME).passed
+    assert priced_by_candles(after.index_day).passed
     assert after.paths.lake(DAY, NAME).read_bytes() == lake, "the lake holds what was seen, nothing else"
 
 
@@ -212,9 +212,9 @@ def test_a_contract_that_is_priced_like_another_for_some_minutes_fails_the_chain
     remove_lake(path)
     with Lake.open(path, OPTION_COLUMNS) as lake:
         lake.append(changed.rows())
-    found = priced_by_candles(after.paths, after.settings, after.rules, DAY, NAME)
+    found = priced_by_candles(after.index_day)
     assert found.passed is is_sound
-    prices = reconcile_candles(after.paths, after.settings, after.rules, DAY, NAME)[1]
+    prices = reconcile_candles(after.index_day)[1]
     assert not prices.passed and f"{cycles} of" in prices.detail and busiest in prices.detail
     assert busiest in found.detail or is_sound
 
@@ -229,7 +229,7 @@ def test_a_contract_that_is_not_listed_any_more_is_named_and_not_asked_for(after
     asked = after.repair(InstrumentBook.of([]))
     assert asked is not None
     assert after.wire.times_ms == [] and not after.account().complete
-    symbols = sorted(minutes_to_ask(account_day(after.paths, after.settings, after.rules, DAY, NAME).minutes))
+    symbols = sorted(minutes_to_ask(account_day(after.index_day).minutes))
     said = {why.removesuffix(f" {NOT_LISTED}") for why in asked.reasons}
     assert said == {"NIFTY 50", *symbols[:GONE_NAMED_MAX], f"{len(symbols) - GONE_NAMED_MAX} more"}
 
@@ -245,7 +245,7 @@ def test_an_index_that_the_dump_lacks_is_named(after: Evening) -> None:
 def test_a_day_that_was_not_collected_is_backfilled_from_candles(market, rules, small, tmp_path: Path) -> None:
     found = evening(market, rules, narrowed(small, codes=("this_week",), offsets=(0, 0), interval_s=900), tmp_path)
     found.clock.sleep_until(market.session.close_ms)
-    store_dump(found.kite, rules, found.paths, DAY, (NAME,))
+    store_dump(found.kite, found.site, DAY, (NAME,))
     found.paths.instruments(DAY).rename(found.paths.root / "dump")
     found.paths.listed_later(DAY).parent.mkdir(parents=True)
     (found.paths.root / "dump").rename(found.paths.listed_later(DAY))

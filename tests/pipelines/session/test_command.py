@@ -12,14 +12,14 @@ import typer
 
 from g6_core.adapters.clock import RealClock, SleepInterrupted
 from g6_core.adapters.kite_market import CallSpacing
-from g6_core.config import load_settings
+from g6_core.adapters.site import open_site
 from g6_core.domain.errors import CalendarError, TryLater, UserError
 from g6_core.domain.ist import at
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
+from g6_core.site import Site
 from g6_pipelines.cli import collect
 from g6_pipelines.places import Now
-from g6_pipelines.session.run import Installation
 from g6_pipelines.session.solo import Solo
 from tests.command_line import g6
 from tests.pipelines.collecting import OPEN, collecting, narrowed
@@ -110,19 +110,19 @@ def test_once_without_a_call_is_a_failed_check(
 def test_a_signal_before_anything_is_loaded_ends_with_the_usual_word(tmp_path, capsys, monkeypatch) -> None:
     """It comes while the configuration is read: there is no run yet that could be told."""
 
-    def interrupted(_: Path) -> None:
+    def interrupted(*folders: Path) -> Site:
         signal.raise_signal(signal.SIGINT)
-        return load(config)
+        return read(*folders)
 
-    config, load = Path("config").resolve(), load_settings
-    monkeypatch.setattr("g6_core.config.load_settings", interrupted)
+    config, read = Path("config").resolve(), open_site
+    monkeypatch.setattr("g6_core.adapters.site.open_site", interrupted)
     collect(data_dir=tmp_path, config_dir=config)
     assert "stopped; what was collected is safe" in capsys.readouterr().err
 
 
 @pytest.fixture
 def solo(settings, rules, tmp_path) -> Solo:
-    return Solo(Installation(settings, rules, DataPaths(tmp_path)), lambda _: None)
+    return Solo(Site(settings, rules, DataPaths(tmp_path)), lambda _: None)
 
 
 @pytest.mark.parametrize(

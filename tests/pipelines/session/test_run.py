@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from g6_core.adapters.kite_market import Market
 from g6_core.adapters.lake import read_lake
-from g6_pipelines.places import Market, Place, Where
+from g6_pipelines.places import Place, Where
 from g6_pipelines.session import run
 from tests.pipelines.collecting import DAY, OPEN, collecting, narrowed
 
@@ -37,9 +38,8 @@ def test_a_dump_that_fails_its_checks_is_said_in_words_and_in_the_status_and_sto
 
     monkeypatch.setattr(run, "open_market", opened)
     heard: list[str] = []
-    installation = run.Installation(few, rules, world.paths)
     place = Place(Where.SERVER, DAY, "scripted", 0, "index")
-    run.run_session(installation, place, ["NIFTY"], lambda _: None, heard.append, on_market=lambda _: OPEN + 1)
+    run.run_session(world.site, place, ["NIFTY"], lambda _: None, heard.append, on_market=lambda _: OPEN + 1)
 
     assert len(heard) == len(said) and all(line.startswith(want) for line, want in zip(heard, said, strict=True))
     status = json.loads(world.paths.runtime_status.read_text())

@@ -20,7 +20,7 @@ from g6_core.domain.ist import MINUTE_MS, SECOND_MS
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Phase
 from g6_core.sim.modelled import ModelledSource
-from g6_pipelines.session.known import read_heartbeat, session_hours
+from g6_pipelines.session.known import read_heartbeat
 from tests.pipelines.dagster.kit import narrow_config
 from tests.sim.server.kit import DAY, Address, Server, serving, serving_here, until
 from tests.soak.kit import collected, collector, figures_of, indices_of, killed, lake_problems
@@ -30,9 +30,7 @@ MINUTES = 5
 
 @pytest.fixture(scope="module")
 def opens(settings, rules) -> int:
-    hours = session_hours(settings, rules, DAY)
-    assert hours is not None
-    return hours.open_ms
+    return rules.joint_session(settings.indices, DAY).open_ms
 
 
 @pytest.fixture(scope="module")
