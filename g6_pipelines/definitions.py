@@ -4,9 +4,9 @@ import os
 
 import dagster as dg
 
+from g6_pipelines import checks
 from g6_pipelines.assets import archive, before_open, evening, repair, session
 from g6_pipelines.calendar_watch import calendar_job, calendar_schedule
-from g6_pipelines.checks import ALL_CHECKS
 from g6_pipelines.freshness import freshness_job, freshness_schedule
 from g6_pipelines.jobs import JOBS
 from g6_pipelines.partitions import CONFIG_DIR
@@ -17,7 +17,7 @@ from g6_pipelines.sensors import SENSORS
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([before_open, session, repair, evening, archive]),
-    asset_checks=ALL_CHECKS,
+    asset_checks=dg.load_asset_checks_from_package_module(checks),
     jobs=[*JOBS, freshness_job, calendar_job, retention_job],
     schedules=[*SCHEDULES, freshness_schedule, calendar_schedule, retention_schedule],
     sensors=SENSORS,

@@ -1,8 +1,8 @@
-"""What assets are handed: configuration, data directory, and the market of a day, wherever that is."""
+"""What assets are handed: the installation, the partitions of a run, and what a day has left behind."""
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +16,8 @@ from g6_core.domain.errors import G6Error
 from g6_core.schema.paths import DataPaths
 from g6_core.site import Day, Site
 from g6_pipelines.partitions import selected
-from g6_pipelines.places import Place, find_place, open_client, open_market
 
 if TYPE_CHECKING:
-    from kiteconnect import KiteConnect
-
-    from g6_core.adapters.kite_market import Market
     from g6_core.adapters.ledger import Ledger
     from g6_core.schema.day_pack import DayPack
     from g6_pipelines.report.facts import DayFacts
@@ -47,39 +43,28 @@ class G6Resource(dg.ConfigurableResource[Any]):
         site = self.site
         return [Day(site, day, name) for day, names in selected(context).items() for name in names]
 
-    def ledger(self) -> "Ledger":
-        """The opened ledger; close it."""
-        from g6_core.adapters.ledger import Ledger
 
-        paths = self.site.paths
-        paths.root.mkdir(parents=True, exist_ok=True)
-        return Ledger.of(paths)
+def open_ledger(site: Site) -> "Ledger":
+    """Return the opened ledger; close it."""
+    from g6_core.adapters.ledger import Ledger
 
-    def pack(self, day: date) -> "DayPack":
-        """The day pack, if it is good. DataError otherwise."""
-        from g6_core.adapters.day_pack_store import load_day_pack
+    site.paths.root.mkdir(parents=True, exist_ok=True)
+    return Ledger.of(site.paths)
 
-        site = self.site
-        return load_day_pack(site.paths.day_pack(day), day=day, config_sha256=site.settings.config_sha256)
 
-    def facts(self, day: date) -> "DayFacts":
-        """What the day has left behind so far, for pictures."""
-        from g6_pipelines.report.facts import gather
+def pack_of(site: Site, day: date) -> "DayPack":
+    """Return the day pack, if it is good. DataError otherwise."""
+    from g6_core.adapters.day_pack_store import load_day_pack
 
-        with self.ledger() as ledger:
-            return gather(self.site, ledger, day, {})
+    return load_day_pack(site.paths.day_pack(day), day=day, config_sha256=site.settings.config_sha256)
 
-    def locate(self, day: date, *, past: bool = False) -> Place:
-        """The market of a day, not opened; see `find_place`."""
-        return find_place(self.site, day, past=past)
 
-    def market(self, place: Place) -> "AbstractContextManager[Market]":
-        """The market of a day. It keeps a participant of simulated time waiting, so leave it soon."""
-        return open_market(self.site, place)
+def facts_of(site: Site, day: date) -> "DayFacts":
+    """Return what the day has left behind so far, for pictures."""
+    from g6_pipelines.report.facts import gather
 
-    def client(self, place: Place) -> "KiteConnect":
-        """The client alone; see `open_client`."""
-        return open_client(place)
+    with open_ledger(site) as ledger:
+        return gather(site, ledger, day, {})
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import dagster as dg
 from g6_core.site import Day
 from g6_pipelines.assets.publish import publish, table
 from g6_pipelines.partitions import DAY_INDEX, selected
-from g6_pipelines.places import Where
+from g6_pipelines.places import Where, find_place
 from g6_pipelines.resources import G6Resource, one_line
 
 GROUP = "pre_open"
@@ -14,22 +14,22 @@ GROUP = "pre_open"
 @dg.asset(partitions_def=DAY_INDEX, group_name=GROUP, kinds={"kite", "parquet"})
 def instruments(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """The broker's instruments of the day, as it gave them: every index of the configuration, all expiries."""
-    from g6_pipelines.places import market_now
+    from g6_pipelines.places import market_now, open_client, open_market
     from g6_pipelines.stages.check_dump import check_dump
     from g6_pipelines.stages.dump_cache import fetched_dump
 
     site = g6.site
     for day, names in selected(context).items():
         with one_line():
-            place = g6.locate(day)
+            place = find_place(site, day)
             # A client needs no part in simulated time; a day modelled here has no other client.
             if place.where is Where.IN_PROCESS:
-                with g6.market(place) as market:
+                with open_market(site, place) as market:
                     found = fetched_dump(market.kite, site, day, market.clock.now_ms())
             else:
                 now = market_now()
                 assert now is not None, "the place was just found there"
-                found = fetched_dump(g6.client(place), site, day, now.time_ms)
+                found = fetched_dump(open_client(place), site, day, now.time_ms)
             book = found.dump.book
             for name in names:
                 compared = check_dump(book, site.rules, day, (name,))
@@ -54,7 +54,7 @@ def expiries(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     site = g6.site
     for day, names in selected(context).items():
         with one_line():
-            place = g6.locate(day)
+            place = find_place(site, day)
             dump, origin = stored_dump(site, day, names), Origin(place.label, place.seed)
             found = publish_expiries(dump, site, day, names, origin, keep_others=True)
         for name in names:
@@ -72,7 +72,7 @@ def day_pack(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     site = g6.site
     for day, names in selected(context).items():
         with one_line():
-            place = g6.locate(day)
+            place = find_place(site, day)
             dump, origin = stored_dump(site, day, names), Origin(place.label, place.seed)
             pack = publish_day_pack(dump, site, day, names, origin, keep_others=True)
         for name in names:

@@ -14,8 +14,8 @@ from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import GROUP, chain_repair
 from g6_pipelines.assets.session import index_overview, option_chain
 from g6_pipelines.partitions import selected
-from g6_pipelines.places import Place
-from g6_pipelines.resources import G6Resource, one_line
+from g6_pipelines.places import Place, find_place, open_client
+from g6_pipelines.resources import G6Resource, facts_of, one_line, open_ledger, pack_of
 
 if TYPE_CHECKING:
     from g6_core.domain.records import TradeRecord
@@ -46,7 +46,7 @@ def order_reconciliation(context: dg.AssetExecutionContext, g6: G6Resource) -> N
     """
     for day, names in selected(context).items():
         with one_line():
-            checks = _compare_orders(g6, g6.site, g6.locate(day))
+            checks = _compare_orders(g6.site, find_place(g6.site, day))
         for name in names:
             publish(context, Day(g6.site, day, name), _checks(checks))
 
@@ -56,9 +56,10 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     """Every strategy judged on all its days so far, and what its history does not say yet."""
     from g6_pipelines.stages.score import score_strategies
 
+    site = g6.site
     for day, names in selected(context).items():
-        with one_line(), g6.ledger() as ledger:
-            scores = score_strategies(g6.site, ledger, day, g6.pack(day).underlyings)
+        with one_line(), open_ledger(site) as ledger:
+            scores = score_strategies(site, ledger, day, pack_of(site, day).underlyings)
         for name in names:
             own = [one for one in scores if one.underlying == name]
             columns = ("strategy", "verdict", "days", "signals", "trades", "won", "net Rs")
@@ -72,7 +73,7 @@ def strategy_scores(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
                 "scores": table(columns, rows),
                 "reasons": "; ".join(reason for one in own for reason in one.reasons) or "none",
             }
-            publish(context, Day(g6.site, day, name), figures)
+            publish(context, Day(site, day, name), figures)
 
 
 @ranged_asset(GROUP, deps=[data_reconciliation, strategy_scores, day_pack], kinds={"json"})
@@ -82,8 +83,8 @@ def next_day_picks(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 
     site = g6.site
     for day, names in selected(context).items():
-        with one_line(), g6.ledger() as ledger:
-            pack = g6.pack(day)
+        with one_line(), open_ledger(site) as ledger:
+            pack = pack_of(site, day)
             picks = pick_next_day(site, ledger, day, names, keep_others=True)
         for name, found in picks.items():
             figures = {
@@ -113,13 +114,13 @@ def day_report(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 
     site = g6.site
     for day, names in selected(context).items():
-        with one_line(), g6.ledger() as ledger:
-            place = g6.locate(day)
+        with one_line(), open_ledger(site) as ledger:
+            place = find_place(site, day)
             indices = [name for name in site.rules.underlyings if lake_exists(site.paths.lake(day, name))]
             summary = summarise(site, ledger, day, indices, source_label=place.label, seed=place.seed)
             report(site, ledger, day, summary)
             kept = ledger.day(day)
-        page, facts = site.paths.report_of(day), g6.facts(day)
+        page, facts = site.paths.report_of(day), facts_of(site, day)
         for name in names:
             figures = {
                 "page": dg.MetadataValue.path(page.resolve()),
@@ -146,16 +147,16 @@ def traded(trades: "Sequence[TradeRecord]") -> dict[str, Any]:
     }
 
 
-def _compare_orders(g6: G6Resource, site: Site, place: Place) -> tuple[Check, ...]:
+def _compare_orders(site: Site, place: Place) -> tuple[Check, ...]:
     """Against the broker's books while it has them, else what was kept, else whether there was anything to compare."""
     from g6_pipelines.stages.reconcile import ORDERS, keep_checks, kept_checks, reconcile_broker
 
     day = place.day
-    with g6.ledger() as ledger:
+    with open_ledger(site) as ledger:
         if place.has_books:
-            packed = g6.pack(day).indices.values()
+            packed = pack_of(site, day).indices.values()
             ledger.write_instruments(day, (row for one in packed for row in one.instruments))
-            return reconcile_broker(g6.client(place), ledger, site, day)
+            return reconcile_broker(open_client(place), ledger, site, day)
         orders = len(ledger.day(day).orders)
     kept = kept_checks(site.paths, day, ORDERS)
     if kept is not None and not any(check.name == BOOKS_GONE for check in kept):

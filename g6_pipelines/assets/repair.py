@@ -14,7 +14,7 @@ from g6_pipelines.assets.before_open import instruments
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.session import option_chain
-from g6_pipelines.places import Place, Where
+from g6_pipelines.places import Place, Where, find_place, open_market
 from g6_pipelines.resources import G6Resource, one_line
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def chain_repair(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
 
     days, calls, troubles = g6.days(context), Counter[Day](), dict[Day, str]()
     with one_line():
-        for place, work in _works(g6, days):
+        for place, work in _works(days):
             try:
-                asked, trouble = _repair(g6, place, work)
+                asked, trouble = _repair(place, work)
             except (UserError, BrokerError) as error:
                 asked, trouble = 0, dict.fromkeys(work, str(error))
             for day, text in trouble.items():
@@ -68,7 +68,7 @@ def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
     failures: list[str] = []
     for day in g6.days(context):
         try:
-            kept, calls, troubles = _captured(g6, day)
+            kept, calls, troubles = _captured(day)
         except (UserError, BrokerError) as error:
             # What one index lacks must not keep the others from being asked: tomorrow it is too late.
             failures.append(f"{day}: {error}")
@@ -95,10 +95,10 @@ def expiry_capture(context: dg.AssetExecutionContext, g6: G6Resource) -> None:
         raise dg.Failure("; ".join(failures), allow_retries=False)
 
 
-def _works(g6: G6Resource, days: Sequence[Day]) -> Iterator[tuple[Place, list[Day]]]:
+def _works(days: Sequence[Day]) -> Iterator[tuple[Place, list[Day]]]:
     """Days of one index about which one broker can be asked together: all of them at Kite, else each alone. The place
     is that of the last one."""
-    places = {date: g6.locate(date, past=True) for date in dict.fromkeys(day.date for day in days)}
+    places = {date: find_place(days[0].site, date, past=True) for date in dict.fromkeys(day.date for day in days)}
     works: dict[tuple[Place | None, str], list[Day]] = {}
     for day in days:
         place = places[day.date]
@@ -107,7 +107,7 @@ def _works(g6: G6Resource, days: Sequence[Day]) -> Iterator[tuple[Place, list[Da
         yield places[work[-1].date], work
 
 
-def _repair(g6: G6Resource, place: Place, days: Sequence[Day]) -> tuple[int, dict[Day, str]]:
+def _repair(place: Place, days: Sequence[Day]) -> tuple[int, dict[Day, str]]:
     """Repair one index on these days; returns the calls made and what was in the way, by day.
 
     The broker is only opened when something can be asked. A day that is not over is left out.
@@ -127,7 +127,7 @@ def _repair(g6: G6Resource, place: Place, days: Sequence[Day]) -> tuple[int, dic
         return 0, {}
     for day in days:
         claim_answers(day.site.paths, day.date, (day.index,), _made(place))
-    with _after_close(g6, place, days[-1]) as market:
+    with _after_close(place, days[-1]) as market:
         book = _listed_now(market, place, days)
         early = {day: why for day in days if (why := not_over(day, market.clock))}
         over = [day for day in days if day not in early]
@@ -135,7 +135,7 @@ def _repair(g6: G6Resource, place: Place, days: Sequence[Day]) -> tuple[int, dic
     return asked.calls, dict.fromkeys(over, said(asked.reasons)) | early if asked.reasons else early
 
 
-def _captured(g6: G6Resource, day: Day) -> "tuple[Captured | None, int, str]":
+def _captured(day: Day) -> "tuple[Captured | None, int, str]":
     """Capture what expires, if anything can be asked: what is kept then, the calls made, what was in the way."""
     from g6_pipelines.stages.candles import said
     from g6_pipelines.stages.capture import captured, publish
@@ -147,7 +147,7 @@ def _captured(g6: G6Resource, day: Day) -> "tuple[Captured | None, int, str]":
             publish(day)
         return kept, 0, ""
     try:
-        asked = _capture(g6, day)
+        asked = _capture(day)
     except (UserError, BrokerError) as error:
         if kept.missing:
             raise
@@ -156,16 +156,16 @@ def _captured(g6: G6Resource, day: Day) -> "tuple[Captured | None, int, str]":
     return captured(day), asked.calls, said(asked.reasons)
 
 
-def _capture(g6: G6Resource, day: Day) -> Any:
+def _capture(day: Day) -> Any:
     from g6_core.adapters.clock import drive
     from g6_core.adapters.world import claim_answers
     from g6_pipelines.stages.capture import capture
     from g6_pipelines.stages.prepare import store_dump, stored_dump
 
     # A broker that has today only is asked today or never: an expired contract has no history.
-    place, site = g6.locate(day.date), day.site
+    place, site = find_place(day.site, day.date), day.site
     claim_answers(site.paths, day.date, (day.index,), _made(place))
-    with _after_close(g6, place, day) as market:
+    with _after_close(place, day) as market:
         if not site.paths.instruments(day.date).exists():
             store_dump(market.kite, site, day.date, site.indices)
         book = stored_dump(site, day.date, (day.index,)).book
@@ -173,13 +173,13 @@ def _capture(g6: G6Resource, day: Day) -> Any:
 
 
 @contextmanager
-def _after_close(g6: G6Resource, place: Place, day: Day) -> "Iterator[Market]":
+def _after_close(place: Place, day: Day) -> "Iterator[Market]":
     """The market of a day; a close that is near is waited for.
 
     One that is modelled in this process begins before its open, and one in lockstep stands still after the last cycle.
     """
     close_ms = day.session.close_ms
-    with g6.market(place) as market:
+    with open_market(day.site, place) as market:
         if place.where is Where.IN_PROCESS or 0 < close_ms - market.clock.now_ms() <= WAIT_MAX_MS:
             market.clock.sleep_until(close_ms)
         yield market

@@ -8,14 +8,14 @@ import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock
 from g6_core.schema.options import OPTION_COLUMNS, OVERVIEW_COLUMNS
-from g6_core.site import Day
+from g6_core.site import Day, Site
 from g6_pipelines.assets.before_open import day_pack, instruments
 from g6_pipelines.assets.columns import column_schema
 from g6_pipelines.assets.publish import picture, publish, table
 from g6_pipelines.assets.told import Told
 from g6_pipelines.partitions import DAY_INDEX, partition_key, selected
-from g6_pipelines.places import Place
-from g6_pipelines.resources import G6Resource, one_line
+from g6_pipelines.places import Place, find_place
+from g6_pipelines.resources import G6Resource, facts_of, one_line
 
 if TYPE_CHECKING:
     from g6_core.schema.options import OverviewRow
@@ -44,17 +44,17 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
     """
     from g6_pipelines.session.run import session_lease
 
-    collected = 0
+    site, collected = g6.site, 0
     for day, names in selected(context).items():
-        with one_line(), session_lease(g6.site.paths, day) as taken:
+        with one_line(), session_lease(site.paths, day) as taken:
             if taken:
                 context.log.warning(f"skipped: {taken}")
                 continue
-            place = g6.locate(day)
-            report = _collect(context, g6, place, names)
+            place = find_place(site, day)
+            report = _collect(context, site, place, names)
         collected += 1
         for name in names:
-            own = Day(g6.site, day, name)
+            own = Day(site, day, name)
             figures = {
                 **_coverage(report, name),
                 "source": f"{place.label} ({place.where})",
@@ -85,15 +85,15 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterato
     from g6_pipelines.session.run import session_lease
     from g6_pipelines.stages.overview import rebuild_overviews
 
-    rebuilt = 0
+    site, rebuilt = g6.site, 0
     for day, names in selected(context).items():
-        with one_line(), session_lease(g6.site.paths, day) as taken:
+        with one_line(), session_lease(site.paths, day) as taken:
             if taken:
                 context.log.warning(f"skipped: {taken}")
                 continue
-            last = {one: rebuild_overviews(one) for one in (Day(g6.site, day, name) for name in names)}
+            last = {one: rebuild_overviews(one) for one in (Day(site, day, name) for name in names)}
         rebuilt += 1
-        facts = g6.facts(day)
+        facts = facts_of(site, day)
         for own, rows in last.items():
             columns = ("code", "strikes", "IV %", "PCR", "max pain", "support", "resistance")
             closing = [(one.expiry_code, one.strikes, one.atm_iv, one.pcr_oi, *_levels(one)) for one in rows]
@@ -109,12 +109,12 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterato
         yield dg.Output(None)
 
 
-def _collect(context: dg.AssetExecutionContext, g6: G6Resource, place: Place, names: Sequence[str]) -> "CollectReport":
+def _collect(context: dg.AssetExecutionContext, site: Site, place: Place, names: Sequence[str]) -> "CollectReport":
     """Run the collection where the market of the day is."""
     from g6_pipelines.session.run import run_session
 
     with Told(context) as told:
-        return run_session(g6.site, place, names, _progress(told, place), told.warning)
+        return run_session(site, place, names, _progress(told, place), told.warning)
 
 
 def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:

@@ -8,27 +8,24 @@ import dagster as dg
 from g6_core.domain.checks import Check
 from g6_core.site import Day
 from g6_pipelines.assets.archive import compacted_lake, day_archive
-from g6_pipelines.checks.judge import judged
+from g6_pipelines.checks.judge import judged, partition_check
 from g6_pipelines.resources import G6Resource
 
 
-@dg.asset_check(asset=compacted_lake)
-def compacted_equals_stream(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(compacted_lake)
+def compacted_equals_stream(day: Day) -> Sequence[Check]:
     """The compacted form has the rows of the stream in the same batches, as long as there is a stream."""
     from g6_core.adapters.lake import lake_batches, read_lake
     from g6_core.adapters.lake_parquet import batch_sizes, parquet_of, read_rows
 
-    def judge(day: Day) -> Sequence[Check]:
-        stream = day.lake
-        compacted = parquet_of(stream)
-        rows, sizes = read_rows(compacted, None), batch_sizes(compacted)
-        if not stream.exists():
-            return (Check("compacted", True, f"{rows.height} rows, the stream is gone", {"rows": rows.height}),)
-        same = rows.equals(read_lake(stream), null_equal=True) and sizes == [one.height for one in lake_batches(stream)]
-        said = f"{rows.height} rows, {'equal' if same else 'NOT equal'}"
-        return (Check("compacted", same, said, {"rows": rows.height, "batches": len(sizes)}),)
-
-    return judged(context, g6, judge)
+    stream = day.lake
+    compacted = parquet_of(stream)
+    rows, sizes = read_rows(compacted, None), batch_sizes(compacted)
+    if not stream.exists():
+        return (Check("compacted", True, f"{rows.height} rows, the stream is gone", {"rows": rows.height}),)
+    same = rows.equals(read_lake(stream), null_equal=True) and sizes == [one.height for one in lake_batches(stream)]
+    said = f"{rows.height} rows, {'equal' if same else 'NOT equal'}"
+    return (Check("compacted", same, said, {"rows": rows.height, "batches": len(sizes)}),)
 
 
 @dg.asset_check(asset=day_archive)
@@ -64,6 +61,3 @@ def archive_restores(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> 
         return (Check("restored", same, said, {}),)
 
     return judged(context, g6, judge)
-
-
-CHECKS = (compacted_equals_stream, archive_restores)

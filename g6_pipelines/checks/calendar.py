@@ -28,6 +28,3 @@ def calendar_check(rules: MarketRules, today: date) -> Check:
     ends = rules.ends_soon(today)
     said = f"{ends}; take it in with `g6 market refresh FILE`" if ends else f"known until {rules.days.last}"
     return Check("known_calendar", not ends, said, {"days_left": (rules.days.last - today).days})
-
-
-CHECKS = (calendar_is_known,)

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import dagster as dg
-
 from g6_core.domain.checks import Check
 from g6_core.domain.errors import DataError
 from g6_core.site import Day
@@ -14,8 +12,8 @@ from g6_pipelines.assets.evening import (
     order_reconciliation,
     strategy_scores,
 )
-from g6_pipelines.checks.judge import judged
-from g6_pipelines.resources import G6Resource
+from g6_pipelines.checks.judge import WARN, partition_check
+from g6_pipelines.resources import open_ledger
 
 FLAT = "positions_flat"
 PAGE_BYTES_MAX = 20_000_000
@@ -31,146 +29,113 @@ def _kept(day: Day, part: str) -> tuple[Check, ...]:
     return found
 
 
-@dg.asset_check(asset=data_reconciliation, blocking=True)
-def lake_equals_csv(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(data_reconciliation, blocking=True)
+def lake_equals_csv(day: Day) -> Sequence[Check]:
     """Lake and CSV files hold the same rows, every cycle once and in order."""
-    return judged(context, g6, lambda day: _kept(day, day.index))
+    return _kept(day, day.index)
 
 
-@dg.asset_check(asset=data_reconciliation, blocking=True)
-def collected_chain_is_sound(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(data_reconciliation, blocking=True)
+def collected_chain_is_sound(day: Day) -> Sequence[Check]:
     """The day's chain, judged before anything is picked from it: the session's own check stops its own run only."""
     from g6_pipelines.stages.reconcile import chain_part
 
-    return judged(context, g6, lambda day: _kept(day, chain_part(day.index)))
+    return _kept(day, chain_part(day.index))
 
 
-@dg.asset_check(asset=data_reconciliation)
-def influx_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(data_reconciliation, severity=WARN)
+def influx_equals_lake(day: Day) -> Sequence[Check]:
     """InfluxDB, if it is on, holds exactly the lake's rows and values. A copy stops nobody from trading."""
     from g6_pipelines.stages.reconcile import copy_part, kept_checks
 
-    def judge(day: Day) -> Sequence[Check]:
-        part = copy_part(day.index)
-        if day.site.settings.influx is None and kept_checks(day.site.paths, day.date, part) is None:
-            return (Check("influx_off", True, "InfluxDB is not turned on", {}),)
-        return _kept(day, part)
-
-    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
+    part = copy_part(day.index)
+    if day.site.settings.influx is None and kept_checks(day.site.paths, day.date, part) is None:
+        return (Check("influx_off", True, "InfluxDB is not turned on", {}),)
+    return _kept(day, part)
 
 
-@dg.asset_check(asset=data_reconciliation)
-def bhavcopy_equals_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(data_reconciliation, severity=WARN)
+def bhavcopy_equals_lake(day: Day) -> Sequence[Check]:
     """The lake's final states are the exchange's, where its bhavcopy of the day lies in the data directory.
 
     The file is optional: nothing downloads it, and a modelled day has none. Without one nothing is claimed.
     """
     from g6_pipelines.stages.bhavcopy import published_file, reconcile_bhavcopy
 
-    def judge(day: Day) -> Sequence[Check]:
-        file = published_file(day)
-        if file is None:
-            folder = day.site.paths.bhavcopies.name
-            said = f"not compared: no bhavcopy of {day.date} in {folder}, which is optional"
-            return (Check("no_bhavcopy", True, said, {}),)
-        return reconcile_bhavcopy(day.site, day.date, (day.index,), file)
-
-    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
+    file = published_file(day)
+    if file is None:
+        folder = day.site.paths.bhavcopies.name
+        said = f"not compared: no bhavcopy of {day.date} in {folder}, which is optional"
+        return (Check("no_bhavcopy", True, said, {}),)
+    return reconcile_bhavcopy(day.site, day.date, (day.index,), file)
 
 
-@dg.asset_check(asset=data_reconciliation)
-def candles_equal_lake(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(data_reconciliation, severity=WARN)
+def candles_equal_lake(day: Day) -> Sequence[Check]:
     """Live quotes are what the broker's candles of the same minutes say; differences by contract and minute."""
     from g6_pipelines.stages.reconcile_candles import reconcile_candles
 
-    return judged(context, g6, reconcile_candles, dg.AssetCheckSeverity.WARN)
+    return reconcile_candles(day)
 
 
-@dg.asset_check(asset=order_reconciliation, blocking=True)
-def orders_reconcile(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(order_reconciliation, blocking=True)
+def orders_reconcile(day: Day) -> Sequence[Check]:
     """Orders, fills, profit and charges of the ledger are the broker's, to the paisa."""
     from g6_pipelines.stages.reconcile import ORDERS
 
-    return judged(context, g6, lambda day: [one for one in _kept(day, ORDERS) if one.name != FLAT])
+    return [one for one in _kept(day, ORDERS) if one.name != FLAT]
 
 
-@dg.asset_check(asset=order_reconciliation, blocking=True)
-def flat_after_the_close(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(order_reconciliation, blocking=True)
+def flat_after_the_close(day: Day) -> Sequence[Check]:
     """Nothing is held over night: no open trade in the ledger, no position at the broker as far as it was read."""
     from g6_pipelines.stages.reconcile import ORDERS
 
-    def judge(day: Day) -> Sequence[Check]:
-        with g6.ledger() as ledger:
-            trades = [one for one in ledger.day(day.date).trades if one.underlying == day.index]
-        open_trades = [one.trade_id for one in trades if not one.exit_ms]
-        said = f"open in the ledger: {', '.join(open_trades)}" if open_trades else "no open trade in the ledger"
-        ours = Check("trades_closed", not open_trades, said, {"open": len(open_trades)})
-        return [ours, *(one for one in _kept(day, ORDERS) if one.name == FLAT)]
-
-    return judged(context, g6, judge)
+    with open_ledger(day.site) as ledger:
+        trades = [one for one in ledger.day(day.date).trades if one.underlying == day.index]
+    open_trades = [one.trade_id for one in trades if not one.exit_ms]
+    said = f"open in the ledger: {', '.join(open_trades)}" if open_trades else "no open trade in the ledger"
+    ours = Check("trades_closed", not open_trades, said, {"open": len(open_trades)})
+    return [ours, *(one for one in _kept(day, ORDERS) if one.name == FLAT)]
 
 
-@dg.asset_check(asset=strategy_scores)
-def every_index_is_judged(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(strategy_scores, severity=WARN)
+def every_index_is_judged(day: Day) -> Sequence[Check]:
     """The configured strategy has a score on the index, or the reason why history does not say yet."""
     from g6_pipelines.stages.score import load_scores
 
-    def judge(day: Day) -> Sequence[Check]:
-        scores = load_scores(day.site.paths, day.date).scores
-        own = [one for one in scores if one.underlying == day.index]
-        said = "; ".join(f"{one.strategy}: {one.status}" for one in own) or f"no strategy was judged on {day.index}"
-        return (Check("judged", bool(own), said, {"strategies": len(own)}),)
-
-    return judged(context, g6, judge, dg.AssetCheckSeverity.WARN)
+    scores = load_scores(day.site.paths, day.date).scores
+    own = [one for one in scores if one.underlying == day.index]
+    said = "; ".join(f"{one.strategy}: {one.status}" for one in own) or f"no strategy was judged on {day.index}"
+    return (Check("judged", bool(own), said, {"strategies": len(own)}),)
 
 
-@dg.asset_check(asset=next_day_picks)
-def picks_or_a_reason(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(next_day_picks)
+def picks_or_a_reason(day: Day) -> Sequence[Check]:
     """There are picks for the next trading day, or the document says why there are none."""
     from g6_core.adapters.day_pack_store import load_picks
 
-    def judge(day: Day) -> Sequence[Check]:
-        next_day = day.site.rules.known_next_trading_day(day.date)
-        picks = load_picks(day.site.paths.picks(next_day), next_day)
-        found = picks.indices.get(day.index) if picks is not None and picks.made_on == day.date else None
-        if found is None:
-            return (Check("picks", False, f"nothing was picked for {day.index} on {day.date}", {"picks": 0}),)
-        said = f"{len(found.picks)} picks" if found.picks else found.reason or "no picks and no reason"
-        return (Check("picks", bool(found.picks or found.reason), said, {"picks": len(found.picks)}),)
-
-    return judged(context, g6, judge)
+    next_day = day.site.rules.known_next_trading_day(day.date)
+    picks = load_picks(day.site.paths.picks(next_day), next_day)
+    found = picks.indices.get(day.index) if picks is not None and picks.made_on == day.date else None
+    if found is None:
+        return (Check("picks", False, f"nothing was picked for {day.index} on {day.date}", {"picks": 0}),)
+    said = f"{len(found.picks)} picks" if found.picks else found.reason or "no picks and no reason"
+    return (Check("picks", bool(found.picks or found.reason), said, {"picks": len(found.picks)}),)
 
 
-@dg.asset_check(asset=day_report)
-def page_is_self_contained(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+@partition_check(day_report)
+def page_is_self_contained(day: Day) -> Sequence[Check]:
     """The page names the index, is whole, of a sensible size, and loads nothing from elsewhere."""
-
-    def judge(day: Day) -> Sequence[Check]:
-        path = day.site.paths.report_of(day.date)
-        if not path.exists():
-            return (Check("page", False, f"{path}: not there; materialise day_report", {}),)
-        page = path.read_text(encoding="utf-8")
-        faults = {
-            f"does not name {day.index}": day.index not in page,
-            "does not end": not page.rstrip().endswith("</html>"),
-            "loads from elsewhere": 'src="http' in page or "<link" in page,
-            f"is larger than {PAGE_BYTES_MAX:,} bytes": len(page) > PAGE_BYTES_MAX,
-        }
-        said = "; ".join(fault for fault, there in faults.items() if there)
-        return (Check("page", not said, said or f"{len(page):,} characters", {"characters": len(page)}),)
-
-    return judged(context, g6, judge)
-
-
-CHECKS = (
-    lake_equals_csv,
-    collected_chain_is_sound,
-    influx_equals_lake,
-    bhavcopy_equals_lake,
-    candles_equal_lake,
-    orders_reconcile,
-    flat_after_the_close,
-    every_index_is_judged,
-    picks_or_a_reason,
-    page_is_self_contained,
-)
+    path = day.site.paths.report_of(day.date)
+    if not path.exists():
+        return (Check("page", False, f"{path}: not there; materialise day_report", {}),)
+    page = path.read_text(encoding="utf-8")
+    faults = {
+        f"does not name {day.index}": day.index not in page,
+        "does not end": not page.rstrip().endswith("</html>"),
+        "loads from elsewhere": 'src="http' in page or "<link" in page,
+        f"is larger than {PAGE_BYTES_MAX:,} bytes": len(page) > PAGE_BYTES_MAX,
+    }
+    said = "; ".join(fault for fault, there in faults.items() if there)
+    return (Check("page", not said, said or f"{len(page):,} characters", {"characters": len(page)}),)

@@ -45,6 +45,3 @@ def _fresh(g6: G6Resource, wanted: Collection[str]) -> Sequence[tuple[str, Check
     ]
     elsewhere = f"the market that runs has none of {', '.join(sorted(wanted))}, so no day of it can be missing"
     return found or [("now", Check("no_market", True, elsewhere, {}))]
-
-
-CHECKS = (chain_is_fresh,)

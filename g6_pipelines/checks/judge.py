@@ -14,7 +14,23 @@ from g6_pipelines.resources import G6Resource
 
 # More would not be read; the table below it has everything.
 SAID_MAX = 300
+WARN = dg.AssetCheckSeverity.WARN
 Judge = Callable[[Day], Sequence[Check]]
+
+
+def partition_check(
+    asset: dg.AssetsDefinition, *, blocking: bool = False, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> Callable[[Judge], dg.AssetChecksDefinition]:
+    """Make what judges one partition a check of the asset, with its name and docstring; see `judged`."""
+
+    def make(judge: Judge) -> dg.AssetChecksDefinition:
+        def check(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
+            return judged(context, g6, judge, severity)
+
+        name = judge.__name__
+        return dg.asset_check(asset=asset, name=name, description=judge.__doc__, blocking=blocking)(check)
+
+    return make
 
 
 def judged(

@@ -10,6 +10,7 @@ from g6_core.adapters.history import HistoryPoint, record_history
 from g6_core.adapters.lake import read_lake
 from g6_core.site import Day
 from g6_pipelines.assets.evening import traded
+from g6_pipelines.resources import open_ledger, pack_of
 from g6_pipelines.stages.bhavcopy import closing_states, last_states
 from g6_pipelines.stages.closing import read_closing
 from tests.pipelines.dagster.kit import BANKNIFTY, DAY, Installation, checks_of
@@ -76,14 +77,14 @@ def test_a_chain_that_trading_on_would_cost_money_stops_the_picks_and_holds_the_
     made = {event.asset_key.path[0] for event in result.get_asset_materialization_events()}
     assert not made & {"next_day_picks", "day_report"}
     assert apart.phase("pre_open", "2025-09-01|BANKNIFTY").success
-    before = copy.g6.pack(date(2025, 9, 1)).day_before
+    before = pack_of(copy.g6.site, date(2025, 9, 1)).day_before
     assert before is not None and before.day == DAY
     assert any(one.startswith("BANKNIFTY-chain: stamps_of_the_day: ") for one in before.problems)
 
 
 def test_orders_whose_books_are_gone_are_not_called_reconciled(copy: Installation) -> None:
     copy.paths.reconciliation(DAY, "orders").unlink()
-    with copy.g6.ledger() as ledger:
+    with open_ledger(copy.g6.site) as ledger:
         ledger.write([order(), open_trade()])
     result = copy.phase("evening", BANKNIFTY, only=["order_reconciliation"])
     found = checks_of(result)
@@ -120,7 +121,7 @@ def test_a_comparison_that_was_kept_stands_when_the_books_are_gone(copy: Install
         path, lambda one: one.update(checks=[{"name": "orders_equal", "passed": True, "detail": "", "figures": {}}])
     )
     kept = path.read_bytes()
-    with copy.g6.ledger() as ledger:
+    with open_ledger(copy.g6.site) as ledger:
         ledger.write([order()])
     result = copy.phase("evening", BANKNIFTY, only=["order_reconciliation"])
     assert checks_of(result)["orders_reconcile"] is True

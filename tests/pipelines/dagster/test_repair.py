@@ -21,7 +21,7 @@ from g6_core.site import Day
 from g6_pipelines.assets.ranged import ranged_asset
 from g6_pipelines.assets.repair import _works
 from g6_pipelines.definitions import defs
-from g6_pipelines.places import Where
+from g6_pipelines.places import Where, find_place
 from g6_pipelines.resources import G6Resource
 from g6_pipelines.runs import RANGE_END_TAG, RANGE_START_TAG
 from tests.conftest import PROJECT
@@ -234,7 +234,7 @@ def real_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_days_at_kite_are_asked_for_together(installation: Installation, real_broker: None) -> None:
     wanted = ((28, "NIFTY"), (28, "SENSEX"), (29, "NIFTY"))
     days = [Day(installation.g6.site, date(2025, 8, day), name) for day, name in wanted]
-    found = [(place.day.day, [str(day) for day in work]) for place, work in _works(installation.g6, days)]
+    found = [(place.day.day, [str(day) for day in work]) for place, work in _works(days)]
     assert found == [(29, ["NIFTY 2025-08-28", "NIFTY 2025-08-29"]), (28, ["SENSEX 2025-08-28"])]
 
 
@@ -242,14 +242,14 @@ def test_kite_has_the_past_in_candles_only_and_nothing_of_the_future(
     installation: Installation, real_broker: None
 ) -> None:
     g6, past = installation.g6, date(2025, 8, 28)
-    assert g6.locate(past, past=True).where is Where.KITE
+    assert find_place(g6.site, past, past=True).where is Where.KITE
     with pytest.raises(DataError, match="materialise chain_repair for the candles of a past day"):
-        g6.locate(past)
+        find_place(g6.site, past)
     from g6_core.adapters.clock import RealClock
 
     today = ist_date(RealClock().now_ms())
     with pytest.raises(DataError, match="of today"):
-        g6.locate(g6.site.rules.known_next_trading_day(today), past=True)
+        find_place(g6.site, g6.site.rules.known_next_trading_day(today), past=True)
 
 
 def test_ranged_assets_declare_their_policy_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
