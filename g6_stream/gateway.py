@@ -11,7 +11,7 @@ anything else (5xx, HTML, timeouts)  UNKNOWN    UNKNOWN
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import requests
@@ -22,7 +22,6 @@ from urllib3.exceptions import NewConnectionError
 
 from g6_core.adapters.kite_market import stamp_ms
 from g6_core.domain.events import (
-    BrokerSnapshot,
     Cancel,
     Modify,
     OrderWrite,
@@ -40,7 +39,6 @@ from g6_core.domain.orders import Fill, OrderRequest, OrderView, Side
 from g6_core.ports import Clock
 from g6_stream.broker_time import BrokerTime
 
-Answer = TypeVar("Answer")
 VARIETY = "regular"
 # Kite's words for trouble between itself and the order system, whatever the HTTP code.
 IN_DOUBT = (kite_errors.NetworkException, kite_errors.DataException)
@@ -110,17 +108,6 @@ def fill_of(row: dict[str, Any]) -> Fill:
         price_paise=paise(row["average_price"]),
         time_ms=stamp_ms(row["fill_timestamp"]),
     )
-
-
-def _tried(read: Callable[[], Answer], what: str, on_failure: Callable[[str, Exception], None] | None) -> Answer | None:
-    """The answer, or None after `on_failure` was told why there is none; without it the error passes through."""
-    try:
-        return read()
-    except Exception as error:
-        if on_failure is None:
-            raise
-        on_failure(what, error)
-        return None
 
 
 class KiteGateway:
@@ -209,28 +196,22 @@ class KiteGateway:
             )
         )
 
-    def snapshot(
-        self, *, with_positions: bool, with_cash: bool, on_failure: Callable[[str, Exception], None] | None = None
-    ) -> BrokerSnapshot:
-        """The order and trade book now; positions and free cash too when asked.
-
-        Kite's errors pass through; with `on_failure` those of positions and cash go there, and the books are read all
-        the same.
-        """
-        read_ms = self._clock.now_ms()
-        # Positions first: what we sell while all this is read is then in the orders and, at worst, still held here.
-        positions = _tried(self._positions, "positions", on_failure) if with_positions else None
+    def orders(self) -> tuple[OrderView, ...]:
+        """Return the order book. Kite's errors pass through, here and below."""
         # As kiteconnect's orders() and trades(), whose reading of dates takes most of the time of a poll.
-        orders = tuple(order_view(row) for row in self._kite._get("orders"))
-        fills = tuple(fill_of(row) for row in self._kite._get("trades"))
-        cash = _tried(self._cash_paise, "free cash", on_failure) if with_cash else None
-        return BrokerSnapshot(read_ms, orders, fills, positions, cash)
+        return tuple(order_view(row) for row in self._kite._get("orders"))
 
-    def _positions(self) -> tuple[tuple[int, int, str], ...]:
+    def fills(self) -> tuple[Fill, ...]:
+        """Return the trade book."""
+        return tuple(fill_of(row) for row in self._kite._get("trades"))
+
+    def positions(self) -> tuple[tuple[int, int, str], ...]:
+        """Return (token, quantity, product) of every net position."""
         net = self._kite.positions()["net"]
         return tuple((int(row["instrument_token"]), int(row["quantity"]), str(row["product"])) for row in net)
 
-    def _cash_paise(self) -> int:
+    def cash_paise(self) -> int:
+        """Return the free cash of the equity segment."""
         return paise(self._kite.margins("equity")["available"]["live_balance"])
 
     def clock_problem(self) -> str:

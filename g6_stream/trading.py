@@ -38,6 +38,7 @@ from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import ENGINE, Kind, encode_command, encode_event
 from g6_stream.arming import WORD_MS, position_differences, reason_to_arm, reasons_not_to_arm
+from g6_stream.books import Books
 from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
 from g6_stream.quote_reads import QuoteReads
@@ -86,6 +87,7 @@ class TradingSession:
         self._decide = decide
         self._journal = journal
         self._gateway = gateway
+        self._books = Books(gateway)
         self._feed = feed
         self._ledger = ledger
         self._on_alert = on_alert
@@ -231,8 +233,12 @@ class TradingSession:
         self._polled_ms = now_ms
         failed: dict[str, Exception] = {}
         try:
-            snapshot = self._gateway.snapshot(
-                with_positions=with_positions, with_cash=with_funds, on_failure=failed.__setitem__
+            snapshot = self._books.poll(
+                now_ms,
+                cash=with_funds,
+                positions=with_positions,
+                doubt=bool(self.state.shortfalls or self._differs_ms),
+                on_failure=failed.__setitem__,
             )
         except Exception as error:  # noqa: BLE001 - a read: the next poll repeats it
             if not self.book_problem:
@@ -335,7 +341,7 @@ class TradingSession:
             self._alert_once("warning", "not armed yet: the feed is not connected")
             return
         try:
-            snapshot = self._gateway.snapshot(with_positions=True, with_cash=True)
+            snapshot = self._books.whole(now_ms)
             wrong_clock = self._gateway.clock_problem()
         except Exception as error:  # noqa: BLE001 - a read: it is asked again, and nothing is armed without it
             self._alert_once("warning", f"not armed yet: the broker's books could not be read: {error}")

@@ -20,6 +20,7 @@ from g6_core.domain.ist import utc_text
 from g6_core.domain.orders import OrderRequest, OrderType, OrderView, Product, Side, Validity
 from g6_core.domain.risk import Approved
 from g6_core.sim.clock import VirtualClock
+from g6_stream.books import Books
 from g6_stream.gateway import KiteGateway, classify, fill_of, order_view
 
 NOW_MS = 1_756_439_100_000
@@ -296,7 +297,7 @@ def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGa
         "/user/margins/equity": "margins_equity.json",
     }
     broker.reply = lambda: (200, JSON, (folder / files[broker.asked[-1][1]]).read_text())
-    snapshot = gateway.snapshot(with_positions=True, with_cash=True)
+    snapshot = Books(gateway).whole(NOW_MS)
     rows = _mock(shared_data, "trades.json")
     assert len(snapshot.orders) == len(_mock(shared_data, "orders.json"))
     assert [fill.trade_id for fill in snapshot.fills] == [row["trade_id"] for row in rows]
@@ -306,8 +307,6 @@ def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGa
     assert snapshot.positions == tuple((row["instrument_token"], row["quantity"], row["product"]) for row in net)
     live = _mock(shared_data, "margins_equity.json")["available"]["live_balance"]
     assert snapshot.cash_paise == round(live * 100)
-    light = gateway.snapshot(with_positions=False, with_cash=False)
-    assert (light.positions, light.cash_paise) == (None, None)
 
 
 def _naive(text: str) -> datetime:
