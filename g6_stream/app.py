@@ -41,6 +41,7 @@ from g6_stream.gateway import KiteGateway
 from g6_stream.kept import TradeReport
 from g6_stream.lease import sidecar_lease
 from g6_stream.liveness import SUSPECT_MS, Liveness, hours_of
+from g6_stream.lockstep_feed import LockstepFeed
 from g6_stream.loop import Loop, StatusBoard
 from g6_stream.paper import BoardSource, PaperBroker, PaperFeed
 from g6_stream.session import header_of, open_session
@@ -99,9 +100,8 @@ def run_sidecar(request: Request) -> TradeReport:
         # Where time is faster than the machine, a second of it is soon over.
         suspect_ms = max(SUSPECT_MS, round(SECOND_MS * clock.speed))
         liveness = Liveness(hours_of(inputs, rules), suspect_ms)
-        feed = KiteFeed(
-            lambda: _feed_url(broker, kite), clock, lockstep=lockstep, on_arrival=arrivals, liveness=liveness
-        )
+        made = LockstepFeed if lockstep else KiteFeed
+        feed = made(lambda: _feed_url(broker, kite), clock, on_arrival=arrivals, liveness=liveness)
         stack.callback(feed.close)
         relogin = renew_login(kite, broker, log.warning)
         board = StatusBoard()

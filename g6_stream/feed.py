@@ -1,30 +1,30 @@
 """The streamed feed: one WebSocket to Kite's ticker, kept alive and subscribed by a thread of its own.
 
-The thread receives and decodes; everything else is called from the thread of the trading loop. Silence, retries and
+The thread receives and decodes; everything else is called from the thread of the trading loop. (Where time stands there
+is no thread: `g6_stream.lockstep_feed`.) Silence, retries and
 back-off count in the time of the clock, so that they mean the same under real and under virtual time. A connection that
 is up and brings no data is made anew, too: `g6_stream.liveness` says which that is.
 """
 
 import json
-import socket
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from socket import SHUT_RDWR
 from threading import Condition, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.sync.client import ClientConnection
 
 from g6_core.domain.errors import Bug
 from g6_core.domain.market import TICK, ticks_of
 from g6_core.domain.packets import INDEX_SEGMENT, decode_frame
 from g6_core.ports import Clock
 from g6_stream.liveness import Liveness
-from g6_stream.ticker_link import HANDSHAKE_S, open_ticker, requests_of, text_frame, why_ended
+from g6_stream.ticker_link import HANDSHAKE_S, Link, open_ticker, requests_of, text_frame, why_ended
 
 # Kite sends a heartbeat every second when nothing else comes.
 SILENCE_MS = 5_000
@@ -34,7 +34,9 @@ REFUSED_RETRY_MS = 60_000
 FRAMES_MAX = 1_000
 ORDERS_MAX = 10_000
 PROBLEMS_MAX = 100
-LOCKSTEP_WAIT_S = 5.0
+# What ends a connection; text that is none ends it like any loss.
+LINK_ERRORS = (OSError, ConnectionClosed, UnicodeDecodeError)
+Opened = TypeVar("Opened", bound=Link)
 
 
 @dataclass(slots=True)
@@ -51,8 +53,7 @@ class FeedCounters:
 class KiteFeed:
     """A `Feed` over one connection; every reconnect subscribes everything again.
 
-    `url` is asked before each attempt, because a new login makes a new one. In `lockstep` the exchange says when all
-    of a second was sent (`await_second`), and a lost connection is dealt with while virtual time stands still.
+    `url` is asked before each attempt, because a new login makes a new one.
     """
 
     def __init__(
@@ -60,7 +61,6 @@ class KiteFeed:
         url: Callable[[], str],
         clock: Clock,
         *,
-        lockstep: bool = False,
         on_arrival: Callable[[], None] = lambda: None,
         liveness: Liveness | None = None,
     ) -> None:
@@ -68,7 +68,6 @@ class KiteFeed:
         self._liveness = liveness or Liveness()
         self._url = url
         self._clock = clock
-        self._lockstep = lockstep
         self._on_arrival = on_arrival
         self._changed = Condition()
         self._ticks: deque[NDArray[np.void]] = deque(maxlen=FRAMES_MAX)
@@ -76,17 +75,15 @@ class KiteFeed:
         self._problems: deque[str] = deque(maxlen=PROBLEMS_MAX)
         self._losses: deque[str] = deque(maxlen=PROBLEMS_MAX)
         self._wanted: set[int] = set()
-        self._socket: ClientConnection | None = None
-        self._connected = self._refused = self._closing = self._missed = False
+        self._socket: Link | None = None
+        self._connected = self._refused = self._closing = False
         # The handshake went well; connected is only who has heard something since.
         self._linked = self._attempting = False
-        # Lockstep only: something came since the last marker; requests of this connection sent and confirmed.
-        self._heard_some = False
-        self._asked = self._confirmed = 0
-        self._attempt_ms = self._heard_ms = self._alive_ms = self._marker_ms = 0
+        # Requests of this connection that were sent.
+        self._asked = 0
+        self._attempt_ms = self._heard_ms = self._alive_ms = 0
         self._retry_ms = RETRY_MS
-        self._thread = Thread(target=self._run, name="feed", daemon=True)
-        self._thread.start()
+        self._start()
 
     # the loop's side
 
@@ -126,8 +123,6 @@ class KiteFeed:
             self._liveness.asked(tokens, self._clock.now_ms())
             link = self._socket
         self._say(link, "subscribe", tokens)
-        with self._changed:
-            self._await_confirmation()
 
     def unsubscribe(self, tokens: tuple[int, ...]) -> None:
         """Stop streaming these tokens."""
@@ -136,20 +131,12 @@ class KiteFeed:
             self._liveness.dropped(tokens)
             link = self._socket
         self._say(link, "unsubscribe", tokens)
-        with self._changed:
-            self._await_confirmation()
 
     def poll(self) -> NDArray[np.void]:
-        """TICK rows that arrived since the last call, in their order; in lockstep the newest of each token."""
+        """TICK rows that arrived since the last call, in their order."""
         with self._changed:
             frames, self._ticks = list(self._ticks), deque(maxlen=FRAMES_MAX)
-        if not frames:
-            return np.zeros(0, TICK)
-        ticks = np.concatenate(frames)
-        if not self._lockstep:
-            return ticks
-        newest = {int(token): place for place, token in enumerate(ticks["token"])}
-        return ticks[[newest[token] for token in sorted(newest)]]
+        return np.concatenate(frames) if frames else np.zeros(0, TICK)
 
     def order_updates(self) -> list[dict[str, Any]]:
         """Order rows pushed since the last call, in Kite's postback shape."""
@@ -180,13 +167,8 @@ class KiteFeed:
             if self._linked:
                 self._judge_data(now_ms)
             if not self._linked and not self._attempting and now_ms >= self._attempt_ms:
-                if not self._thread.is_alive():
-                    raise Bug("the feed's thread has ended")
                 self._attempting = True
-                self._changed.notify_all()
-            if self._lockstep:
-                self._changed.wait_for(lambda: not self._attempting, LOCKSTEP_WAIT_S)
-                self._await_confirmation()
+                self._attempt()
 
     def suspects(self, now_ms: int, held: Collection[int] = ()) -> tuple[int, ...]:
         """Return the tokens of which too little comes; somebody should ask the broker for their quotes.
@@ -212,21 +194,7 @@ class KiteFeed:
             self._lost("")
 
     def await_second(self, now_ms: int) -> None:
-        """In lockstep: return when everything of this second has arrived, or is not going to."""
-        with self._changed:
-            if not self._lockstep or not self._linked or self._missed:
-                return
-            arrived = self._changed.wait_for(lambda: self._marker_ms >= now_ms or not self._linked, LOCKSTEP_WAIT_S)
-            # A silent connection is waited for once; the watchdog ends it when it is late in virtual time.
-            self._missed = not arrived
-
-    def _await_confirmation(self) -> None:
-        """In lockstep: return when the exchange knows what was asked, before time moves on; with the lock held."""
-        if self._lockstep:
-            done = self._changed.wait_for(
-                lambda: self._confirmed >= self._asked or self._socket is None, LOCKSTEP_WAIT_S
-            )
-            self._asked = self._asked if done else self._confirmed
+        """Return when all of this second has arrived; at once here, where time flows and nobody knows when that is."""
 
     def close(self) -> None:
         """End the connection and the thread."""
@@ -238,42 +206,57 @@ class KiteFeed:
 
     # the thread's side
 
+    def _start(self) -> None:
+        self._thread = Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def _attempt(self) -> None:
+        """Have the connection made; with the lock held."""
+        if not self._thread.is_alive():
+            raise Bug("the feed's thread has ended")
+        self._changed.notify_all()
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._attempting or self._closing)
                 if self._closing:
                     return
-            try:
-                link = open_ticker(self._url())
-            except InvalidStatus as error:
-                self._not_connected(f"the broker answered {error.response.status_code}", error.response.status_code)
-                continue
-            except (OSError, InvalidHandshake, ConnectionClosed) as error:
-                self._not_connected(why_ended(error))
+            link = self._opened(open_ticker)
+            if link is None:
                 continue
             try:
                 with link:
-                    self._serve(link)
-            except (OSError, ConnectionClosed, UnicodeDecodeError) as error:
-                # What a WebSocket does not allow (text that is none, say) ends the connection like any loss.
+                    self._greet(link)
+                    while True:
+                        self._take(link.recv())
+            except LINK_ERRORS as error:
                 self._ended(link, why_ended(error))
 
-    def _serve(self, link: ClientConnection) -> None:
+    def _opened(self, how: Callable[[str], Opened]) -> Opened | None:
+        """A connection after its handshake; None, and the reason noted, when there is none."""
+        try:
+            return how(self._url())
+        except InvalidStatus as error:
+            self._not_connected(f"the broker answered {error.response.status_code}", error.response.status_code)
+        except (OSError, InvalidHandshake, ConnectionClosed) as error:
+            self._not_connected(why_ended(error))
+        return None
+
+    def _greet(self, link: Link) -> None:
+        """Subscribe everything on a new connection."""
         with self._changed:
             self._socket = link
             self._liveness.linked(self._clock.now_ms())
-            self._asked = self._confirmed = 0
+            self._asked = 0
             wanted = tuple(self._wanted)
         self._say(link, "subscribe", wanted)
         with self._changed:
-            self._linked, self._attempting, self._missed, self._heard_some = True, False, False, False
+            self._linked, self._attempting = True, False
             self._alive_ms = self._clock.now_ms()
             self._changed.notify_all()
-        while True:
-            self._take(link.recv())
 
-    def _say(self, link: ClientConnection | None, action: str, tokens: Collection[int]) -> None:
+    def _say(self, link: Link | None, action: str, tokens: Collection[int]) -> None:
         """(Un)subscribe in batches. A connection that is lost meanwhile subscribes everything when it is back."""
         if link is None:
             return
@@ -309,9 +292,6 @@ class KiteFeed:
     def _take_text(self, message: str, now_ms: int) -> None:
         kind, data = text_frame(message)
         with self._changed:
-            if self._lockstep and kind == "message":
-                self._take_marker(str(data))
-                return
             is_back = self._heard(now_ms)
             if kind == "order" and isinstance(data, dict):
                 self._orders.append(data)
@@ -325,7 +305,6 @@ class KiteFeed:
     def _heard(self, now_ms: int) -> bool:
         """Note a message; True for the first of a connection, which only then counts: a link may be up and mute."""
         self._heard_ms = self._alive_ms = max(self._alive_ms, now_ms)
-        self._heard_some = True
         self.counters.frames += 1
         if self._connected or not self._linked:
             return False
@@ -334,20 +313,6 @@ class KiteFeed:
         self.counters.connects += 1
         self._changed.notify_all()
         return True
-
-    def _take_marker(self, data: str) -> None:
-        """What the exchange says in lockstep: ``now <ms>`` (all of that second was sent) or ``ok <requests>``."""
-        word, _, text = data.partition(" ")
-        if not (text.isascii() and text.isdigit() and len(text) < 16):
-            return
-        if word == "ok":
-            self._confirmed = int(text)
-        elif word == "now":
-            self._marker_ms = max(self._marker_ms, int(text))
-            if self._heard_some:
-                self._heard_ms = self._alive_ms = max(self._alive_ms, self._marker_ms)
-            self._heard_some = self._missed = False
-        self._changed.notify_all()
 
     def _not_connected(self, why: str, status: int = 0) -> None:
         refused = status == 403
@@ -361,7 +326,7 @@ class KiteFeed:
             self._changed.notify_all()
         self._on_arrival()
 
-    def _ended(self, link: ClientConnection, why: str) -> None:
+    def _ended(self, link: Link, why: str) -> None:
         with self._changed:
             if self._closing or self._socket is not link:
                 return  # the watchdog dropped it
@@ -391,5 +356,5 @@ class KiteFeed:
         """End the socket without a word: a silent peer would not answer a closing handshake."""
         if self._socket is not None:
             with suppress(OSError):
-                self._socket.socket.shutdown(socket.SHUT_RDWR)
+                self._socket.socket.shutdown(SHUT_RDWR)
             self._socket = None

@@ -1,8 +1,9 @@
 """One connection to Kite's ticker: how it is opened, what is asked of it, what its text frames say, why it ended."""
 
 import json
+import socket as sockets
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -11,6 +12,19 @@ BATCH = 100
 HANDSHAKE_S = 5.0
 # A full frame of 3,000 instruments has 558 kB.
 MESSAGE_BYTES_MAX = 1 << 20
+
+
+class Link(Protocol):
+    """A connection as everybody but its reader sees it."""
+
+    @property
+    def socket(self) -> sockets.socket:
+        """The socket below it."""
+        ...
+
+    def send(self, message: str) -> None:
+        """Send a text message. Raises ConnectionClosed."""
+        ...
 
 
 def open_ticker(url: str) -> ClientConnection:

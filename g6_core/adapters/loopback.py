@@ -20,17 +20,20 @@ RECEIVE_BYTES = 65_536
 
 
 class LoopbackSocket:
-    """A connection for text messages that each fit a frame. For one thread, but `close` may come from another."""
+    """A connection whose messages each fit a frame.
+
+    For one thread, but `close` and the end of its `socket` may come from another.
+    """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         """Connect to ``ws://host:port/..``. Raises OSError (TimeoutError too), InvalidHandshake."""
         address = urlsplit(url)
-        self._messages: deque[str] = deque()
+        self._messages: deque[str | bytes] = deque()
         self._protocol = ClientProtocol(parse_uri(url))
-        self._socket = socket.create_connection((address.hostname or "", address.port or 80), timeout_s)
+        self.socket = socket.create_connection((address.hostname or "", address.port or 80), timeout_s)
         until_s = time.monotonic() + timeout_s
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._protocol.send_request(self._protocol.connect())
             self._flush()
             while self._protocol.state is State.CONNECTING and self._protocol.handshake_exc is None:
@@ -38,7 +41,7 @@ class LoopbackSocket:
             if self._protocol.handshake_exc is not None:
                 raise self._protocol.handshake_exc
         except BaseException:
-            self._socket.close()
+            self.socket.close()
             raise
 
     def send(self, text: str) -> None:
@@ -51,8 +54,8 @@ class LoopbackSocket:
         except OSError as error:
             raise self._ended() from error
 
-    def receive(self, timeout_s: float) -> str:
-        """The next message. Raises TimeoutError, ConnectionClosed."""
+    def receive(self, timeout_s: float) -> str | bytes:
+        """The next message. Raises TimeoutError, ConnectionClosed, UnicodeDecodeError."""
         until_s = time.monotonic() + timeout_s
         while not self._messages:
             if self._protocol.state is State.CLOSED:
@@ -66,18 +69,18 @@ class LoopbackSocket:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close()
                 self._flush()
-        self._socket.close()
+        self.socket.close()
 
     def _ended(self) -> ConnectionClosed:
-        self._socket.close()
+        self.socket.close()
         self._protocol.receive_eof()
         return self._protocol.close_exc
 
     def _read(self, until_s: float) -> None:
         """Take what one read of the socket brings. Raises TimeoutError."""
-        self._socket.settimeout(max(until_s - time.monotonic(), 0.001))
+        self.socket.settimeout(max(until_s - time.monotonic(), 0.001))
         try:
-            data = self._socket.recv(RECEIVE_BYTES)
+            data = self.socket.recv(RECEIVE_BYTES)
         except TimeoutError:
             raise
         except OSError:
@@ -87,8 +90,9 @@ class LoopbackSocket:
         else:
             self._protocol.receive_eof()
         for event in self._protocol.events_received():
-            if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                self._messages.append(bytes(event.data).decode())
+            if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                data = bytes(event.data)
+                self._messages.append(data.decode() if event.opcode is Opcode.TEXT else data)
         # Answers to pings and to a close; a peer that has gone does not need them.
         with suppress(OSError):
             self._flush()
@@ -96,4 +100,4 @@ class LoopbackSocket:
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
-                self._socket.sendall(data)
+                self.socket.sendall(data)

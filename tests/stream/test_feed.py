@@ -20,6 +20,7 @@ from g6_core.domain.packets import encode_frame, packet_length
 from g6_core.sim.clock import VirtualClock
 from g6_stream.feed import REFUSED_RETRY_MS, RETRY_MS, SILENCE_MS, KiteFeed
 from g6_stream.liveness import Hours, Liveness
+from g6_stream.lockstep_feed import LockstepFeed
 from g6_stream.ticker_link import BATCH
 
 NOW_MS = 1_756_439_100_000
@@ -321,7 +322,7 @@ def test_a_broken_websocket_is_a_loss_like_any_other(ticker: Ticker, watched: Wa
 
 def test_in_lockstep_the_newest_tick_of_each_token_counts_and_markers_are_awaited(ticker: Ticker) -> None:
     clock = VirtualClock(NOW_MS)
-    feed = KiteFeed(lambda: ticker.url, clock, lockstep=True)
+    feed = LockstepFeed(lambda: ticker.url, clock)
     feed.watch(NOW_MS)
     ticker.wait(lambda: bool(ticker.links))
     for message in (
