@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Request, Response
+from fastapi import Body, FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.types import Receive, Scope, Send
 
 from g6_core.domain.ist import utc_text
 from g6_core.sim import routes
@@ -21,12 +22,33 @@ from g6_core.sim.server.world import World
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
 
 
-def build_app(world: World, pace: Pace, sockets: Sockets, redirect_url: str, stopping: asyncio.Event) -> FastAPI:
-    """The application. `POST /sim/stop` sets `stopping`; whoever runs the server ends it then."""
+class ExchangeApp:
+    """The application. `POST /sim/stop` sets `stopping`; whoever runs the server ends it then.
+
+    Kite's calls and the sockets, of which a day has a hundred thousand, pass by the framework's layers: they have one
+    route each, and errors of their own.
+    """
+
+    def __init__(self, world: World, pace: Pace, sockets: Sockets, redirect_url: str, stopping: asyncio.Event) -> None:
+        self._kite = KiteHttp(world, pace, stopping)
+        self._sockets = {"/": sockets.ticker, "/sim/clock": sockets.clock}
+        self._rest = _rest(world, pace, self._kite, redirect_url, stopping)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection or request."""
+        path = scope.get("path", "")
+        if scope["type"] == "websocket" and path in self._sockets:
+            await self._sockets[path](WebSocket(scope, receive, send))
+        elif scope["type"] == "http" and scope["method"] in METHODS and not path.startswith(("/sim/", "/connect/")):
+            answer = await self._kite.answer(Request(scope, receive))
+            await answer(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def _rest(world: World, pace: Pace, kite: KiteHttp, redirect_url: str, stopping: asyncio.Event) -> FastAPI:
+    """The login page, and what steers the exchange."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    kite = KiteHttp(world, pace, stopping)
-    app.add_api_websocket_route("/", sockets.ticker)
-    app.add_api_websocket_route("/sim/clock", sockets.clock)
     _add_control(app, world, pace, kite, stopping)
 
     @app.exception_handler(RequestValidationError)

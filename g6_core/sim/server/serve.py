@@ -15,7 +15,7 @@ import uvicorn
 from g6_core.domain.errors import UserError
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
-from g6_core.sim.server.app import build_app
+from g6_core.sim.server.app import ExchangeApp
 from g6_core.sim.server.pace import Flow, Lockstep
 from g6_core.sim.server.sockets import Sockets
 from g6_core.sim.server.world import World
@@ -90,7 +90,7 @@ async def _serve(
         pace = Flow(world, serving.speed, serving.seconds)
     sockets = Sockets(world, pace)
     config = uvicorn.Config(
-        build_app(world, pace, sockets, serving.redirect_url, stopping),
+        ExchangeApp(world, pace, sockets, serving.redirect_url, stopping),
         log_config=None,
         access_log=False,
         lifespan="off",
