@@ -17,9 +17,8 @@ from g6_core.schema.paths import DataPaths
 from g6_core.site import Site
 
 if TYPE_CHECKING:
-    from kiteconnect import KiteConnect
-
     from g6_core.adapters.broker import BrokerSettings
+    from g6_core.adapters.kite.client import KiteConnect
     from g6_core.adapters.kite_market import Market
 
 COLLECTOR = "collector"
@@ -123,7 +122,7 @@ def open_market(site: Site, place: Place) -> Iterator["Market"]:
     from g6_core.adapters.kite_market import Market
 
     if place.where is Where.IN_PROCESS:
-        from g6_core.adapters.world import open_world
+        from g6_core.adapters.in_process import open_world
         from g6_core.sim.modelled import ModelledSource
 
         source = ModelledSource(site.indices, place.day, site.rules, place.seed)

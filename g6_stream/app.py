@@ -15,12 +15,12 @@ from queue import SimpleQueue
 from types import FrameType
 from urllib.parse import urlencode
 
-from kiteconnect import KiteConnect
-
 from g6_core.adapters.broker import Broker, BrokerSettings, open_line, renew_login, sim_status
 from g6_core.adapters.clock import RealClock, SimClock
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.kite.client import KiteConnect
+from g6_core.adapters.kite.transport import connect
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.market_rules import load_market_rules
 from g6_core.adapters.paper_account import PaperAccountFile
@@ -34,7 +34,6 @@ from g6_core.ports import Feed
 from g6_core.research.inputs import day_inputs
 from g6_core.schema.day_pack import DayPack
 from g6_core.schema.paths import DataPaths
-from g6_core.sim.transport import connect
 from g6_stream.control import ControlServer, control_app, control_port, control_token, listen
 from g6_stream.feed import KiteFeed
 from g6_stream.gateway import KiteGateway

@@ -8,80 +8,89 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-from g6_core.domain.events import BrokerSnapshot
+from g6_core.domain.events import Alert, BrokerSnapshot
 from g6_core.domain.orders import Fill, OrderView
 from g6_stream.gateway import KiteGateway
 
 Answer = TypeVar("Answer")
-OnFailure = Callable[[str, Exception], None]
+Alerting = Callable[[Alert], None]
 
+# Everything is read this often even when nothing works.
+COMPARE_MS = 60_000
 # Positions are read at each poll for so long after a change of the order book, until they have settled, and this often
 # anyway: a position that was converted to another product is in no order.
 POSITIONS_MS = 10_000
+POSITIONS_RETRY_MS = 10_000
 
 
 class Books:
-    """Reads the broker's books for the session that holds them."""
+    """Reads the broker's books for the session that holds them; `alert` hears what could not be read, once a spell."""
 
-    def __init__(self, gateway: KiteGateway) -> None:
+    def __init__(self, gateway: KiteGateway, alert: Alerting) -> None:
         self._gateway = gateway
+        self._alert = alert
         self._orders: tuple[OrderView, ...] = ()
         self._fills: tuple[Fill, ...] = ()
         self._changed_ms = self._positions_ms = -POSITIONS_MS
+        self._cash_ms = self._retry_ms = 0
+        self._failing: set[str] = set()
 
     def whole(self, now_ms: int) -> BrokerSnapshot:
         """Return all of them, read now. Kite's errors pass through."""
-        return self._read(now_ms, positions=True, cash=True, on_failure=None)
+        gateway, held = self._gateway, self._gateway.positions()
+        return BrokerSnapshot(now_ms, gateway.orders(), gateway.fills(), held, gateway.cash_paise())
 
-    def poll(self, now_ms: int, *, cash: bool, positions: bool, doubt: bool, on_failure: OnFailure) -> BrokerSnapshot:
-        """Return orders and fills; with `cash` everything, with `positions` those too when they can have changed.
+    def poll(self, now_ms: int, *, whole: bool, held: bool, doubt: bool) -> BrokerSnapshot:
+        """Return orders and fills; all books when the `whole` is asked for or due; positions while something is `held`.
 
-        `doubt` says that they are to be read whether or not anything changed. Kite's errors pass through; those of
-        positions and free cash go to `on_failure`, and the books are read all the same.
+        Positions are read when they can have changed, in `doubt` each time. Kite's errors pass through, but those of
+        positions and free cash: exits do not wait for them.
         """
+        whole = whole or now_ms - self._cash_ms >= COMPARE_MS
+        # What others do with a contract that we hold must be known before the next exit, not a minute later. Each try
+        # that fails may cost the loop its whole timeout.
+        wanted = (whole or held) and now_ms >= self._retry_ms
         is_settled = now_ms - self._changed_ms >= POSITIONS_MS
-        is_due = cash or doubt or not is_settled or now_ms - self._positions_ms >= POSITIONS_MS
+        is_due = whole or doubt or not is_settled or now_ms - self._positions_ms >= POSITIONS_MS
         was = self._orders
-        found = self._read(now_ms, positions=positions and is_due, cash=cash, on_failure=on_failure)
-        if positions and not is_due and found.orders != was:
+        found = self._read(now_ms, positions=wanted and is_due, whole=whole)
+        if wanted and not is_due and found.orders != was:
             # Something was traded since: what is held is read before the orders, see below.
-            found = self._read(now_ms, positions=True, cash=False, on_failure=on_failure)
+            found = self._read(now_ms, positions=True, whole=False)
         return found
 
-    def _read(self, now_ms: int, *, positions: bool, cash: bool, on_failure: OnFailure | None) -> BrokerSnapshot:
+    def _read(self, now_ms: int, *, positions: bool, whole: bool) -> BrokerSnapshot:
         # Positions first: what we sell while all this is read is then in the orders and, at worst, still held here.
-        held = _tried(self._gateway.positions, "positions", on_failure) if positions else None
+        held = self._tried(self._gateway.positions, "positions") if positions else None
+        if positions:
+            self._positions_ms, self._retry_ms = now_ms, now_ms + POSITIONS_RETRY_MS if held is None else 0
         orders = self._gateway.orders()
-        if cash or not _explained(orders, self._fills):
+        if whole or not _explained(orders, self._fills):
             self._fills = self._gateway.fills()
-        free = _tried(self._gateway.cash_paise, "free cash", on_failure) if cash else None
-        if held is not None:
-            self._positions_ms = now_ms
+        cash = self._tried(self._gateway.cash_paise, "free cash") if whole else None
+        if cash is not None:
+            self._cash_ms = now_ms
         if orders != self._orders:
             self._orders, self._changed_ms = orders, now_ms
-        return BrokerSnapshot(now_ms, orders, self._fills, held, free)
+        return BrokerSnapshot(now_ms, orders, self._fills, held, cash)
+
+    def _tried(self, read: Callable[[], Answer], what: str) -> Answer | None:
+        """What is read; None when it could not be."""
+        try:
+            found = read()
+        except Exception as error:  # noqa: BLE001 - a read: the next poll repeats it
+            if what not in self._failing:
+                text = f"{what} could not be read: {error}; exits go on by what was known before"
+                self._alert(Alert("warning", text))
+            self._failing.add(what)
+            return None
+        self._failing.discard(what)
+        return found
 
 
 def _explained(orders: tuple[OrderView, ...], fills: tuple[Fill, ...]) -> bool:
     """Whether these fills are all that the order book tells of."""
     left = Counter({order.order_id: order.filled_quantity for order in orders})
-    left.subtract(_quantities(fills))
-    return not any(left.values())
-
-
-def _quantities(fills: tuple[Fill, ...]) -> Counter[str]:
-    filled: Counter[str] = Counter()
     for fill in fills:
-        filled[fill.order_id] += fill.quantity
-    return filled
-
-
-def _tried(read: Callable[[], Answer], what: str, on_failure: OnFailure | None) -> Answer | None:
-    """The answer, or None after `on_failure` was told why there is none; without it the error passes through."""
-    try:
-        return read()
-    except Exception as error:
-        if on_failure is None:
-            raise
-        on_failure(what, error)
-        return None
+        left[fill.order_id] -= fill.quantity
+    return not any(left.values())

@@ -5,9 +5,9 @@ The simulated exchange stamps its answers with its own time, so the question mea
 
 from typing import Any
 
-from kiteconnect import KiteConnect
 from requests import Response
 
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.domain.ist import SECOND_MS, from_http_date
 from g6_core.ports import Clock
 

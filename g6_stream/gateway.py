@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import requests
-from kiteconnect import KiteConnect
-from kiteconnect import exceptions as kite_errors
 from numpy.typing import NDArray
 from urllib3.exceptions import NewConnectionError
 
+from g6_core.adapters.kite.client import KiteConnect
+from g6_core.adapters.kite.client import exceptions as kite_errors
 from g6_core.adapters.kite_market import stamp_ms
 from g6_core.domain.events import (
     Cancel,

@@ -10,12 +10,11 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from kiteconnect import KiteConnect
-
 from g6_core.adapters.acceptance import held_back
 from g6_core.adapters.confirmation import unconfirmed
 from g6_core.adapters.day_pack_store import load_day_pack
 from g6_core.adapters.journal import Healing, Journal, read_header, read_journal
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError

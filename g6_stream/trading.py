@@ -38,7 +38,7 @@ from g6_core.ports import Feed
 from g6_core.research.replay import Replayed
 from g6_core.schema.journal import ENGINE, Kind, encode_command, encode_event
 from g6_stream.arming import WORD_MS, position_differences, reason_to_arm, reasons_not_to_arm
-from g6_stream.books import Books
+from g6_stream.books import COMPARE_MS, Books
 from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
 from g6_stream.quote_reads import QuoteReads
@@ -46,12 +46,9 @@ from g6_stream.quote_reads import QuoteReads
 Decide = Callable[[EngineState, Event], tuple[Command, ...]]
 
 POLL_MS = 2_000
-# Positions are compared with the journal this often even when nothing works.
-COMPARE_MS = 60_000
 # Held contracts are quoted by REST this often while the stream does not bring them: every other call is left to others.
 REST_QUOTE_MS = 2_000
 LATE_QUOTE_MS = 15_000
-POSITIONS_RETRY_MS = 10_000
 CHECKPOINT_MS = 60_000
 # Decisions reach the ledger this often; orders, fills and trades at once.
 LEDGER_MS = 300_000
@@ -87,7 +84,7 @@ class TradingSession:
         self._decide = decide
         self._journal = journal
         self._gateway = gateway
-        self._books = Books(gateway)
+        self._books = Books(gateway, self.alert)
         self._feed = feed
         self._ledger = ledger
         self._on_alert = on_alert
@@ -98,10 +95,7 @@ class TradingSession:
         self._checkpoints = self._ledgers = self._ledger_due_ms = 0
         self._arm_due_ms: int | None = 0
         self._disagrees_ms = 0
-        self._funds_ms = self._differs_ms = self._quoted_ms = 0
-        self._positions_due_ms = 0
-        # What besides the book could not be read the last time; told once a spell.
-        self._failing: set[str] = set()
+        self._differs_ms = self._quoted_ms = 0
         self._doubt = ""
 
     @property
@@ -227,19 +221,10 @@ class TradingSession:
 
     def poll_book(self, now_ms: int) -> None:
         """Read the broker's books into the engine; a failed read is tried again a poll later."""
-        with_funds, self._hint = self._hint or now_ms - self._funds_ms >= COMPARE_MS, False
-        # What others do with a contract that we hold must be known before the next exit, not a minute later.
-        with_positions = (with_funds or bool(self.held)) and now_ms >= self._positions_due_ms
-        self._polled_ms = now_ms
-        failed: dict[str, Exception] = {}
+        whole, self._hint, self._polled_ms = self._hint, False, now_ms
+        doubt = bool(self.state.shortfalls or self._differs_ms)
         try:
-            snapshot = self._books.poll(
-                now_ms,
-                cash=with_funds,
-                positions=with_positions,
-                doubt=bool(self.state.shortfalls or self._differs_ms),
-                on_failure=failed.__setitem__,
-            )
+            snapshot = self._books.poll(now_ms, whole=whole, held=bool(self.held), doubt=doubt)
         except Exception as error:  # noqa: BLE001 - a read: the next poll repeats it
             if not self.book_problem:
                 self.alert(Alert("warning", f"order book could not be read: {error}"))
@@ -247,24 +232,8 @@ class TradingSession:
             self._hint = True
             return
         self.book_problem = ""
-        self._note_failures(failed, snapshot, now_ms)
         self.take(snapshot)
         self._compare(snapshot, now_ms)
-
-    def _note_failures(self, failed: dict[str, Exception], snapshot: BrokerSnapshot, now_ms: int) -> None:
-        """Positions or cash that could not be read: told once a spell, and asked again; exits do not wait for them."""
-        if snapshot.positions is not None:
-            self._failing.discard("positions")
-        if snapshot.cash_paise is not None:
-            self._failing.discard("free cash")
-            self._funds_ms = now_ms
-        for what, error in failed.items():
-            if what not in self._failing:
-                self.alert(Alert("warning", f"{what} could not be read: {error}; exits go on by what was known before"))
-            self._failing.add(what)
-            if what == "positions":
-                # Each try may cost the loop its whole timeout.
-                self._positions_due_ms = now_ms + POSITIONS_RETRY_MS
 
     def _compare(self, snapshot: BrokerSnapshot, now_ms: int) -> None:
         """Pause when the broker holds something else of our contracts than the journal says, and goes on doing so."""

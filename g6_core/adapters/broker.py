@@ -16,12 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from kiteconnect import KiteConnect
-from kiteconnect.exceptions import DataException, KiteException, TokenException
 from requests import RequestException
 
 from g6_core.adapters.clock import OnlookerClock, RealClock, SimClock
 from g6_core.adapters.hints import command, serve_command
+from g6_core.adapters.kite.client import KiteConnect, exceptions
 from g6_core.adapters.kite_market import LOG_IN_AT_KITE, broker_error
 from g6_core.adapters.limits import (
     PATIENCE_MS,
@@ -159,9 +158,9 @@ def _log_in(kite: KiteConnect, settings: BrokerSettings) -> None:
         kite.generate_session(SIM_LOGIN, SIM_LOGIN)
     except RequestException as error:
         raise _nobody_there(settings, error) from error
-    except (DataException, *ODD_ANSWER) as error:
+    except (exceptions.DataException, *ODD_ANSWER) as error:
         raise _somebody_else(settings) from error
-    except KiteException as error:
+    except exceptions.KiteException as error:
         raise broker_error(error, f"login at {settings.sim_url}") from error
 
 
@@ -178,7 +177,7 @@ def renew_login(kite: KiteConnect, settings: BrokerSettings, say: Callable[[str]
         try:
             kite.generate_session(SIM_LOGIN, SIM_LOGIN)
             say("logged in to the simulated exchange again")
-        except (KiteException, RequestException, *ODD_ANSWER) as error:
+        except (exceptions.KiteException, RequestException, *ODD_ANSWER) as error:
             say(f"no new login at the simulated exchange: {error}")
         kite.set_session_expiry_hook(log_in)
 
@@ -238,11 +237,11 @@ def _confirm(kite: KiteConnect) -> None:
     """Ask Kite whether the token is good."""
     try:
         kite.profile()
-    except TokenException as error:
+    except exceptions.TokenException as error:
         raise ConfigError(
             f"KITE_ACCESS_TOKEN: refused by Kite ({error}); it ends at 06:00 every day: log in and set the new one"
         ) from error
-    except (KiteException, RequestException) as error:
+    except (exceptions.KiteException, RequestException) as error:
         raise broker_error(error, "login at Kite") from error
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kiteconnect import KiteConnect
-from kiteconnect.exceptions import KiteException
 from requests import RequestException
 
+from g6_core.adapters.kite.client import KiteConnect, exceptions
 from g6_core.adapters.kite_market import broker_error
 from g6_core.domain.errors import TryLater
 from g6_core.domain.ist import MINUTE_MS, ist_text, to_ms
@@ -59,7 +58,7 @@ def fetch_candles(kite: KiteConnect, token: int, from_ms: int, to_ms_: int, what
         found = tuple(map(_candle, reply["candles"]))
         spans = reply.get("recorded")
         recorded = None if spans is None else tuple((_time_ms(first), _time_ms(last)) for first, last in spans)
-    except (KiteException, RequestException) as error:
+    except (exceptions.KiteException, RequestException) as error:
         raise broker_error(error, f"candles of {what}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         # kiteconnect lets odd bodies through as bare Python errors.

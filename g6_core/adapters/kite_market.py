@@ -11,10 +11,9 @@ from datetime import date, datetime, time
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from kiteconnect import KiteConnect
-from kiteconnect.exceptions import InputException, KiteException, TokenException
 from requests import RequestException
 
+from g6_core.adapters.kite.client import KiteConnect, exceptions
 from g6_core.domain.calendar import IndexSpec, MarketRules
 from g6_core.domain.errors import BrokerError, DataError, Refused, RefusedAsked, TryLater
 from g6_core.domain.instruments import Instrument, InstrumentBook
@@ -118,7 +117,7 @@ def fetch_instruments(
         try:
             rows: list[dict[str, Any]] = kite.instruments(exchange)
             return rows
-        except (KiteException, RequestException) as error:
+        except (exceptions.KiteException, RequestException) as error:
             problem = broker_error(error, f"instruments of {exchange}")
             cause: Exception = error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -186,12 +185,12 @@ def fetch_quotes(kite: KiteConnect, keys: Sequence[str]) -> dict[str, MarketQuot
     try:
         reply = kite._get("market.quote", params={"i": list(keys)})
         return {key: _quote(row) for key, row in reply.items() if row.get("timestamp")}
-    except TokenException as error:
+    except exceptions.TokenException as error:
         what = f"quote of {len(keys)} instruments: {type(error).__name__} {error.code}: {error}"
         if kite.session_expiry_hook is not None:
             raise TryLater(what) from error  # the client has logged in again by itself, or tries to at the next call
         raise Refused(f"{what}; {LOG_IN_AT_KITE}") from error
-    except (KiteException, RequestException) as error:
+    except (exceptions.KiteException, RequestException) as error:
         raise broker_error(error, f"quote of {len(keys)} instruments") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         # kiteconnect lets odd bodies through as bare Python errors (no Content-Type, no error_type).
@@ -235,11 +234,11 @@ def stamp_ms(text: str) -> int:
     return _day_start_ms(day_text) + (int(hours) * 3600 + int(minutes) * 60 + int(seconds)) * 1000
 
 
-def broker_error(error: KiteException | RequestException, what: str) -> BrokerError:
+def broker_error(error: exceptions.KiteException | RequestException, what: str) -> BrokerError:
     """A failed read, sorted: TryLater for 429, 5xx and the network, else Refused, RefusedAsked if by what was asked."""
-    if isinstance(error, KiteException):
+    if isinstance(error, exceptions.KiteException):
         line = f"{what}: {type(error).__name__} {error.code}: {error}"
-        if isinstance(error, InputException):
+        if isinstance(error, exceptions.InputException):
             return RefusedAsked(line)
         return TryLater(line) if error.code in _RETRYABLE_CODES else Refused(line)
     return TryLater(f"{what}: {type(error).__name__}")

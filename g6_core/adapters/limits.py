@@ -19,10 +19,10 @@ from typing import IO, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
-from kiteconnect.exceptions import NetworkException
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
+from g6_core.adapters.kite.client import exceptions
 from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
@@ -200,7 +200,7 @@ class FamilyTurns:
         """
         try:
             return self._limiter.claim(self._family)
-        except NetworkException as error:
+        except exceptions.NetworkException as error:
             raise TryLater(str(error)) from error
 
     def spend(self) -> None:
@@ -231,7 +231,7 @@ class LimitedAdapter(HTTPAdapter):
             return super().send(request, *args, **kwargs)
         finally:
             # What was answered is answered, whatever becomes of the note of it.
-            with suppress(NetworkException):
+            with suppress(exceptions.NetworkException):
                 self._limiter.answered(family, stamp_ms)
 
     def _turn(self, family: Family) -> int:
@@ -250,6 +250,6 @@ class LimitedAdapter(HTTPAdapter):
                 self._clock.pause_until(min(self._limiter.claim(family), give_up_ms))
 
 
-def too_many(why: str) -> NetworkException:
+def too_many(why: str) -> exceptions.NetworkException:
     """Kite's own refusal, made here: the request was not sent."""
-    return NetworkException(f"not sent: {why}", code=429)
+    return exceptions.NetworkException(f"not sent: {why}", code=429)

@@ -1,4 +1,4 @@
-"""A simulated trading day in this process: the exchange behind the real client, and the data directory it may fill."""
+"""Which days of a data directory are simulated, and what a simulated run may fill or replace there."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,38 +8,14 @@ from datetime import date
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.csv_sink import clear_day
 from g6_core.adapters.files import held, write_atomic
 from g6_core.adapters.lake import lake_exists
-from g6_core.config import Settings
-from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
-from g6_core.domain.ist import MINUTE_MS
 from g6_core.schema.paths import DataPaths
-from g6_core.sim.clock import VirtualClock
-from g6_core.sim.exchange import Exchange
-from g6_core.sim.source import MarketSource
-from g6_core.sim.transport import connect
 
-BEFORE_OPEN_MS = 30 * MINUTE_MS
 MODELLED = "modelled"
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """A market to trade in, its exchange, and the one clock they share with everybody in the process.
-
-    `final_ms` is when a recorded market first shows the state after the close, 0 for every other.
-    """
-
-    source: MarketSource
-    clock: VirtualClock
-    exchange: Exchange
-    kite: KiteConnect
-    spot_kind: str
-    final_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +37,6 @@ def only_run(paths: DataPaths) -> Iterator[None]:
         raise DataError(f"{paths.root}: another run is at work here; let it end or choose another --data-dir") from None
     except OSError as error:
         raise DataError(f"{paths.root}: {error.strerror or error}; choose a --data-dir you can write to") from error
-
-
-def open_world(source: MarketSource, rules: MarketRules, settings: Settings, seed: int) -> World:
-    """The world half an hour before the open."""
-    clock = VirtualClock(source.session.open_ms - BEFORE_OPEN_MS)
-    exchange = Exchange(
-        source,
-        rules,
-        clock,
-        seed=seed,
-        cash_paise=settings.capital_paise,
-        order_latency_ms=settings.simulation.order_latency_ms,
-        latency_jitter_ms=settings.simulation.latency_jitter_ms,
-    )
-    kind, final_ms = getattr(source, "spot_kind", "index"), getattr(source, "final_ms", 0)
-    return World(source, clock, exchange, connect(exchange), kind, final_ms)
 
 
 def simulated_days(paths: DataPaths) -> dict[date, Simulated]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from g6_core.adapters.confirmation import confirm_simulated
 from g6_core.adapters.day_pack_store import load_day_pack, save_day_pack
+from g6_core.adapters.in_process import open_world
 from g6_core.adapters.kite_market import Market
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.adapters.memory import release_libraries
 from g6_core.adapters.site import open_site
-from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run, open_world
+from g6_core.adapters.world import MODELLED, Simulated, claim_day, only_run
 from g6_core.cli.report import draw
 from g6_core.cli.stages import stage
 from g6_core.config import check_against_rules

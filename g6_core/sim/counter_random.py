@@ -1,28 +1,14 @@
-"""Counter-based random numbers: the same (seed, name, counter) always gives the same number, in any order.
+"""Counter-based random numbers inside compiled code, for one contract at one second.
 
-Two kinds: `stream` (Philox) for arrays drawn once when a source is built, and `unit_at` (SplitMix64's finaliser
-over key and counter) inside compiled code, where one number is wanted for one contract at one second.
+The same key, purpose and counter always give the same number, in any order: SplitMix64's finaliser over them.
+`g6_core.sim.keys` makes the keys.
 """
 
-from hashlib import blake2b
-
 import numpy as np
-from numpy.random import Generator, Philox
 
 from g6_core.domain.kernel import kernel
 
 _TO_UNIT = 1.0 / (1 << 52)
-
-
-def key_of(seed: int, *labels: object) -> int:
-    """A 63-bit key for a seed and what it is for; equal text of all labels means an equal key."""
-    text = "|".join(str(part) for part in (seed, *labels))
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
-
-
-def stream(seed: int, *labels: object) -> Generator:
-    """An independent generator for a seed and what it is for."""
-    return Generator(Philox(key=key_of(seed, *labels)))
 
 
 @kernel("uint64(uint64)")

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from g6_core.domain.kernel import kernel
-from g6_core.sim.counter_random import stream
+from g6_core.sim.keys import stream
 
 # Correlation with the shared factor. A property of the model, not a rule of the market.
 MARKET_LOAD = {"NIFTY": 1.0, "SENSEX": 0.98, "FINNIFTY": 0.88, "BANKNIFTY": 0.86, "MIDCPNIFTY": 0.8}

@@ -18,9 +18,10 @@ from g6_core.domain.market import DEPTH_LEVELS, QUOTE, ticks_of
 from g6_core.domain.money import tick_floor
 from g6_core.domain.options import YEAR_MS
 from g6_core.sim import modelled_quotes as mq
-from g6_core.sim.counter_random import key_of, unit_at
+from g6_core.sim.counter_random import unit_at
 from g6_core.sim.dump import DUMP_LABEL, INDEX_TICK_PAISE, synthetic_book
 from g6_core.sim.index_path import IndexPath, index_path
+from g6_core.sim.keys import key_of
 from g6_core.sim.smile import fair_value
 
 STRIKES_EACH_SIDE = 40

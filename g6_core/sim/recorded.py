@@ -34,8 +34,8 @@ from g6_core.domain.market import QUOTE, TICK, ticks_of
 from g6_core.sim import bridge
 from g6_core.sim.chain_day import ChainDay, no_session
 from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
-from g6_core.sim.counter_random import key_of, stream
 from g6_core.sim.dump import DUMP_LABEL, synthetic_book
+from g6_core.sim.keys import key_of, stream
 from g6_core.sim.recording import read_chain_day
 
 GAP_MAX_S = 180

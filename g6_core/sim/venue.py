@@ -15,7 +15,7 @@ from g6_core.domain.instruments import Instrument
 from g6_core.domain.ist import SECOND_MS
 from g6_core.domain.orders import OrderType, Status, Validity
 from g6_core.sim.checks import price_range_problem, stop_width_problem
-from g6_core.sim.counter_random import key_of
+from g6_core.sim.keys import key_of
 from g6_core.sim.matching import (
     Book,
     Taken,

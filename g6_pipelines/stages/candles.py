@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kiteconnect import KiteConnect
-
 from g6_core.adapters.candle_archive import CandleArchive, Question
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.kite_history import CALL_INTERVAL_MS, Answer, Candle, fetch_candles
 from g6_core.adapters.kite_market import CallSpacing, Market, Turns, wait_for_turn
 from g6_core.domain.errors import BrokerError, RefusedAsked, TryLater

@@ -12,9 +12,9 @@ from datetime import date
 from io import BytesIO
 
 import polars as pl
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import claim_schema, write_atomic
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, Market, MarketQuote, Turns, fetch_quotes, wait_for_turn
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.domain.end_of_day import FINAL_AFTER_MS

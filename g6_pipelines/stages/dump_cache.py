@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import date, time
 
 import msgspec
-from kiteconnect import KiteConnect
 
 from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.domain.errors import BrokerError, DataError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, at, utc_text
 from g6_core.schema.paths import DataPaths

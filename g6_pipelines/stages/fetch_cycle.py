@@ -3,8 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from kiteconnect import KiteConnect
-
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, MarketQuote, Turns, fetch_quotes, wait_for_turn
 from g6_core.domain.errors import BrokerError, TryLater
 from g6_core.ports import Clock

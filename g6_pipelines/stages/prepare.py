@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kiteconnect import KiteConnect
-
 from g6_core.adapters.day_pack_store import (
     load_day_pack,
     load_expiries,
@@ -21,6 +19,7 @@ from g6_core.adapters.files import held
 from g6_core.adapters.history import IndexHistory, load_history
 from g6_core.adapters.instrument_store import load_book, save_dump
 from g6_core.adapters.journal import file_sha256
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.kite_market import fetch_instruments, instruments_from_kite
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed

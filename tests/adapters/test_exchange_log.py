@@ -11,13 +11,13 @@ from kiteconnect import KiteConnect
 from kiteconnect.exceptions import KiteException
 
 from g6_core.adapters.exchange_log import ExchangeLog, KeptExchange
+from g6_core.adapters.kite.transport import connect
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError, UserError
 from g6_core.domain.ist import at
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.modelled import ModelledSource
-from g6_core.sim.transport import connect
 from tests.sim.server.kit import DAY, money_contract
 
 TERMS = {"seed": 7, "cash_paise": 300_000_00, "order_latency_ms": 80, "latency_jitter_ms": 40}

@@ -10,6 +10,7 @@ import requests
 from kiteconnect import KiteConnect
 from requests.adapters import BaseAdapter
 
+from g6_core.adapters.kite.transport import KITE_ROOT, SimTransport, connect
 from g6_core.adapters.kite_market import Market, Turns
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -20,7 +21,6 @@ from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import ScriptedSource
 from g6_core.sim.source import MarketSource
-from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
 from g6_core.site import Day, Site
 from g6_pipelines.stages.collect import CollectReport, CycleReport, collect
 

@@ -10,6 +10,7 @@ import polars as pl
 import requests
 from requests.adapters import BaseAdapter
 
+from g6_core.adapters.kite.transport import KITE_ROOT, SimTransport, connect
 from g6_core.adapters.kite_market import Market
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -19,7 +20,6 @@ from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.source import MarketSource
-from g6_core.sim.transport import KITE_ROOT, SimTransport, connect
 from g6_core.site import Day, Site
 from g6_pipelines.collection.accounting import DayAccount
 from g6_pipelines.stages.accounting import account_day

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from g6_core.adapters.kite.transport import connect
 from g6_core.adapters.lake import Lake
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules, Session
@@ -17,7 +18,6 @@ from g6_core.schema.paths import DataPaths
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import ScriptedSource
-from g6_core.sim.transport import connect
 from g6_core.site import Day, Site
 from g6_pipelines.stages.prepare import prepare
 

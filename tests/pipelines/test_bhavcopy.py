@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from g6_core.adapters.in_process import open_world
 from g6_core.adapters.kite_market import CallSpacing, Market
 from g6_core.adapters.lake import Lake, read_lake
-from g6_core.adapters.world import Simulated, mark_simulated, open_world
+from g6_core.adapters.world import Simulated, mark_simulated
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import Check

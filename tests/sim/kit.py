@@ -7,13 +7,13 @@ from typing import Any
 
 from kiteconnect import KiteConnect
 
+from g6_core.adapters.kite.transport import connect
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import Instrument
 from g6_core.domain.ist import at
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import Point, ScriptedSource
-from g6_core.sim.transport import connect
 
 DAY = date(2025, 8, 29)
 EXPIRY = date(2025, 9, 2)

@@ -3,10 +3,10 @@
 import msgspec
 
 from g6_core.adapters.files import canonical_json
+from g6_core.adapters.kite.transport import connect
 from g6_core.domain.calendar import MarketRules
 from g6_core.sim.books import Books
 from g6_core.sim.exchange import Exchange
-from g6_core.sim.transport import connect
 from tests.sim.broker_story import STATUSES, TERMS, books_of, lived, story_bench
 from tests.sim.kit import Bench, bench
 

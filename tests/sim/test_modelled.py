@@ -12,7 +12,8 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError, ConfigError, UserError
 from g6_core.domain.ist import MINUTE_MS, at, ist_clock, to_ist
 from g6_core.domain.market import QUOTE
-from g6_core.sim.counter_random import key_of, unit_at
+from g6_core.sim.counter_random import unit_at
+from g6_core.sim.keys import key_of
 from g6_core.sim.modelled import ModelledSource
 from g6_core.sim.source import MarketSource
 

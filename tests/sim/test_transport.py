@@ -11,12 +11,12 @@ import pytest
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import GeneralException, InputException, NetworkException, TokenException
 
+from g6_core.adapters.kite.transport import KITE_ROOT, SimTransport
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import at
 from g6_core.domain.market import TICK
 from g6_core.sim.limits import Bucket, RateLimiter
 from g6_core.sim.routes import handle
-from g6_core.sim.transport import KITE_ROOT, SimTransport
 from tests.sim.kit import DAY, EXPIRY, LOT, NOON, OPEN, STRIKE, Bench, bench
 
 KEY = "NFO:NIFTY2590224500CE"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import requests
 
+from g6_core.adapters.kite.transport import SimTransport
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.sim.clock import VirtualClock
-from g6_core.sim.transport import SimTransport
 from g6_stream.gateway import KiteGateway
 from tests.sim.kit import bench
 from tests.stream.world import DAY, World

@@ -297,7 +297,7 @@ def test_books_are_read_from_the_official_shapes(broker: Broker, gateway: KiteGa
         "/user/margins/equity": "margins_equity.json",
     }
     broker.reply = lambda: (200, JSON, (folder / files[broker.asked[-1][1]]).read_text())
-    snapshot = Books(gateway).whole(NOW_MS)
+    snapshot = Books(gateway, lambda _: None).whole(NOW_MS)
     rows = _mock(shared_data, "trades.json")
     assert len(snapshot.orders) == len(_mock(shared_data, "orders.json"))
     assert [fill.trade_id for fill in snapshot.fills] == [row["trade_id"] for row in rows]

@@ -9,12 +9,12 @@ import pytest
 from kiteconnect import KiteConnect
 from numpy.typing import NDArray
 
+from g6_core.adapters.kite.transport import connect
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.market import TICK
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.scripted import ScriptedSource
-from g6_core.sim.transport import connect
 from g6_stream.paper import BoardSource, PaperFeed
 
 DAY = date(2025, 8, 29)

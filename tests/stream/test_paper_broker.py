@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from kiteconnect import KiteConnect
 
+from g6_core.adapters.kite.transport import connect
 from g6_core.adapters.paper_account import PaperAccountFile
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
@@ -15,7 +16,6 @@ from g6_core.domain.market import TICK
 from g6_core.schema.journal import Header
 from g6_core.sim.clock import VirtualClock
 from g6_core.sim.scripted import ScriptedSource
-from g6_core.sim.transport import connect
 from g6_stream.paper import BoardSource, PaperBroker
 from tests.sim.broker_story import FALL, STATUSES, TERMS, books_of, lived, story_bench
 from tests.sim.kit import DAY, LOT, NOON, Bench, bench

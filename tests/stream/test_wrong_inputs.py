@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from g6_core.adapters.clock import SimClock
+from g6_core.adapters.in_process import open_world
 from g6_core.adapters.market_rules import load_market_rules
-from g6_core.adapters.world import open_world
 from g6_core.cli.main import main
 from g6_core.config import load_settings
 from g6_core.schema.paths import DataPaths

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g6_core.adapters.kite.transport import connect
 from g6_core.adapters.ledger.ledger import Ledger
 from g6_core.config import Settings
 from g6_core.domain.calendar import MarketRules
@@ -24,7 +25,6 @@ from g6_core.sim.clock import VirtualClock
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.feed import SimFeed
 from g6_core.sim.scripted import ScriptedSource
-from g6_core.sim.transport import connect
 from g6_core.site import Site
 from g6_pipelines.stages.prepare import prepare
 from g6_stream.kept import TradeReport

@@ -10,8 +10,9 @@ import pytest
 
 from g6_core.adapters.clock import drive
 from g6_core.adapters.day_pack_store import load_day_pack, load_picks
+from g6_core.adapters.in_process import open_world
 from g6_core.adapters.kite_market import Market
-from g6_core.adapters.world import open_world, simulated_days
+from g6_core.adapters.world import simulated_days
 from g6_core.schema.paths import DataPaths
 from g6_core.sim.modelled import ModelledSource
 from g6_pipelines.checks.judge import SAID_MAX

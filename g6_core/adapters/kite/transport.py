@@ -10,12 +10,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus, urlencode, urlsplit
 
-import kiteconnect
 import msgspec
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from g6_core.adapters.kite.client import KiteConnect
 from g6_core.domain.ist import http_date
 from g6_core.sim.exchange import Exchange
 from g6_core.sim.kite_shapes import API_KEY, API_SECRET, REQUEST_TOKEN
@@ -124,9 +124,9 @@ def _values(text: str) -> dict[str, list[str]]:
     return found
 
 
-def connect(exchange: Exchange) -> kiteconnect.KiteConnect:
+def connect(exchange: Exchange) -> KiteConnect:
     """The real client, logged in to the simulated exchange."""
-    kite = kiteconnect.KiteConnect(API_KEY)
+    kite = KiteConnect(API_KEY)
     kite.reqsession = SimSession()
     kite.reqsession.mount(KITE_ROOT, SimTransport(exchange))
     kite.generate_session(REQUEST_TOKEN, API_SECRET)
