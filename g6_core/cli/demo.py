@@ -21,7 +21,7 @@ from g6_core.adapters.market_rules import load_market_rules
 from g6_core.cli.day import print_summary
 from g6_core.cli.errors import ExitCode
 from g6_core.cli.options import date_option
-from g6_core.cli.parts import OWN_STORES, exchange_status, g6, job, make_dagster_home
+from g6_core.cli.parts import OWN_STORES, exchange_status, g6, jobs, make_dagster_home
 from g6_core.cli.plan import require_past
 from g6_core.cli.processes import Child, Processes, die_with_parent, free_port
 from g6_core.cli.progress import JobLog, Progress
@@ -34,6 +34,7 @@ DEMO_DATE = date(2026, 11, 19)
 DEMO_SEED = 7
 DEMO_DIR = Path("data/demo")
 INDEX = "NIFTY"
+SESSION = "session"
 UI_ENVIRONMENT = "ui.env"
 SERVER_PATIENCE_S = 60.0
 POLL_S = 0.25
@@ -105,32 +106,29 @@ def _run(paths: DataPaths, day: date, seed: int, progress: Progress, begun: Even
     serve = ["sim", "serve", "--source", "modelled", "--date", str(day), "--index", INDEX, "--seed", str(seed)]
     with Processes(paths.root / "logs", environment) as group:
         progress.show("exchange")
-        server = group.start(
-            "exchange", g6(*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar")
-        )
+        command = g6(*serve, "--port", str(port), "--lockstep", "--participants", "collector,sidecar")
+        server = group.start("exchange", command, in_turns=True)
+        dagster = group.start("dagster", jobs(day, INDEX), listens=True)
         _await_server(group, server, url)
         begun.set()
-        _run_job(group, progress, "pre_open", job("pre_open", day, INDEX))
+        _run_job(group, progress, dagster, "pre_open")
         confirm_simulated(paths, _rules(), day, utc_text(time.time_ns() // 1_000_000))
-        sidecar = group.start("sidecar", g6("stream", "run", "--data-dir", str(paths.root), "--date", str(day)))
-        session = group.start("session", job("session", day, INDEX))
-        _follow(group, server, sidecar, session, url, progress)
-        _run_job(group, progress, "evening", job("evening", day, INDEX))
+        command = g6("stream", "run", "--data-dir", str(paths.root), "--date", str(day))
+        sidecar = group.start("sidecar", command, in_turns=True)
+        _follow(group, server, sidecar, dagster, url, progress)
+        _run_job(group, progress, dagster, "evening")
 
 
-def _run_job(group: Processes, progress: Progress, name: str, command: list[str]) -> None:
+def _run_job(group: Processes, progress: Progress, dagster: Child, name: str) -> None:
     """Run a job to its good end and name each of its steps."""
     title = name.replace("_", "-")
     progress.show(title)
-    child = group.start(name, command)
-    log = JobLog(child.log, child.log_start)
-    while child.running:
-        time.sleep(POLL_S)
+    log = JobLog(dagster.log, dagster.log.stat().st_size)
+    dagster.tell(name)
+    while dagster.answer(POLL_S) != name:
+        group.watch(dagster)
         for step in log.begun():
             progress.show(f"{title}: {step}")
-    code = child.process.returncode
-    group.end(child)
-    group.expect(child, code)
 
 
 def _rules() -> MarketRules:
@@ -146,19 +144,20 @@ def _await_server(group: Processes, server: Child, url: str) -> None:
         time.sleep(POLL_S)
 
 
-def _follow(group: Processes, server: Child, sidecar: Child, session: Child, url: str, progress: Progress) -> None:
-    """Show the session's time until collector and sidecar have both ended well."""
-    first = None
-    while sidecar.running or session.running:
-        group.watch(server)
-        for child in (sidecar, session):
-            if not child.running:
-                group.expect(child, child.process.returncode)
+def _follow(group: Processes, server: Child, sidecar: Child, dagster: Child, url: str, progress: Progress) -> None:
+    """Run the session and show its time until collector and sidecar have both ended well."""
+    first, collecting = None, True
+    dagster.tell(SESSION)
+    while sidecar.running or collecting:
+        group.watch(server, dagster)
+        if not sidecar.running:
+            group.expect(sidecar, sidecar.process.returncode)
+        collecting = collecting and dagster.answer(POLL_S) != SESSION
         known = exchange_status(url)
         if known is not None:
             first = first or int(known["now_ms"])
             share = (int(known["now_ms"]) - first) / (6.5 * 3_600_000)
             progress.show(f"session {ist_clock(int(known['now_ms']))}", min(share, 1.0))
-        time.sleep(POLL_S)
-    for child in (sidecar, session):
-        group.expect(child, child.process.returncode)
+        if not collecting:
+            time.sleep(POLL_S)
+    group.expect(sidecar, sidecar.process.returncode)

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -42,6 +43,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
+def _begin_in_turns() -> None:
+    die_with_parent()
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 @dataclass(slots=True)
 class Child:
     """One running process and where its output goes: into `log` from byte `log_start` on."""
@@ -55,6 +62,19 @@ class Child:
     def running(self) -> bool:
         """True until it has ended."""
         return self.process.poll() is None
+
+    def tell(self, line: str) -> None:
+        """Give it a line, if it was started to listen; one that has ended hears nothing."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
+
+    def answer(self, wait_s: float) -> str:
+        """Return its next line on standard output; "" when none came within `wait_s`, or when it has ended."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], wait_s)
+        return self.process.stdout.readline().decode().rstrip() if ready else ""
 
     def last_words(self) -> str:
         """Why it ended, by its log, as one line."""
@@ -100,19 +120,23 @@ class Processes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def start(self, name: str, command: Sequence[str]) -> Child:
-        """Start a process; it gets SIGTERM when this one dies."""
+    def start(self, name: str, command: Sequence[str], *, listens: bool = False, in_turns: bool = False) -> Child:
+        """Start a process; it gets SIGTERM when this one dies. One that `listens` has pipes for `tell` and `answer`.
+
+        Those that work `in_turns` share a core: each waits while another works, and to wake the next one on another
+        core costs more than the turn itself.
+        """
         log = self.logs / f"{name}.log"
         with log.open("ab") as output:
             log_start = output.tell()
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if listens else output,
+                stderr=output,
                 env={**os.environ, **self.environment},
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=_begin_in_turns if in_turns else die_with_parent,
             )
         child = Child(name, process, log, log_start)
         self.children.append(child)
