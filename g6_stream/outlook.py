@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from g6_core.domain.ist import ist_clock
+from g6_core.domain.ist import MINUTE_MS, ist_clock
 from g6_core.domain.records import DecisionRecord
 from g6_core.domain.risk import Outcome, Verdict
 from g6_core.engine.bars import FRAMES_MS
@@ -26,18 +26,28 @@ class Outlook:
     why: str
 
 
-def outlook_of(state: EngineState, inputs: UnderlyingInputs, latest: DecisionRecord | None, now_ms: int) -> Outlook:
-    """Return how things stand with one index; `latest` is its newest decision."""
-    quote = state.board.quote(inputs.index.token)
-    memory = state.per_underlying[inputs.underlying]
-    return Outlook(
-        inputs.underlying,
-        inputs.index.tradingsymbol,
-        quote.ltp_paise if quote is not None else 0,
-        memory.direction,
-        latest.time_ms if latest is not None else 0,
-        _why(state, inputs, latest, now_ms),
-    )
+class Outlooks:
+    """How things stand with each index: asked each second, and the words are made anew when they can have changed."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, tuple[tuple[object, ...], str]] = {}
+
+    def of(self, state: EngineState, inputs: UnderlyingInputs, latest: DecisionRecord | None, now_ms: int) -> Outlook:
+        """Return how things stand with one index; `latest` is its newest decision."""
+        quote = state.board.quote(inputs.index.token)
+        memory = state.per_underlying[inputs.underlying]
+        key = (now_ms // MINUTE_MS, latest, quote is None, memory.primary.bars, memory.confirmation.bars)
+        known = self._words.get(inputs.underlying)
+        if known is None or known[0] != key:
+            known = self._words[inputs.underlying] = (key, _why(state, inputs, latest, now_ms))
+        return Outlook(
+            inputs.underlying,
+            inputs.index.tradingsymbol,
+            quote.ltp_paise if quote is not None else 0,
+            memory.direction,
+            latest.time_ms if latest is not None else 0,
+            known[1],
+        )
 
 
 def _why(state: EngineState, inputs: UnderlyingInputs, latest: DecisionRecord | None, now_ms: int) -> str:

@@ -13,7 +13,7 @@ from g6_core.engine.holdings import held_quantity
 from g6_core.engine.state import EngineState, Phase
 from g6_stream.feed import FeedCounters, KiteFeed
 from g6_stream.kept import most_first
-from g6_stream.outlook import Outlook, outlook_of
+from g6_stream.outlook import Outlook
 from g6_stream.trading import TradingSession
 
 FEED_AGE_MAX_MS = 5_000
@@ -118,7 +118,8 @@ def status_of(session: TradingSession, feed: KiteFeed, execution: str, now_ms: i
         journal_records=records,
         journal_sha256=chain,
         outlooks=tuple(
-            outlook_of(state, one, session.kept.latest.get(one.underlying), now_ms) for one in state.inputs.underlyings
+            session.outlooks.of(state, one, session.kept.latest.get(one.underlying), now_ms)
+            for one in state.inputs.underlyings
         ),
         no_signal=most_first(session.kept.no_signal),
         trades=tuple(_trade_status(one) for one in session.kept.trades.values() if one.exit_ms),

@@ -41,6 +41,7 @@ from g6_stream.arming import WORD_MS, position_differences, reason_to_arm, reaso
 from g6_stream.books import COMPARE_MS, Books
 from g6_stream.gateway import KiteGateway, order_view
 from g6_stream.kept import Kept, TradeReport, most_first
+from g6_stream.outlook import Outlooks
 from g6_stream.quote_reads import QuoteReads
 
 Decide = Callable[[EngineState, Event], tuple[Command, ...]]
@@ -76,6 +77,7 @@ class TradingSession:
         self.state = state
         self.kept = Kept()
         self.quotes = QuoteReads(gateway, self.alert)
+        self.outlooks = Outlooks()
         self.alerts: list[str] = []
         self.events = 0
         self.armed = False

@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 
-from g6_core.adapters.kite.client import exceptions
+from g6_core.adapters.kite.client import Reply, exceptions
 from g6_core.domain.errors import ConfigError, TryLater
 from g6_core.domain.ist import SECOND_MS
 from g6_core.ports import Clock
@@ -233,6 +234,12 @@ class LimitedAdapter(HTTPAdapter):
             # What was answered is answered, whatever becomes of the note of it.
             with suppress(exceptions.NetworkException):
                 self._limiter.answered(family, stamp_ms)
+
+    def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
+        """Return the answer as one whose JSON is read fast: half of the time of a cycle's quotes."""
+        response = super().build_response(req, resp)
+        response.__class__ = Reply
+        return response
 
     def _turn(self, family: Family) -> int:
         patience_ms = self._quote_patience_ms if family is Family.QUOTE else PATIENCE_MS

@@ -9,7 +9,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.ist import MINUTE_MS, at
 from g6_core.domain.records import DecisionRecord, Direction
 from g6_core.domain.risk import Outcome, Verdict
-from g6_stream.outlook import outlook_of
+from g6_stream.outlook import Outlooks
 from tests.engine.kit import DAY, ELEVEN, OPEN, Bench
 
 UNKNOWN_ADX = Verdict("adx_confirmation", Outcome.UNKNOWN, True, None, 20.0, "not enough bars yet")
@@ -35,7 +35,7 @@ def decided(*verdicts: Verdict, signal_id: str = "", approved: bool = False) -> 
 
 
 def why(bench: Bench, latest: DecisionRecord | None, now_ms: int = ELEVEN) -> str:
-    return outlook_of(bench.state, bench.inputs, latest, now_ms).why
+    return Outlooks().of(bench.state, bench.inputs, latest, now_ms).why
 
 
 def test_a_warming_indicator_says_until_when(bench: Bench) -> None:
