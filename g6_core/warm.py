@@ -1,7 +1,7 @@
 """Compile every numba kernel once, when the environment is made, so that neither tests nor a trading day wait for it.
 
-Kernels have explicit signatures and `cache=True`: importing their module compiles them and leaves the result on disk
-beside the source. So warming is importing, and nothing has to be listed here.
+Kernels have explicit signatures and `cache=True`: loading them compiles them and leaves the result on disk. All of the
+modules that are imported here are loaded, so that nothing has to be listed.
 """
 
 import importlib
@@ -9,6 +9,8 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+
+from g6_core.domain.kernel import load_kernels
 
 PACKAGES = ("g6_core.domain", "g6_core.engine", "g6_core.sim")
 # Imported late or by some commands only; importing them here leaves their bytecode, for all later processes. The first
@@ -33,7 +35,9 @@ def kernels(modules: Iterator[ModuleType]) -> dict[str, int]:
     from numba.core.registry import CPUDispatcher
 
     found: dict[str, int] = {}
-    for module in modules:
+    imported = list(modules)
+    load_kernels()
+    for module in imported:
         for value in vars(module).values():
             if isinstance(value, CPUDispatcher):
                 found[f"{value.py_func.__module__}.{value.py_func.__name__}"] = len(value.signatures)

@@ -29,6 +29,7 @@ from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.errors import CalendarError, ConfigError, DataError
 from g6_core.domain.events import Alert
 from g6_core.domain.ist import SECOND_MS, ist_date
+from g6_core.domain.kernel import load_kernels
 from g6_core.engine.inputs import DayInputs
 from g6_core.ports import Feed
 from g6_core.research.inputs import day_inputs
@@ -129,6 +130,7 @@ def run_sidecar(request: Request) -> TradeReport:
         log.info(
             "%s, %s money, day pack %s, control port %d", rules.shown(day), execution, pack.sha256[:12], control_port()
         )
+        load_kernels()  # no tick waits for one
         loop = Loop(
             session, feed, clock, timer, inbox, inputs.open_ms, inputs.close_ms, execution, board, relogin, log.info,
             lockstep,

@@ -1,16 +1,56 @@
-"""One typed door to the compiler: explicit signature, shared on-disk cache, no fast-math."""
+"""One typed door to the compiler: explicit signature, shared on-disk cache, no fast-math, loaded at the first use."""
 
 from collections.abc import Callable
+from threading import RLock
 from typing import Any, TypeVar, cast
 
 from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+# What takes the place of two methods of numba's dispatcher until its signatures are there.
+_HOOKS = ("_compile_for_args", "get_call_template")
+_loading = RLock()
+_unloaded: "list[Callable[[], None]]" = []
 
 
 def kernel(*signatures: object) -> Callable[[Function], Function]:
-    """Compile a function for the given signatures when its module is imported, or take it from the cache.
+    """Compile a function for the given signatures, or take it from the cache, when it is first called.
 
-    Fast-math stays off: results must be the same on every machine and in every run.
+    Not when its module is imported: most kernels are called by other kernels only, whose code contains theirs, and a
+    process uses a third of what it imports. Fast-math stays off: results must be the same on every machine and in
+    every run.
     """
-    return cast(Callable[[Function], Function], njit(list(signatures), cache=True, error_model="numpy"))
+
+    def decorate(function: Function) -> Function:
+        dispatcher: Any = njit(cache=True, error_model="numpy")(function)
+
+        def load() -> None:
+            with _loading:
+                if load not in _unloaded:
+                    return
+                _unloaded.remove(load)
+                for signature in signatures:
+                    dispatcher.compile(signature)
+                dispatcher.disable_compile()
+                for hook in _HOOKS:
+                    delattr(dispatcher, hook)
+
+        def called(*_: Any, **__: Any) -> Any:
+            load()
+            return dispatcher  # which numba then calls with these arguments
+
+        def compiled_into(args: Any, kwargs: Any) -> Any:
+            load()
+            return type(dispatcher).get_call_template(dispatcher, args, kwargs)
+
+        dispatcher._compile_for_args, dispatcher.get_call_template = called, compiled_into
+        _unloaded.append(load)
+        return cast(Function, dispatcher)
+
+    return decorate
+
+
+def load_kernels() -> None:
+    """Load every kernel of the modules imported so far: for who must not wait for one in the middle of a day."""
+    for load in _unloaded.copy():
+        load()

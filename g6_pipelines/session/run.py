@@ -13,6 +13,7 @@ from g6_core.domain.calendar import MarketRules
 from g6_core.domain.checks import failed
 from g6_core.domain.errors import UserError
 from g6_core.domain.instruments import InstrumentBook
+from g6_core.domain.kernel import load_kernels
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import RuntimeStatus
 from g6_core.site import Site
@@ -60,6 +61,7 @@ def run_session(
         with open_market(site, place) as market:
             on_market(market)
             return drive(market.clock, collect(market, site, place.day, book, names, on_cycle))
+    load_kernels()  # no cycle waits for one
     claim_quotes(site.paths, place.day, site.indices, None if place.where is Where.KITE else made)
     with ExitStack() as stack:
         market = stack.enter_context(open_market(site, place))
