@@ -1,15 +1,14 @@
 """One typed door to the compiler: explicit signature, shared on-disk cache, no fast-math, loaded at the first use."""
 
 from collections.abc import Callable
-from threading import RLock
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core.compiler_lock import global_compiler_lock
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # What takes the place of two methods of numba's dispatcher until its signatures are there.
 _HOOKS = ("_compile_for_args", "get_call_template")
-_loading = RLock()
 _unloaded: "list[Callable[[], None]]" = []
 
 
@@ -25,7 +24,7 @@ def kernel(*signatures: object) -> Callable[[Function], Function]:
         dispatcher: Any = njit(cache=True, error_model="numpy")(function)
 
         def load() -> None:
-            with _loading:
+            with global_compiler_lock:  # reentrant: a kernel is compiled into another
                 if load not in _unloaded:
                     return
                 _unloaded.remove(load)
