@@ -63,8 +63,12 @@ def ticks_of(quotes: NDArray[np.void]) -> NDArray[np.void]:
     """The touch of full quotes: QUOTE rows to TICK rows; rows without data are left out."""
     # As plain numbers: a record field by field costs more than pricing it did.
     table = np.ascontiguousarray(quotes).view(np.int64).reshape(len(quotes), QUOTE.itemsize // 8)
-    known = table[table[:, _STAMP] > 0]
-    ticks: NDArray[np.void] = known.take(_TOUCH, axis=1).view(TICK).reshape(len(known))
+    return touch_of(table[table[:, _STAMP] > 0])
+
+
+def touch_of(table: NDArray[np.int64]) -> NDArray[np.void]:
+    """The touch of QUOTE rows that stand as int64 of shape (n, width): TICK rows."""
+    ticks: NDArray[np.void] = table.take(_TOUCH, axis=1).view(TICK).reshape(len(table))
     return ticks
 
 

@@ -317,6 +317,25 @@ def fill_quotes(
             _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, out[i], detail)
 
 
+@kernel(f"void(int64[::1], int64, int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1])")
+def fill_seconds(
+    tokens: NDArray[np.int64],
+    first_ms: int,
+    base_ms: int,
+    stamps_s: NDArray[np.int64],
+    known_tokens: NDArray[np.int64],
+    terms: NDArray[np.int64],
+    nodes: NDArray[np.int32],
+    noise: NDArray[np.float64],
+    out: NDArray[np.int64],
+) -> None:
+    """As `fill_quotes` with TOUCH, for every second from the first on that `out` has room for."""
+    count = len(tokens)
+    for second in range(len(out) // max(count, 1)):
+        rows = out[second * count : (second + 1) * count]
+        fill_quotes(tokens, first_ms + 1000 * second, base_ms, stamps_s, known_tokens, terms, nodes, noise, rows, TOUCH)
+
+
 @kernel(
     f"void(int64[::1], int64[::1], int64, int64[::1], int64[::1], int64[:, ::1], {_NODES}, float64[::1], int64[:, ::1])"
 )

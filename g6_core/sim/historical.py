@@ -125,17 +125,24 @@ def _candles_of(
     instrument: Instrument, rows: NDArray[np.void], places: Iterable[tuple[int, int, int]], *, with_oi: bool
 ) -> Iterator[Candle]:
     """The candles of quotes, one a second. A place is a label, the quote before the candle's first, and its last."""
-    volumes, prices = rows["volume"], rows["ltp_paise"]
+    volumes, prices = np.ascontiguousarray(rows["volume"]), rows["ltp_paise"]
     trades = volumes[1:] > volumes[:-1] if instrument.is_option else rows["exchange_ms"][1:] > 0
-    traded = np.flatnonzero(trades) + 1
-    # All trades of the day at once: sixty quotes are too few for an array each.
-    seconds, levels = traded.tolist(), (prices[traded] / 100).tolist()
-    for label_ms, before, last in places:
-        own = levels[bisect_right(seconds, before) : bisect_right(seconds, last)]
-        if own:
-            volume = max(0, int(volumes[last] - volumes[before]))
-            candle: Candle = [_stamp(label_ms), own[0], max(own), min(own), own[-1], volume]
-            yield [*candle, int(rows["oi"][last])] if with_oi else candle
+    seconds = np.flatnonzero(trades) + 1
+    labels_ms, before, last = (np.array(one, np.int64) for one in zip(*places, strict=True))
+    first, after = np.searchsorted(seconds, before, "right"), np.searchsorted(seconds, last, "right")
+    some = after > first
+    if not some.any():
+        return
+    # All minutes of the day at once: sixty quotes are too few for an array each. Every second stretch between the
+    # bounds is a minute; the last bound needs something to stand on.
+    levels, bounds = np.append(prices[seconds] / 100, 0.0), np.stack([first[some], after[some]], axis=1).ravel()
+    highs, lows = np.maximum.reduceat(levels, bounds)[::2], np.minimum.reduceat(levels, bounds)[::2]
+    traded = np.maximum(0, volumes[last] - volumes[before])[some]
+    columns = [levels[first[some]], highs, lows, levels[after[some] - 1], traded]
+    if with_oi:
+        columns.append(rows["oi"][last[some]])
+    for label_ms, *candle in zip(labels_ms[some].tolist(), *(one.tolist() for one in columns), strict=True):
+        yield [_stamp(label_ms), *candle]
 
 
 # The minutes of a day, asked for contract by contract.

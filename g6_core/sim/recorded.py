@@ -30,7 +30,7 @@ from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import DataError
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS
-from g6_core.domain.market import QUOTE, TICK, ticks_of
+from g6_core.domain.market import QUOTE, TICK, ticks_of, touch_of
 from g6_core.sim import bridge
 from g6_core.sim.chain_day import ChainDay, no_session
 from g6_core.sim.chain_nodes import PARITY_SPREAD_MAX, build_nodes
@@ -100,6 +100,8 @@ class RecordedSource:
             self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
         )
         self._nodes = built.nodes
+        # The newest minute of ticks, from when, and of which tokens.
+        self._minute = np.zeros(0, np.int64), 0, np.zeros((0, 0), TICK)
         # Before the open nothing changes, and that is no silence.
         hangs = built.repeats & (np.roll(day.grid.stamps_ms, 1) >= self.session.open_ms)
         self._seen = built.volume_known & ~hangs
@@ -110,8 +112,33 @@ class RecordedSource:
         return self._filled(tokens, time_ms, bridge.ALL)
 
     def ticks(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
-        """TICK rows of those of `tokens` that have data."""
-        return ticks_of(self._filled(tokens, time_ms, bridge.TOUCH))
+        """TICK rows of those of `tokens` that have data; a whole second is read from a minute made at once."""
+        if time_ms % SECOND_MS or not len(tokens):
+            return ticks_of(self._filled(tokens, time_ms, bridge.TOUCH))
+        for_tokens, first_ms, minute = self._minute
+        if for_tokens is not tokens or not first_ms <= time_ms < first_ms + MINUTE_MS:
+            first_ms, minute = time_ms, self._seconds(tokens, time_ms)
+            self._minute = tokens, first_ms, minute
+        ticks = minute[(time_ms - first_ms) // SECOND_MS]
+        known: NDArray[np.void] = ticks[ticks["exchange_ms"] > 0]
+        return known
+
+    def _seconds(self, tokens: NDArray[np.int64], first_ms: int) -> NDArray[np.void]:
+        """TICK rows of a minute, by second and token; stamp 0 where there are no data."""
+        seconds = MINUTE_MS // SECOND_MS
+        out = np.zeros((seconds * len(tokens), bridge.QUOTE_WIDTH), np.int64)
+        bridge.fill_seconds(
+            np.require(tokens, np.int64, ("C", "W")),
+            first_ms,
+            self._base_ms,
+            self._stamps_s,
+            self._tokens,
+            self._terms,
+            self._nodes,
+            self._noise,
+            out,
+        )
+        return touch_of(out).reshape(seconds, len(tokens))
 
     def _filled(self, tokens: NDArray[np.int64], time_ms: int, detail: int) -> NDArray[np.void]:
         out = np.zeros(len(tokens), QUOTE)
@@ -174,9 +201,13 @@ def known_minutes(
     for place in np.flatnonzero(~seen)[::-1]:
         following[following == place] = following[place]
     following = following[shown]
-    for start_s, place in zip(times[following >= 0], following[following >= 0], strict=True):
-        if stamps_s[place] - start_s <= RECORDED_GAP_MAX_S:
-            known[max(0, start_s - first_s) : max(0, stamps_s[place] - first_s)] = True
+    starts_s, ends_s = times[following >= 0], stamps_s[following[following >= 0]]
+    close = ends_s - starts_s <= RECORDED_GAP_MAX_S
+    # Where stretches begin and end, so that their running sum counts those that a second lies in.
+    edges_of = np.zeros(len(known) + 1, np.int64)
+    for bounds_s, change in ((starts_s[close], 1), (ends_s[close], -1)):
+        np.add.at(edges_of, np.clip(bounds_s - first_s, 0, len(known)), change)
+    known |= np.cumsum(edges_of[:-1]) > 0
     whole = known.reshape(minutes, 60).all(axis=1)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], whole, [False]]).astype(np.int8)))
     return tuple(

@@ -11,6 +11,7 @@ import polars as pl
 from g6_core.adapters.candle_archive import read_answers
 from g6_core.adapters.instrument_store import load_book
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
+from g6_core.adapters.lake_parquet import parquet_of
 from g6_core.domain.expiry_codes import ExpiryCode, resolve_expiry_codes
 from g6_core.domain.instruments import Instrument, InstrumentBook
 from g6_core.domain.ist import MINUTE_MS
@@ -46,8 +47,52 @@ class Accounted:
 def account_day(day: Day) -> Accounted:
     """Account of what lies on disk; a day of which nothing was kept has an empty one.
 
-    Raises CalendarError when `day` is no trading day, DataError when a file is damaged.
+    An evening asks for the same day a dozen times: the newest account is kept for as long as its files stay as they
+    were. Raises CalendarError when `day` is no trading day, DataError when a file is damaged.
     """
+    global _newest
+    made_from = _MadeFrom.of(day)
+    if _newest is None or _newest[0] != made_from:
+        _newest = None  # an account is large: never two of them
+        _newest = (made_from, _account(day))
+    return _newest[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _MadeFrom:
+    """What an account depends on. A file is known by its place on the disk, its length and the time of its change."""
+
+    root: Path
+    index: str
+    date: date
+    sha256: tuple[str, str]
+    files: tuple[tuple[int, int, int] | None, ...]
+
+    @classmethod
+    def of(cls, day: Day) -> "_MadeFrom":
+        """Look at the files of a day."""
+        site, paths = day.site, day.site.paths
+        lake = day.lake
+        files = (
+            *(lake, parquet_of(lake), day.answers, day.closing),
+            *(paths.instruments(day.date), paths.listed_later(day.date)),
+        )
+        sha256 = site.settings.config_sha256, site.rules.sha256
+        return cls(paths.root, day.index, day.date, sha256, tuple(_look(one) for one in files))
+
+
+def _look(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+_newest: tuple[_MadeFrom, Accounted] | None = None
+
+
+def _account(day: Day) -> Accounted:
     day.site.rules.require_trading_day(day.date)
     lake = read_lake(day.lake, LAKE_COLUMNS) if lake_exists(day.lake) else _no_rows()
     answers, closing = read_answers(day.answers), read_closing(day)
