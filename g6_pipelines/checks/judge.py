@@ -27,8 +27,8 @@ def partition_check(
         def check(context: dg.AssetCheckExecutionContext, g6: G6Resource) -> dg.AssetCheckResult:
             return judged(context, g6, judge, severity)
 
-        name = judge.__name__
-        return dg.asset_check(asset=asset, name=name, description=judge.__doc__, blocking=blocking)(check)
+        check.__name__, check.__doc__ = judge.__name__, judge.__doc__
+        return dg.asset_check(asset=asset, blocking=blocking)(check)
 
     return make
 
