@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 
 from g6_core.adapters.ledger import AuditEntry, Ledger, export
 from g6_core.adapters.ledger.tables import HEAD, METADATA, ORDER_BY
@@ -261,10 +261,26 @@ def test_sqlite_is_in_write_ahead_mode_and_waits_for_the_disk(path: Path) -> Non
 
 
 def test_the_migrations_build_exactly_the_tables_of_the_code(store: Store) -> None:
-    Ledger.open(store).close()
     engine = create_engine(store if isinstance(store, str) else f"sqlite:///{store}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    made = {}
+    for steps in ((), ("base", "0001", HEAD)):  # a new ledger is made at once, an older one step by step
+        with Ledger.open(store) as ledger:
+            for step in steps:
+                assert ledger.migrate(step)
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+            found = inspect(connection)
+            made[steps] = {
+                name: (
+                    sorted((one["name"], str(one["type"]), one["nullable"]) for one in found.get_columns(name)),
+                    found.get_pk_constraint(name)["constrained_columns"],
+                    sorted((one["name"], tuple(one["column_names"])) for one in found.get_indexes(name)),
+                )
+                for name in found.get_table_names()
+            }
+            assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").all() == [(HEAD,)]
+    assert made[()] == made["base", "0001", HEAD]
+    assert {*METADATA.tables, "alembic_version"} == set(made[()])
     engine.dispose()
     assert set(ORDER_BY) == set(METADATA.tables)
 

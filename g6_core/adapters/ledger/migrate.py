@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 
-from g6_core.adapters.ledger.tables import HEAD
+from g6_core.adapters.ledger.tables import HEAD, METADATA
 from g6_core.domain.errors import DataError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BASE = "base"
+# As Alembic makes it.
+_VERSIONS = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def revision(connection: Connection) -> str:
@@ -19,6 +26,13 @@ def revision(connection: Connection) -> str:
     return BASE if found is None else str(found)
 
 
+def _make(connection: Connection) -> None:
+    """Make the tables of an empty ledger as they are now: what all migrations together come to."""
+    METADATA.create_all(connection, checkfirst=False)
+    _VERSIONS.create(connection, checkfirst=True)
+    connection.execute(_VERSIONS.insert().values(version_num=HEAD))
+
+
 def migrate(connection: Connection, target: str = HEAD) -> bool:
     """Upgrade or downgrade to `target` inside the connection's transaction; True when anything changed.
 
@@ -27,7 +41,10 @@ def migrate(connection: Connection, target: str = HEAD) -> bool:
     current = revision(connection)
     if current == target:
         return False
-    # Alembic is needed once in the life of a ledger; importing it costs more than writing a day.
+    if (current, target) == (BASE, HEAD):
+        _make(connection)
+        return True
+    # Only an upgrade needs Alembic, whose import costs more than writing a day.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
