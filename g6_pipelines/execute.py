@@ -1,7 +1,7 @@
-"""Runs phases of a day as Dagster jobs, here: `python -m g6_pipelines.execute '2026-11-19|NIFTY' evening`.
+"""Runs phases of a day as Dagster jobs, here: `python -m g6_pipelines.execute evening '2026-11-19|NIFTY'`.
 
-Without a phase their names are read from standard input, one a line, and each is repeated on standard output when its
-job has ended well: so a process that loads Dagster once runs a whole day.
+For the phase `-` names are read from standard input, one a line, and each is repeated on standard output when its job
+has ended well: so a process that loads Dagster once runs a whole day.
 
 `dagster job execute` would do the same, but its runs name no code location, and the web UI's timeline omits such runs.
 """
@@ -59,9 +59,9 @@ def execute(instance: dg.DagsterInstance, name: str, key: str) -> bool:
 
 def main() -> int:
     """Return 0 when every job ended well, else 1 after the first that did not: the log above says why."""
-    key, *names = sys.argv[1:]
+    phase, key = sys.argv[1:]
     with dg.DagsterInstance.get() as instance:
-        for name in names or (line.strip() for line in sys.stdin):
+        for name in (line.strip() for line in sys.stdin) if phase == "-" else (phase,):
             if not execute(instance, name, key):
                 return 1
             sys.stdout.write(f"{name}\n")

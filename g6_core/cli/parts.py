@@ -29,13 +29,13 @@ def g6(*args: str) -> list[str]:
 
 def job(name: str, day: date, index: str) -> list[str]:
     """Return the command that runs one phase of a day as a Dagster job, in its own process."""
-    return [sys.executable, "-m", "g6_pipelines.execute", f"{day}|{index}", name]
+    return [sys.executable, "-m", "g6_pipelines.execute", name, f"{day}|{index}"]
 
 
 def jobs(day: date, index: str) -> list[str]:
     """Return the command of a process that runs the phases whose names it hears, one a line, and repeats each at its
     good end: what all of them load is loaded once."""
-    return [sys.executable, "-m", "g6_pipelines.execute", f"{day}|{index}"]
+    return job("-", day, index)
 
 
 def code_server(port: int) -> list[str]:
