@@ -82,6 +82,7 @@ def option_chain(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[
 def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterator[dg.Output[None]]:
     """Put-call ratio, max pain, support, resistance and at-the-money volatility by cycle, rebuilt from the lake."""
     from g6_pipelines.report.figures import index_picture, open_interest_picture, smile_picture
+    from g6_pipelines.report.series import chain_cuts
     from g6_pipelines.session.run import session_lease
     from g6_pipelines.stages.overview import rebuild_overviews
 
@@ -97,12 +98,13 @@ def index_overview(context: dg.AssetExecutionContext, g6: G6Resource) -> Iterato
         for own, rows in last.items():
             columns = ("code", "strikes", "IV %", "PCR", "max pain", "support", "resistance")
             closing = [(one.expiry_code, one.strikes, one.atm_iv, one.pcr_oi, *_levels(one)) for one in rows]
+            cuts = chain_cuts(facts, own.index)
             figures = {
                 **_nearest(rows[0]),
                 "at_the_close": table(columns, closing),
                 **picture(index_picture(facts, own.index), "index_picture"),
-                **picture(smile_picture(facts, own.index), "volatility_smile"),
-                **picture(open_interest_picture(facts, own.index), "open_interest"),
+                **picture(smile_picture(cuts), "volatility_smile"),
+                **picture(open_interest_picture(cuts), "open_interest"),
             }
             publish(context, own, figures)
     if rebuilt:

@@ -70,7 +70,6 @@ def _figure(
             left=0.72 / width, right=1 - right / width, bottom=below / height, top=1 - above / height, hspace=0.14
         )
         yield figure
-        figure.clear()
 
 
 def _data_uri(figure: "Figure") -> str:
@@ -291,9 +290,9 @@ def account_picture(minutes: pl.DataFrame, day: date) -> str | None:
         return _data_uri(figure)
 
 
-def smile_picture(facts: DayFacts, underlying: str) -> str | None:
-    """Implied volatility by strike at a few times of the nearest expiry (out-of-the-money side); None without any."""
-    cuts = [cut for cut in series.chain_cuts(facts, underlying) if cut.rows["otm_iv"].is_finite().any()]
+def smile_picture(chain: Sequence[series.Cut]) -> str | None:
+    """Return implied volatility by strike (out-of-the-money side) of `chain_cuts`; None without any."""
+    cuts = [cut for cut in chain if cut.rows["otm_iv"].is_finite().any()]
     if not cuts:
         return None
     with _figure(5.4, 3.2, below=0.46) as figure:
@@ -308,9 +307,9 @@ def smile_picture(facts: DayFacts, underlying: str) -> str | None:
         return _data_uri(figure)
 
 
-def open_interest_picture(facts: DayFacts, underlying: str) -> str | None:
-    """Open interest by strike, first and last live chain of the nearest expiry; None without any."""
-    cuts = [cut for cut in series.chain_cuts(facts, underlying) if cut.rows["call_oi"].sum()]
+def open_interest_picture(chain: Sequence[series.Cut]) -> str | None:
+    """Return open interest by strike of the first and the last of `chain_cuts`; None without any."""
+    cuts = [cut for cut in chain if cut.rows["call_oi"].sum()]
     if not cuts:
         return None
     first, last = cuts[0], cuts[-1]

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from g6_core.adapters.files import write_atomic
+from g6_core.adapters.lake import lake_exists
 from g6_core.adapters.ledger import Ledger
 from g6_core.domain.errors import DataError
 from g6_core.site import Day, Site
@@ -32,8 +33,11 @@ def index_minutes(site: Site, day: date) -> dict[str, IndexMinutes | DataError]:
     """Return how the minutes of every index ended of which something was kept, or why that is not known."""
     found: dict[str, IndexMinutes | DataError] = {}
     for name in site.indices:
+        own = Day(site, day, name)
+        if not lake_exists(own.lake) and not own.answers.exists():
+            continue
         try:
-            one = account_day(Day(site, day, name))
+            one = account_day(own)
         except DataError as error:
             found[name] = error
             continue

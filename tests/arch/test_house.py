@@ -71,6 +71,18 @@ def test_an_entry_point_is_installed_and_loads(group: str, name: str, value: str
     assert callable(entry_point.load())
 
 
+def test_a_wheel_carries_whatever_the_packages_hold() -> None:
+    build = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    held = [
+        path
+        for package in build["packages"]["find"]["include"]
+        for path in PROJECT.joinpath(package.rstrip("*")).rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    ]
+    assert any(path.name == "page.html.j2" for path in held)
+    assert [path for path in held if not any(path.match(wanted) for wanted in build["package-data"]["*"])] == []
+
+
 def test_every_kernel_is_compiled_when_its_module_is_imported() -> None:
     found = kernels(import_all())
     assert found

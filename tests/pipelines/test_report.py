@@ -33,7 +33,7 @@ from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
 from g6_pipelines.report import series
 from g6_pipelines.report.facts import DayFacts, blocking_rules, gather
-from g6_pipelines.report.page import still_open
+from g6_pipelines.report.page import render
 from g6_pipelines.report.tiles import completeness, tiles
 from g6_pipelines.stages.reconcile import Reconciliation
 from g6_pipelines.stages.report import index_minutes, report
@@ -52,6 +52,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.tags: list[str] = []
+        self.attributes: set[str] = set()
         self.images: list[str] = []
         self.text: list[str] = []
         self.feed(html)
@@ -61,6 +62,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         found = dict(attrs)
+        self.attributes |= found.keys()
         if tag == "img":
             assert found["alt"]
             self.images.append(found["src"] or "")
@@ -185,10 +187,37 @@ def test_a_full_day_is_one_page_with_its_pictures_tables_and_figures(full: Full)
 def test_an_open_position_has_its_own_place_with_its_mark(full: Full) -> None:
     (first, other) = full.facts.ledger.trades
     held = replace(first, exit_ms=0, exit_reason="", open_quantity=75, mark_paise=90_00, mark_ms=full.made.at(350))
-    said = Page(still_open((held, other))).said
-    assert said.startswith("Still open 75 ")
+    ledger = replace(full.facts.ledger, trades=(held, other))
+    said = Page(render(replace(full.facts, ledger=ledger, underlyings=()))).said
+    assert said.index("Still open 75 ") < said.index("Net P&L")
     assert "marked at 90.00, no price since 15:05:00" in said
-    assert still_open((first, other)) == ""
+    assert "still open" in said and "still open" not in Page(full.html).said.lower()
+
+
+def test_hostile_text_is_shown_as_text_wherever_it_comes_from(full: Full) -> None:
+    breaks_out = """"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
+    facts = full.facts
+    odd_check = Check(breaks_out, True, breaks_out, {})
+    odd = replace(
+        facts,
+        underlyings=(breaks_out,),
+        accounts={breaks_out: facts.accounts["NIFTY"]},
+        summary={"source": breaks_out, "seed": breaks_out, "journal_sha256": breaks_out},
+        ledger=replace(
+            facts.ledger,
+            trades=tuple(replace(trade, tradingsymbol=breaks_out) for trade in facts.ledger.trades[:1]),
+            signals=tuple(
+                replace(signal, strategy=breaks_out, features={breaks_out: 1.0}) for signal in facts.ledger.signals
+            ),
+        ),
+        checks=(odd_check,),
+        notes=(breaks_out,),
+    )
+    html = render(odd)
+    page = Page(html)
+    # Title, note, badge, seed, check twice, headings of two pictures, trade twice, signal twice, journal.
+    assert page.said.count(breaks_out) >= 13
+    assert "<img src=x" not in html and "onerror" not in page.attributes
 
 
 def test_nothing_on_the_page_can_run_or_load_anything(full: Full) -> None:
