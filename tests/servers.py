@@ -1,6 +1,7 @@
 """Real servers for tests: started on free ports of this machine with folders of their own, ended with the session."""
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -154,11 +155,14 @@ def serving_redis(folder: Path) -> Iterator[Redis]:
 
 
 def ask_influx(port: int, statement: str) -> None:
-    """Run an administrative statement past every proxy."""
+    """Run an administrative statement past every proxy; returns once it is done. RuntimeError names what it refused."""
     body = urlencode({"q": statement}).encode()
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
-    urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/query", body, headers)).close()
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/query", body, headers)) as answer:
+        results = json.load(answer)["results"]  # influxd says 200 before it has done anything
+    if refused := [result["error"] for result in results if "error" in result]:
+        raise RuntimeError(f"influxd: {statement}: {'; '.join(refused)}")
 
 
 class _Handler(BaseHTTPRequestHandler):
