@@ -14,7 +14,7 @@ from g6_pipelines.resources import G6Resource
 from g6_pipelines.runs import runs_of, whole_day
 from g6_pipelines.session.supervise import judge
 
-INTERVAL_S = 10
+INTERVAL_S = 5
 
 
 @dg.sensor(
