@@ -1,5 +1,6 @@
 """`g6 data archive`, `restore` and `retain`: a finished day into the archive, back, and what may go since."""
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,7 @@ def archive(
     site = open_site(data_dir, config_dir)
     require_over(site, day, RealClock().now_ms())
     found = archive_day(configured_store(site.settings), site, day)
-    _say({"where": found.where, "sent": found.sent, **_plain(found.manifest)}, found.line(), as_json)
+    _say({"where": found.where, "sent": found.sent}, found.manifest, found.line(), as_json)
 
 
 def restore(
@@ -54,7 +55,7 @@ def restore(
 
     manifest, count = restore_day(configured_store(load_settings(config_dir)), day, into)
     line = f"{manifest.day}: {len(manifest.files)} files in {into}, equal to the archive; {count} restored now"
-    _say({"into": str(into), "restored": count, **_plain(manifest)}, line, as_json)
+    _say({"into": str(into), "restored": count}, manifest, line, as_json)
 
 
 def retain(
@@ -82,13 +83,7 @@ def retain(
         typer.echo("nothing is older than the configuration keeps")
 
 
-def _plain(manifest: object) -> dict[str, object]:
+def _say(done: dict[str, object], manifest: object, line: str, as_json: bool) -> None:
     from g6_core.adapters.files import plain
 
-    return dict(plain(manifest))
-
-
-def _say(document: dict[str, object], line: str, as_json: bool) -> None:
-    import json
-
-    typer.echo(json.dumps(document, sort_keys=True) if as_json else line)
+    typer.echo(json.dumps({**done, **plain(manifest)}, sort_keys=True) if as_json else line)

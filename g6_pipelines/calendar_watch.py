@@ -3,7 +3,7 @@
 import dagster as dg
 
 from g6_pipelines.checks.calendar import calendar_is_known
-from g6_pipelines.partitions import TIMEZONE
+from g6_pipelines.jobs import schedule
 
 calendar_job = dg.define_asset_job(
     "calendar",
@@ -12,13 +12,7 @@ calendar_job = dg.define_asset_job(
 )
 
 
-@dg.schedule(
-    job=calendar_job,
-    cron_schedule="0 8 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="08:00 every day.",
-)
+@schedule(calendar_job, "0 8 * * *", "08:00 every day.")
 def calendar_schedule(_: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Start the check, on days without a session too."""
     return dg.RunRequest()

@@ -4,7 +4,8 @@ import dagster as dg
 
 from g6_core.domain.ist import ist_clock, ist_date, to_ms
 from g6_pipelines.checks.fresh import chain_is_fresh
-from g6_pipelines.partitions import INDICES, RULES, TIMEZONE
+from g6_pipelines.jobs import schedule
+from g6_pipelines.partitions import INDICES, RULES
 from g6_pipelines.runs import DAY_TAG
 from g6_pipelines.schedules import AFTER_CLOSE_MS, last_close_ms
 
@@ -17,12 +18,10 @@ freshness_job = dg.define_asset_job(
 )
 
 
-@dg.schedule(
-    job=freshness_job,
-    cron_schedule="*/15 9-23 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Every quarter of an hour of a session, then once; on days without a session once as well.",
+@schedule(
+    freshness_job,
+    "*/15 9-23 * * *",
+    "Every quarter of an hour of a session, then once; on days without a session once as well.",
 )
 def freshness_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """A day without a session tells of the one before it: nobody may have looked since."""

@@ -7,7 +7,7 @@ import dagster as dg
 
 from g6_core.config_schema import RetentionSettings
 from g6_core.domain.ist import ist_date
-from g6_pipelines.partitions import TIMEZONE
+from g6_pipelines.jobs import schedule
 from g6_pipelines.resources import G6Resource, one_line
 
 NO_RESULT = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -67,13 +67,7 @@ def retention_job() -> None:
     remove_old_runs()
 
 
-@dg.schedule(
-    job=retention_job,
-    cron_schedule="30 23 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="23:30 of every date.",
-)
+@schedule(retention_job, "30 23 * * *", "23:30 of every date.")
 def retention_schedule() -> dg.RunRequest:
     """Every date: days without a session make others older."""
     return dg.RunRequest()

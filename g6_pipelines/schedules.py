@@ -11,8 +11,8 @@ import dagster as dg
 
 from g6_core.domain.ist import MINUTE_MS, ist_clock, ist_date, to_ms
 from g6_core.schema.paths import DataPaths
-from g6_pipelines.jobs import evening_job, pre_open_job
-from g6_pipelines.partitions import INDICES, RULES, TIMEZONE
+from g6_pipelines.jobs import evening_job, pre_open_job, schedule
+from g6_pipelines.partitions import INDICES, RULES
 from g6_pipelines.runs import runs_of, whole_day
 from g6_pipelines.session.supervise import judge_evening
 
@@ -21,24 +21,16 @@ AFTER_CLOSE_MS = 15 * MINUTE_MS
 Answer = dg.RunRequest | dg.SkipReason
 
 
-@dg.schedule(
-    job=pre_open_job,
-    cron_schedule="45 8 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="08:45 of every trading day, special sessions included.",
-)
+@schedule(pre_open_job, "45 8 * * *", "08:45 of every trading day, special sessions included.")
 def pre_open_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     """Every trading day."""
     return _on_trading_day(_now_ms(context))
 
 
-@dg.schedule(
-    job=evening_job,
-    cron_schedule="*/15 10-23 * * *",
-    execution_timezone=TIMEZONE,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="The first quarter of an hour that lies 15 minutes or more after the last close of the date.",
+@schedule(
+    evening_job,
+    "*/15 10-23 * * *",
+    "The first quarter of an hour that lies 15 minutes or more after the last close of the date.",
 )
 def evening_schedule(context: dg.ScheduleEvaluationContext) -> Answer:
     """Once a trading day, again after a crash; asks what has run, because a missed tick must not lose the evening."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_market import instruments_from_kite
+from g6_core.adapters.lake_parquet import frame_bytes
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
@@ -25,9 +25,7 @@ def save_dump(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         schema_overrides={"expiry": pl.Date, "strike": pl.Float64, "tick_size": pl.Float64, "last_price": pl.Float64},
         infer_schema_length=None,
     )
-    buffer = BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=False)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, frame_bytes(frame))
 
 
 def load_book(path: Path, rules: MarketRules, underlyings: Sequence[str]) -> InstrumentBook:

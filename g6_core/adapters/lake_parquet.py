@@ -34,6 +34,13 @@ def parquet_bytes(rows: "pl.DataFrame", batches: Sequence[int]) -> bytes:
     return buffer.getvalue()
 
 
+def frame_bytes(frame: "pl.DataFrame") -> bytes:
+    """Return the Parquet file of any frame; equal frames give equal bytes."""
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    return buffer.getvalue()
+
+
 def batch_sizes(path: Path) -> list[int]:
     """Rows of each batch, in the order they were appended. DataError when the file does not say."""
     import polars as pl

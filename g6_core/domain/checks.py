@@ -1,6 +1,6 @@
 """A named check with its figures: what every reconciliation answers with."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -14,7 +14,7 @@ class Check:
     name: str
     passed: bool
     detail: str
-    figures: dict[str, float | int | str]
+    figures: Mapping[str, float | int | str]
 
 
 def failed(checks: Iterable[Check]) -> tuple[Check, ...]:

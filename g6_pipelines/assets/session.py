@@ -124,7 +124,7 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
 
     A run of hours must not be silent.
     """
-    from g6_pipelines.collection.coverage import CoverageTally
+    from g6_pipelines.collection.coverage import cycle_coverage
 
     troubles: set[str] = set()
     live: Counter[str] = Counter()
@@ -137,7 +137,7 @@ def _progress(told: Told, place: Place) -> Callable[["CycleReport"], None]:
         troubles.update(cycle.reasons)
         for line in cycle.said:
             told.warning(line)
-        now = {one.underlying: CoverageTally().add(one.rows) for one in cycle.indices}
+        now = {one.underlying: cycle_coverage(one.rows) for one in cycle.indices}
         for name, counted in now.items():
             live[name] += counted.live
             expected[name] += counted.expected

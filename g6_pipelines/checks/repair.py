@@ -16,8 +16,7 @@ def every_minute_is_accounted(day: Day) -> Sequence[Check]:
     from g6_pipelines.stages.accounting import account_day
 
     found = account_day(day).day
-    figures: dict[str, float | int | str] = {**found.counts()}
-    return (Check("accounted", found.complete, found.line(), figures),)
+    return (Check("accounted", found.complete, found.line(), found.counts()),)
 
 
 @partition_check(chain_repair, blocking=True)
@@ -51,7 +50,7 @@ def every_strike_is_captured(day: Day) -> Sequence[Check]:
     found = captured(day)
     if found is None:
         return (Check("captured", True, "no contract of the index expires on this day", {"contracts": 0}),)
-    figures: dict[str, float | int | str] = {"contracts": found.contracts, "missing": len(found.missing)}
+    figures = {"contracts": found.contracts, "missing": len(found.missing)}
     missing = _named(found.missing, f"of {found.contracts} contracts missing")
     files = [day.expired / file for file in ("candles.parquet", "dump.parquet")]
     lacking = [str(file) for file in files if not file.exists()]

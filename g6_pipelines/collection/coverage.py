@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
@@ -15,12 +15,12 @@ from g6_core.schema.options import OptionRow, RowStatus
 class Coverage:
     """Contract-cycles by status; expected = live + stale + missing."""
 
-    live: int
-    stale: int
-    missing: int
-    no_contract: int
-    closed: int
-    minutes_missing: tuple[int, ...]
+    live: int = 0
+    stale: int = 0
+    missing: int = 0
+    no_contract: int = 0
+    closed: int = 0
+    minutes_missing: tuple[int, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -33,41 +33,27 @@ class Coverage:
         return round(100 * self.live / self.expected, 2) if self.expected else 0.0
 
 
-@dataclass(slots=True)
-class CoverageTally:
-    """Counts rows cycle by cycle: in all (identical expiries once), and for each index and expiry code."""
-
-    _all: "_Counts" = field(default_factory=lambda: _Counts())
-    _by_code: dict[tuple[str, str], "_Counts"] = field(default_factory=dict)
-
-    def add(self, rows: Iterable[OptionRow]) -> Coverage:
-        """Count the rows of one cycle; returns the coverage of this cycle alone."""
-        cycle = _Counts()
-        seen: dict[tuple[str, date | None], str] = {}
-        for row in rows:
-            code = (row.index, row.expiry_code)
-            if code not in self._by_code:
-                self._by_code[code] = _Counts()
-            self._by_code[code].add(row)
-            if row.expiry is None or seen.setdefault((row.index, row.expiry), row.expiry_code) == row.expiry_code:
-                cycle.add(row)
-        self._all.take(cycle)
-        return cycle.coverage()
-
-    def total(self) -> Coverage:
-        """Over everything."""
-        return self._all.coverage()
-
-    def by_code(self) -> dict[str, Coverage]:
-        """Per ``NIFTY/this_week``."""
-        return {f"{index}/{code}": counts.coverage() for (index, code), counts in self._by_code.items()}
+def cycle_coverage(rows: Iterable[OptionRow]) -> Coverage:
+    """Return what `coverage_of` has in all, of the rows of one cycle."""
+    codes: dict[tuple[str, date | None], str] = {}
+    counted = [
+        row
+        for row in rows
+        if row.expiry is None or codes.setdefault((row.index, row.expiry), row.expiry_code) == row.expiry_code
+    ]
+    counts = Counter(side.status for row in counted for side in (row.call, row.put))
+    minutes = {row.time_ms // MINUTE_MS * MINUTE_MS for row in counted} if not counts[RowStatus.LIVE] else ()
+    return Coverage(**{str(status): counts[status] for status in RowStatus}, minutes_missing=tuple(minutes))
 
 
 COVERAGE_COLUMNS = ("timestamp", "index", "expiry_code", "expiry", "call_status", "put_status")
 
 
 def coverage_of(rows: pl.DataFrame) -> tuple[Coverage, dict[str, Coverage]]:
-    """What a `CoverageTally` of the same rows (`COVERAGE_COLUMNS`, in order) has in all and by code, as columns."""
+    """Return the coverage of rows (`COVERAGE_COLUMNS`, in order): in all, identical expiries once, and of each code.
+
+    Codes are named like ``NIFTY/this_week``.
+    """
     first = pl.col("expiry_code").first().over("timestamp", "index", "expiry")
     minute = (pl.col("timestamp").dt.timestamp("ms") // MINUTE_MS * MINUTE_MS).alias("minute")
     counts = {
@@ -92,29 +78,3 @@ def _coverage(summed: pl.DataFrame) -> Coverage:
     return Coverage(
         **{str(status): int(totals[status]) for status in RowStatus}, minutes_missing=tuple(sorted(dark["minute"]))
     )
-
-
-@dataclass(slots=True)
-class _Counts:
-    statuses: Counter[str] = field(default_factory=Counter)
-    live_by_minute: Counter[int] = field(default_factory=Counter)
-
-    def add(self, row: OptionRow) -> None:
-        call, put = row.call.status, row.put.status
-        self.statuses[call] += 1
-        self.statuses[put] += 1
-        self.live_by_minute[row.time_ms // MINUTE_MS * MINUTE_MS] += (call == RowStatus.LIVE) + (put == RowStatus.LIVE)
-
-    def take(self, other: "_Counts") -> None:
-        self.statuses.update(other.statuses)
-        self.live_by_minute.update(other.live_by_minute)
-
-    def coverage(self) -> Coverage:
-        return Coverage(
-            live=self.statuses[RowStatus.LIVE],
-            stale=self.statuses[RowStatus.STALE],
-            missing=self.statuses[RowStatus.MISSING],
-            no_contract=self.statuses[RowStatus.NO_CONTRACT],
-            closed=self.statuses[RowStatus.CLOSED],
-            minutes_missing=tuple(sorted(minute for minute, live in self.live_by_minute.items() if live == 0)),
-        )

@@ -12,7 +12,7 @@ import polars as pl
 
 from g6_core.domain.ist import MINUTE_MS
 from g6_core.schema.options import OptionRow
-from g6_pipelines.collection.coverage import Coverage, CoverageTally
+from g6_pipelines.collection.coverage import Coverage, cycle_coverage
 from g6_pipelines.collection.plan import IndexPlan
 from g6_pipelines.collection.rows import Moment
 
@@ -48,5 +48,5 @@ def stretches_of(plan: IndexPlan, times: Sequence[int], interval_ms: int) -> lis
         own = tuple(group)
         rows = tuple(plan.rows(None, {}, Moment(own[0], interval_ms)))
         expires = tuple(None if row.expiry is None else plan.expires_ms[row.expiry] for row in rows)
-        found.append(Stretch(own, rows, CoverageTally().add(rows), expires))
+        found.append(Stretch(own, rows, cycle_coverage(rows), expires))
     return found

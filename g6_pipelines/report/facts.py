@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 import polars as pl
 
-from g6_core.adapters.lake import lake_exists, read_lake
+from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
 from g6_core.adapters.ledger import DayLedger, Ledger
 from g6_core.domain.calendar import MarketRules, Session
 from g6_core.domain.checks import Check
@@ -20,6 +20,7 @@ from g6_core.domain.ist import at
 from g6_core.domain.records import Direction
 from g6_core.domain.rule_figures import verdict_text
 from g6_core.engine.params import ExitParams
+from g6_core.schema.options import OPTION_COLUMNS
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks, Scores
 from g6_core.site import Site
@@ -152,14 +153,8 @@ def _chain(paths: DataPaths, rules: MarketRules, day: date, notes: list[str]) ->
             rows_of.append(read_lake(path, CHAIN_COLUMNS))
         except DataError as error:
             notes.append(str(error))
-    if rows_of:
-        rows = pl.concat(rows_of)
-    else:
-        columns: dict[str, pl.DataType] = {name: pl.Float64() for name in CHAIN_COLUMNS}
-        text = ("index", "expiry_code", "spot_kind", "call_status", "put_status", "call_symbol", "put_symbol")
-        columns |= {name: pl.String() for name in text}
-        columns |= {"timestamp": pl.Datetime("ms", "UTC"), "expiry": pl.Date(), "offset": pl.Int64()}
-        rows = pl.DataFrame(schema=columns)
+    schema = lake_schema({name: OPTION_COLUMNS[name] for name in CHAIN_COLUMNS})
+    rows = pl.concat(rows_of) if rows_of else pl.DataFrame(schema=schema)
     return rows.with_columns(ms=pl.col("timestamp").dt.timestamp("ms"))
 
 

@@ -82,6 +82,12 @@ def _legend(figure: "Figure", **more: Any) -> None:
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0), borderaxespad=0.2, **({"ncols": 5} | more))
 
 
+def _beside(axes: "Axes", y: float, text: str, **more: Any) -> None:
+    """Write to the right of the picture, at the height of a value."""
+    place: Any = {"xycoords": ("axes fraction", "data"), "xytext": (5, 0), "textcoords": "offset points"}
+    axes.annotate(text, (1, y), va="center", **place, **more)
+
+
 def _clock_axis(axes: "Axes", first_hour: float, last_hour: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -185,15 +191,7 @@ def trade_picture(facts: DayFacts, trade: TradeRecord) -> str:
         target = entry * (1 + facts.exits.take_profit_pct / 100)
         for level, colour, text in ((stop, DOWN, "stop"), (target, UP, "target"), (entry, MUTED, "entry")):
             axes.axhline(level, color=colour, lw=0.9, ls=(0, (4, 3)))
-            axes.annotate(
-                f"{text} {level:.2f}",
-                (1, level),
-                xycoords=("axes fraction", "data"),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                color=colour,
-            )
+            _beside(axes, level, f"{text} {level:.2f}", color=colour)
         high = trade.high_water_mark_paise / 100
         axes.scatter([begin], [entry], marker="^", s=60, color=ACCENT, zorder=5)
         if trade.exit_ms:
@@ -217,15 +215,7 @@ def pnl_picture(facts: DayFacts) -> str | None:
         axes.fill_between(line.x, line.y, 0, where=line.y >= 0, color=UP, alpha=0.18, lw=0, step="post")
         axes.fill_between(line.x, line.y, 0, where=line.y < 0, color=DOWN, alpha=0.18, lw=0, step="post")
         axes.step(line.x, line.y, where="post", color=INK, lw=1.2)
-        axes.annotate(
-            f"{line.y[-1]:,.2f}".replace("-", "\N{MINUS SIGN}"),
-            (1, line.y[-1]),
-            xycoords=("axes fraction", "data"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            weight="bold",
-        )
+        _beside(axes, line.y[-1], f"{line.y[-1]:,.2f}".replace("-", "\N{MINUS SIGN}"), weight="bold")
         axes.set_ylabel("rupees, net")
         _session_axis(axes, facts)
         return _data_uri(figure)

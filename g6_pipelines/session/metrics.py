@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, UnknownMetricFamily
 from prometheus_client.registry import Collector
 
@@ -32,42 +32,28 @@ def metrics_port() -> int:
     return int(text)
 
 
-class CollectorMetrics:
+class CollectorMetrics(Collector):
     """Counts cycles as they come; `cache_hits` and `cache_misses` are how often the dump of the day was at hand."""
 
-    def __init__(self, cache_hits: int, cache_misses: int) -> None:
-        self._registry = CollectorRegistry()
-        self._families = _Families(cache_hits, cache_misses)
-        self._registry.register(self._families)
-
-    def heard(self, status: RuntimeStatus, cycle: "CycleReport") -> None:
-        """A cycle is done."""
-        self._families.heard(status, cycle)
-
-    def page(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self._registry)
-
-
-class _Families(Collector):
     def __init__(self, cache_hits: int, cache_misses: int) -> None:
         self._caches = {"hits": cache_hits, "misses": cache_misses}
         self._newest: RuntimeStatus | None = None
         self._options: Counter[str] = Counter()
         self._keys_missing = self._calls_failed = 0
 
+    def page(self) -> bytes:
+        """Return the text that Prometheus reads."""
+        return generate_latest(self)
+
     def heard(self, status: RuntimeStatus, cycle: "CycleReport") -> None:
+        """Count a cycle that is done."""
         self._options.update({name: info.options for name, info in status.indices_info.items()})
         self._keys_missing += cycle.keys_missing
         self._calls_failed += cycle.calls_failed
         self._newest = status
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing known in advance: two families share a name, which only the older text format allows."""
-        return iter(())
-
     def collect(self) -> Iterator[Metric]:
-        """The newest status as metrics."""
+        """Yield the newest status as metrics; two families share a name, which only the older text format allows."""
         for name, count in self._caches.items():
             yield UnknownMetricFamily(f"g6_expiry_cache_{name}", f"Dump of the day: cache {name}", value=count)
         status = self._newest

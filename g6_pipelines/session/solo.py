@@ -15,29 +15,21 @@ from g6_pipelines.places import Now, Where, find_place, market_now
 from g6_pipelines.session.known import session_hours
 from g6_pipelines.session.run import run_session, session_lease
 from g6_pipelines.session.supervise import BEFORE_OPEN_MS, over_ms
-from g6_pipelines.stages.collect import CycleReport
+from g6_pipelines.stages.collect import CycleReport, CycleTotals
 
 
 @dataclass(slots=True)
-class Figures:
+class Figures(CycleTotals):
     """What this process has collected. How late cycles began leaves out the one in which the process was started.
 
     `unasked`: of the newest cycle nothing could be asked for.
     """
 
     day: str = ""
-    cycles: int = 0
-    rows: int = 0
-    live: int = 0
-    expected: int = 0
-    calls: int = 0
-    calls_failed: int = 0
-    keys_missing: int = 0
     late_ms_p99: int = 0
     late_ms_max: int = 0
     skipped: str = ""
     unasked: bool = False
-    reasons: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -135,15 +127,7 @@ class Solo:
 
     def _heard(self, cycle: CycleReport) -> None:
         figures = self.figures
-        figures.cycles += 1
-        figures.rows += cycle.rows
-        figures.live += cycle.live
-        figures.expected += cycle.expected
-        figures.calls += cycle.calls
-        figures.calls_failed += cycle.calls_failed
-        figures.keys_missing += cycle.keys_missing
-        for reason in cycle.reasons:
-            figures.reasons[reason] = figures.reasons.get(reason, 0) + 1
+        figures.add(cycle)
         for line in cycle.said:
             self.say(line)
         figures.unasked = not cycle.calls

@@ -14,7 +14,7 @@ from g6_core.ports import Clock
 from g6_core.schema.options import OptionRow, RowStatus
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.session import Heartbeat, IndexInfo, Phase, RuntimeStatus
-from g6_pipelines.stages.collect import CycleReport, IndexCycle
+from g6_pipelines.stages.collect import CycleReport, CycleTotals, IndexCycle
 from g6_pipelines.stages.fresh import QUIET_MS
 
 _SEEN = (RowStatus.LIVE, RowStatus.STALE)
@@ -44,11 +44,7 @@ class SessionWatch:
     doubts: tuple[str, ...] = ()
     provisional: str = ""
     newest: RuntimeStatus | None = None
-    _cycles: int = 0
-    _calls: int = 0
-    _calls_failed: int = 0
-    _live: int = 0
-    _expected: int = 0
+    _totals: CycleTotals = field(default_factory=CycleTotals)
     _cpu: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
 
     def began(self) -> None:
@@ -61,11 +57,7 @@ class SessionWatch:
 
     def __call__(self, cycle: CycleReport) -> None:
         """A cycle is in the lake."""
-        self._cycles += 1
-        self._calls += cycle.calls
-        self._calls_failed += cycle.calls_failed
-        self._live += cycle.live
-        self._expected += cycle.expected
+        self._totals.add(cycle)
         if cycle.passed:
             # There may be hundreds at once, and what others see is of now.
             return
@@ -76,25 +68,25 @@ class SessionWatch:
             tell(self.newest, cycle)
 
     def _status(self, cycle: CycleReport) -> RuntimeStatus:
-        now_ms = self.clock.now_ms()
+        now_ms, totals = self.clock.now_ms(), self._totals
         info = {one.underlying: IndexInfo(one.spot, options_seen(one.rows)) for one in cycle.indices}
         troubles = (*(f"instruments dump: {doubt}" for doubt in self.doubts), *self._silence(), *cycle.reasons)
         seen = sum(one.options for one in info.values())
         return RuntimeStatus(
             timestamp=utc_text(now_ms),
             day=self.day,
-            cycle=self._cycles,
+            cycle=totals.cycles,
             cycle_time=utc_text(cycle.time_ms),
             elapsed=(cycle.ended_ms - cycle.started_ms) / SECOND_MS,
             drift_ms=cycle.started_ms - cycle.time_ms,
             interval=self.interval_s,
             sleep_sec=max(0, cycle.time_ms + self.interval_s * SECOND_MS - now_ms) / SECOND_MS,
-            success_rate_pct=round(100 * self._live / self._expected, 2) if self._expected else 0.0,
+            success_rate_pct=round(100 * totals.live / totals.expected, 2) if totals.expected else 0.0,
             options_last_cycle=seen,
             options_per_minute=round(seen * MINUTE_MS / (self.interval_s * SECOND_MS), 1),
             contracts_expected=cycle.expected,
-            api_calls=self._calls,
-            api_success_rate=round(1 - self._calls_failed / self._calls, 4) if self._calls else 0.0,
+            api_calls=totals.calls,
+            api_success_rate=round(1 - totals.calls_failed / totals.calls, 4) if totals.calls else 0.0,
             memory_mb=round(_resident_mb(), 1),
             cpu_pct=round(self._cpu_pct(), 1),
             readiness_ok=not troubles and any(one.spot is not None for one in cycle.indices),
@@ -105,7 +97,7 @@ class SessionWatch:
 
     def _silence(self) -> tuple[str, ...]:
         """What is wrong when nothing has moved on a provisional day. Collecting goes on: quotes may move yet."""
-        if not self.provisional or self._live or self._cycles * self.interval_s * SECOND_MS < QUIET_MS:
+        if not self.provisional or self._totals.live or self._totals.cycles * self.interval_s * SECOND_MS < QUIET_MS:
             return ()
         return (f"no quote has moved since the start, the exchange may be closed: {self.provisional}",)
 

@@ -38,7 +38,7 @@ class InfluxSink:
         until_s = monotonic() + budget_s
         said = self._open()
         try:
-            for copy in sorted(self._copies, key=lambda one: one.copied_ms):
+            for copy in sorted(self._copies, key=lambda one: one.position.time_ms):
                 for _ in copy.requests():
                     if monotonic() >= until_s:
                         return (*said, *self._too_old())
@@ -75,7 +75,7 @@ class InfluxSink:
             f"influx: {copy.day}: points are older than what {self._influx.target.label} keeps: "
             "skipped and counted, the lake has them"
             for copy in self._copies
-            if copy.skipped
+            if copy.position.skipped
         )
         return tuple(line for one in lines for line in self._once(one))
 
@@ -85,7 +85,7 @@ class InfluxSink:
         if not failures:
             return ()
         self._said.clear()
-        newest_ms = max((copy.copied_ms for copy in self._copies), default=0)
+        newest_ms = max((copy.position.time_ms for copy in self._copies), default=0)
         return (f"influx: answers again and has everything up to {ist_clock(newest_ms)}",)
 
     def _once(self, line: str) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ anew: what is there of the index and day is removed, then everything is sent.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -37,7 +37,7 @@ REQUEST_ROWS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What is kept: everything up to `time_ms` is there, `rows` rows of the lake, `sha256` of their lines.
+    """What is kept: everything up to `time_ms` is there, `rows` rows of the lake (0: nothing), `sha256` of their lines.
 
     Save `skipped` points, none newer than `beyond_ms`, which were older than what the bucket keeps.
     """
@@ -45,15 +45,16 @@ class Position:
     version: int
     target: str
     source: str
-    time_ms: int
-    rows: int
-    sha256: str
+    time_ms: int = 0
+    rows: int = 0
+    sha256: str = ""
     skipped: int = 0
     beyond_ms: int = 0
 
 
 class InfluxCopy:
-    """The copy of one index and day. Holds a lock, so that two processes never make it at once; `close` it."""
+    """The copy of one index and day, and its `position`. Holds a lock, so that two processes never make it at once;
+    `close` it."""
 
     def __init__(self, influx: Influx, day: Day, *, patience_s: float = 0) -> None:
         """DataError when another process is at it for longer than `patience_s`, or the position cannot be written."""
@@ -63,28 +64,8 @@ class InfluxCopy:
         self._target = f"{influx.target.url} {influx.target.org} {influx.target.bucket}"
         self._lock = _held(self._file, patience_s)
         self._digest = sha256()
-        self._position: Position | None = None
+        self.position = self._nothing = Position(POINTS_VERSION, self._target, self._source)
         self._checked = False
-
-    @property
-    def copied_ms(self) -> int:
-        """Time of the newest cycle that is there; 0 for none."""
-        return self._position.time_ms if self._position is not None else 0
-
-    @property
-    def rows(self) -> int:
-        """How many rows of the lake are there."""
-        return self._position.rows if self._position is not None else 0
-
-    @property
-    def skipped(self) -> int:
-        """How many points the bucket keeps no more; the lake has them."""
-        return self._position.skipped if self._position is not None else 0
-
-    @property
-    def beyond_ms(self) -> int:
-        """The newest time of a skipped point; 0 for none."""
-        return self._position.beyond_ms if self._position is not None else 0
 
     def requests(self) -> Iterator[int]:
         """Send what is missing, oldest first, one request at a time; yields the rows of each after it is kept.
@@ -96,12 +77,12 @@ class InfluxCopy:
         if not lake_exists(lake):
             return
         if not self._checked:
-            self._position = self._kept(lake)
+            self.position = self._kept(lake)
             self._checked = True
-        missing = _newer(lake, self.copied_ms)
+        missing = _newer(lake, self.position.time_ms)
         if missing.is_empty():
             return
-        if self._position is None:
+        if not self.position.rows:
             self._writer.skipped = self._writer.beyond_ms = 0
             self._clear()
         copied = copied_of(self.day)
@@ -117,7 +98,7 @@ class InfluxCopy:
             self._file.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(self._file, error) from error
-        self._position, self._checked, self._digest = None, False, sha256()
+        self.position, self._checked, self._digest = self._nothing, False, sha256()
 
     def close(self) -> None:
         """Let another process have it."""
@@ -131,27 +112,25 @@ class InfluxCopy:
 
     def _keep(self, rows: "pl.DataFrame", lines: bytes) -> None:
         self._digest.update(lines)
-        self._position = Position(
-            POINTS_VERSION,
-            self._target,
-            self._source,
-            _last_ms(rows),
-            self.rows + rows.height,
-            self._digest.hexdigest(),
-            self._writer.skipped,
-            self._writer.beyond_ms,
+        self.position = replace(
+            self.position,
+            time_ms=rows[TIME].dt.timestamp("ms")[-1],
+            rows=self.position.rows + rows.height,
+            sha256=self._digest.hexdigest(),
+            skipped=self._writer.skipped,
+            beyond_ms=self._writer.beyond_ms,
         )
-        write_atomic(self._file, canonical_json(self._position) + b"\n")
+        write_atomic(self._file, canonical_json(self.position) + b"\n")
 
-    def _kept(self, lake: Path) -> Position | None:
-        """The position on disk if it fits bucket and lake; leaves the digest as far as it goes."""
+    def _kept(self, lake: Path) -> Position:
+        """Return the position on disk if it fits bucket and lake, else nothing; leaves the digest as far as it goes."""
         self._digest = sha256()
         try:
             kept = msgspec.json.decode(self._file.read_bytes(), type=Position)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-            return None
+            return self._nothing
         if (kept.version, kept.target, kept.source) != (POINTS_VERSION, self._target, self._source):
-            return None
+            return self._nothing
         import polars as pl
 
         there = _by_time(read_lake(lake)).filter(pl.col(TIME).dt.timestamp("ms") <= kept.time_ms)
@@ -161,7 +140,7 @@ class InfluxCopy:
             self._writer.skipped, self._writer.beyond_ms = kept.skipped, kept.beyond_ms
             return kept
         self._digest = sha256()
-        return None
+        return self._nothing
 
     def _clear(self) -> None:
         """Remove what is there of the index and day. A server without DELETE (3.x) keeps it, mostly overwritten."""
@@ -213,11 +192,6 @@ def _requests_of(rows: "pl.DataFrame") -> "Iterator[pl.DataFrame]":
             gathered = []
         gathered.append(cycle)
     yield pl.concat(gathered)
-
-
-def _last_ms(rows: "pl.DataFrame") -> int:
-    newest: Any = rows[TIME].dt.timestamp("ms").max()
-    return int(newest)
 
 
 def _held(position: Path, patience_s: float) -> FileLock:

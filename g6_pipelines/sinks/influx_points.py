@@ -14,7 +14,7 @@ from g6_core.adapters.lake import lake_schema
 from g6_core.adapters.line_protocol import encode_lines
 from g6_core.schema.cycles import CycleFact
 from g6_core.schema.options import OVERVIEW_COLUMNS, OptionRow
-from g6_pipelines.collection.coverage import CoverageTally
+from g6_pipelines.collection.coverage import cycle_coverage
 from g6_pipelines.collection.overview import overviews_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _lines(points: "pl.DataFrame", measurement: Measurement) -> bytes:
 def _cycle_point(cycle: Iterable[OptionRow], copied: Copied) -> tuple[object, ...]:
     """The point of one cycle; what the log does not know of it is unknown."""
     rows = list(cycle)
-    covered = CoverageTally().add(rows)
+    covered = cycle_coverage(rows)
     fact = copied.facts.get(rows[0].time_ms)
     known: tuple[int | None, ...] = (None,) * 5
     if fact is not None:

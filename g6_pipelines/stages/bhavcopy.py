@@ -124,11 +124,7 @@ def _contracts(comparison: Comparison) -> Check:
     if not comparison.final:
         final += "; what was collected before it is only a bound"
     said = _named(comparison, DifferenceKind.NOT_PUBLISHED) or final
-    figures: dict[str, float | int | str] = {
-        "contracts": comparison.contracts,
-        "final": comparison.final,
-        "not_published": absent,
-    }
+    figures = {"contracts": comparison.contracts, "final": comparison.final, "not_published": absent}
     return Check("bhavcopy_contracts", absent == 0 and comparison.final > 0, said, figures)
 
 
@@ -139,7 +135,7 @@ def _prices(comparison: Comparison) -> Check:
         said = f"{wrong} of {compared} differ: {_named(comparison, DifferenceKind.PRICE)}"
     elif not compared:
         said = "nothing to compare: no contract that traded holds a state that is known to be the last of the day"
-    figures: dict[str, float | int | str] = {"compared": compared, "differences": wrong}
+    figures = {"compared": compared, "differences": wrong}
     return Check("bhavcopy_last_price", wrong == 0 and compared > 0, said, figures)
 
 
@@ -155,7 +151,7 @@ def _volumes(comparison: Comparison) -> Check:
         said = f"not compared: no volume was recorded of {comparison.without_volume} contracts"
     elif not compared:
         said = f"nothing to compare: no final volume; {bounds} earlier ones are not above the published"
-    figures: dict[str, float | int | str] = {"compared": compared, "bounds": bounds, "differences": wrong}
+    figures = {"compared": compared, "bounds": bounds, "differences": wrong}
     return Check("bhavcopy_volume", wrong == 0 and (compared > 0 or unrecorded), said, figures)
 
 
@@ -164,9 +160,5 @@ def _open_interest(comparison: Comparison) -> Check:
     off_pct = 100 * (comparison.own_oi / comparison.published_oi - 1) if comparison.published_oi else 0.0
     said = f"{differing} of {comparison.final} differ, the sum by {off_pct:+.2f} %: "
     said += _named(comparison, DifferenceKind.OPEN_INTEREST) or "none"
-    figures: dict[str, float | int | str] = {
-        "differences": differing,
-        "compared": comparison.final,
-        "sum_off_pct": round(off_pct, 4),
-    }
+    figures = {"differences": differing, "compared": comparison.final, "sum_off_pct": round(off_pct, 4)}
     return Check("bhavcopy_open_interest", True, said, figures)

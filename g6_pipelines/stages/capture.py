@@ -7,7 +7,6 @@ by the rules of the repair; the Parquet file and the copy of the dump follow fro
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +15,7 @@ from g6_core.adapters.candle_archive import CandleArchive, Question, read_answer
 from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
 from g6_core.adapters.kite_market import Market
+from g6_core.adapters.lake_parquet import frame_bytes
 from g6_core.adapters.world import simulated_days
 from g6_core.domain.calendar import MarketRules
 from g6_core.domain.errors import CalendarError
@@ -173,9 +173,7 @@ def in_order(life: Sequence[Question], wanted: Collection[Question], closing: pl
 
 def publish(day: Day) -> None:
     """Write `candles.parquet` and `dump.parquet` of the expiry; the same answers give the same bytes."""
-    buffer = BytesIO()
-    _candles_told(day, read_answers(answers_of(day))).write_parquet(buffer, compression="zstd", statistics=False)
-    write_atomic(day.expired / "candles.parquet", buffer.getvalue())
+    write_atomic(day.expired / "candles.parquet", frame_bytes(_candles_told(day, read_answers(answers_of(day)))))
     write_atomic(day.expired / "dump.parquet", day.site.paths.instruments(day.date).read_bytes())
 
 

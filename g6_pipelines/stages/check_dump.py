@@ -87,6 +87,11 @@ def _examples(texts: Sequence[str]) -> str:
     return ", ".join(texts[:EXAMPLES_MAX]) + (f" and {len(texts) - EXAMPLES_MAX} more" * (len(texts) > EXAMPLES_MAX))
 
 
+def _named(name: str, good: str, wrong: Sequence[str], fix: str, **figures: int) -> Check:
+    """Return a check that names what is wrong, and how it is mended."""
+    return Check(name, not wrong, f"{_examples(wrong)}; {fix}" if wrong else good, figures | {"wrong": len(wrong)})
+
+
 def _index_rows(listed: _Listed) -> Check:
     lacking = [name for name in listed.underlyings if listed.book.index(name) is None]
     said = f"no index row of {', '.join(lacking)}; {FETCH_AGAIN}" if lacking else "all there"
@@ -102,12 +107,10 @@ def _index_tokens(listed: _Listed) -> Check:
         if row is not None and row.token != spec.index_token:
             said = f"{name} has {row.token}, the rule says {spec.index_token}"
             (wrong if spec.index_token_verified else told).append(said)
-    said = "no token of a verified rule differs"
-    if wrong:
-        said = f"{_examples(wrong)}; {FETCH_AGAIN} or correct config/market/indices.yaml"
-    elif told:
-        said = f"{said}; {_examples(told)}, unverified: correct config/market/indices.yaml"
-    return Check("index_tokens", not wrong, said, {"wrong": len(wrong), "unverified": len(told)})
+    good, correct = "no token of a verified rule differs", "correct config/market/indices.yaml"
+    if told:
+        good += f"; {_examples(told)}, unverified: {correct}"
+    return _named("index_tokens", good, wrong, f"{FETCH_AGAIN} or {correct}", unverified=len(told))
 
 
 def _unexpired(listed: _Listed) -> Check:
@@ -149,10 +152,9 @@ def _expiries(listed: _Listed) -> Check:
     """What each code means by the dump and by the rules; what the rules list up to the dump's last expiry is there."""
     wrong = [text for name in listed.underlyings for text in _wrong_expiries(listed, name)]
     compared = sum(len(listed.codes[name]) for name in listed.underlyings)
-    said = f"{compared} codes mean what the dated rules say"
-    if wrong:
-        said = f"{_examples(wrong)}; correct config/market/contracts.yaml, holidays.yaml or the dump"
-    return Check("expiries", not wrong, said, {"compared": compared, "wrong": len(wrong)})
+    good = f"{compared} codes mean what the dated rules say"
+    fix = "correct config/market/contracts.yaml, holidays.yaml or the dump"
+    return _named("expiries", good, wrong, fix, compared=compared)
 
 
 def _wrong_expiries(listed: _Listed, name: str) -> list[str]:
@@ -197,10 +199,8 @@ def _both_sides(listed: _Listed) -> Check:
                 for side in OptionType
                 if listed.book.option(name, expiry, strike, side) is None
             ]
-    said = f"{compared} strikes near the money have call and put"
-    if wrong:
-        said = f"{_examples(wrong)}; {FETCH_AGAIN}"
-    return Check("both_sides", not wrong, said, {"compared": compared, "wrong": len(wrong)})
+    good = f"{compared} strikes near the money have call and put"
+    return _named("both_sides", good, wrong, FETCH_AGAIN, compared=compared)
 
 
 def _strike_steps(listed: _Listed) -> Check:
@@ -218,12 +218,10 @@ def _strike_steps(listed: _Listed) -> Check:
             said = _step_fault(listed.book.strikes(name, expiry), step)
             if said:
                 (told if place else wrong).append(f"{name} {expiry} {said}")
-    said = f"{compared} expiries compared, the nearest of each index has the step of the dated rules"
-    if wrong:
-        said = f"{_examples(wrong)}; {CORRECT_RULES}"
-    elif told:
-        said += f"; {_examples(told)}: strikes between are absent"
-    return Check("strike_step", not wrong, said, {"compared": compared, "wrong": len(wrong), "told": len(told)})
+    good = f"{compared} expiries compared, the nearest of each index has the step of the dated rules"
+    if told:
+        good += f"; {_examples(told)}: strikes between are absent"
+    return _named("strike_step", good, wrong, CORRECT_RULES, compared=compared, told=len(told))
 
 
 def _step_fault(strikes: Sequence[int], step_paise: int) -> str:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from io import BytesIO
 
 import polars as pl
 
@@ -17,6 +16,7 @@ from g6_core.adapters.files import claim_schema, write_atomic
 from g6_core.adapters.kite.client import KiteConnect
 from g6_core.adapters.kite_market import QUOTE_KEYS_MAX, Market, MarketQuote, Turns, fetch_quotes, wait_for_turn
 from g6_core.adapters.lake import lake_exists, lake_schema, read_lake
+from g6_core.adapters.lake_parquet import frame_bytes
 from g6_core.domain.end_of_day import FINAL_AFTER_MS
 from g6_core.domain.errors import BrokerError, DataError, TryLater
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, ist_date
@@ -147,12 +147,10 @@ def _write(day: Day, contracts: pl.DataFrame, answers: Mapping[str, tuple[int, M
         for asked_ms, quote in [answers[key]]
         if quote is not None
     ]
-    buffer = BytesIO()
     frame = pl.DataFrame(rows, schema=lake_schema(CLOSING_COLUMNS), orient="row")
-    frame.write_parquet(buffer, compression="zstd", statistics=False)
     columns = {name: kind.value for name, kind in CLOSING_COLUMNS.items()}
     claim_schema(day.closing.parent / "_schema.json", {"version": CLOSING_VERSION, "columns": columns})
-    write_atomic(day.closing, buffer.getvalue())
+    write_atomic(day.closing, frame_bytes(frame))
     return len(rows)
 
 

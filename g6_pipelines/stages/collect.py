@@ -4,7 +4,6 @@ A cycle that is due is fetched before anything else is done; what passed before 
 order before it, many cycles at once. The CSV files catch up while there is time.
 """
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from g6_core.schema.cycles import CycleFact
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow
 from g6_core.schema.paths import DataPaths
 from g6_core.site import Day, Site
-from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
+from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, coverage_of, cycle_coverage
 from g6_pipelines.collection.passed import Stretch, stretches_of
 from g6_pipelines.collection.plan import IndexPlan, plan_index
 from g6_pipelines.collection.rows import Moment
@@ -64,12 +63,12 @@ class CycleReport:
     rows: int
     live: int
     expected: int
-    calls: int
-    calls_failed: int
-    keys_missing: int
-    reasons: tuple[str, ...]
-    said: tuple[str, ...]
-    indices: tuple[IndexCycle, ...]
+    calls: int = 0
+    calls_failed: int = 0
+    keys_missing: int = 0
+    reasons: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    indices: tuple[IndexCycle, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -77,9 +76,31 @@ class CycleReport:
         return not self.indices
 
 
+@dataclass(slots=True)
+class CycleTotals:
+    """Sums over cycles; `reasons` counts cycles by why something could not be fetched."""
+
+    cycles: int = 0
+    rows: int = 0
+    live: int = 0
+    expected: int = 0
+    calls: int = 0
+    calls_failed: int = 0
+    keys_missing: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, cycle: CycleReport) -> None:
+        """Add one cycle."""
+        self.cycles += 1
+        for name in ("rows", "live", "expected", "calls", "calls_failed", "keys_missing"):
+            setattr(self, name, getattr(self, name) + getattr(cycle, name))
+        for reason in cycle.reasons:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+
 @dataclass(frozen=True, slots=True)
 class CollectReport:
-    """The whole stage. `reasons` counts cycles by why something could not be fetched; `keys_missing` counts keys
+    """The whole stage. `reasons` as in `CycleTotals`; `keys_missing` counts keys
     that were asked for and not in the reply; `resumed_cycles` were found in the lake at the start, of which
     `dropped_bytes` of a torn tail and `healed_files` torn CSV lines were cut off. `said` is what the sinks said.
     `closing` is the day's last state, None where the stage ended before the close."""
@@ -96,11 +117,6 @@ class CollectReport:
     healed_files: int
     said: tuple[str, ...]
     closing: Closing | None
-
-    @property
-    def coverage_pct(self) -> float:
-        """Live share of the expected contract-cycles."""
-        return self.coverage.pct
 
 
 def collect(
@@ -126,7 +142,14 @@ def collect(
     turns = market.turns or CallSpacing(clock)
     with _lakes(site.paths, day, underlyings) as lakes, open_sinks(site, clock, day, underlyings) as sinks:
         kept = _Kept(site.paths, day, plans, lakes, interval_ms)
-        told, times = _Told(on_cycle), cycle_times(plans, interval_ms)
+        totals, times = CycleTotals(), cycle_times(plans, interval_ms)
+
+        def tell(reports: Sequence[CycleReport]) -> None:
+            for report in reports:
+                totals.add(report)
+                if on_cycle is not None:
+                    on_cycle(report)
+
         for time_ms in _wanted(clock, times, until_ms, once):
             moment = Moment(time_ms, interval_ms)
             if not (active := kept.lacking(time_ms)):
@@ -143,8 +166,8 @@ def collect(
             passed = kept.write_missed(missed)
             found = kept.write(active, fetched, moment)
             sinks.follow()
-            told.cycles(passed, _cycle_report(found, fetched, moment, sinks.news()))
-        told.cycles(kept.write_missed(kept.stretches()))
+            tell([*passed, _cycle_report(found, fetched, moment, sinks.news())])
+        tell(kept.write_missed(kept.stretches()))
         yield from kept.csv.catch_up(clock)
         sinks.follow(LAST_BUDGET_S)
         closing = None
@@ -154,36 +177,17 @@ def collect(
         return CollectReport(
             cycles=len(times),
             rows=sum(lake.rows for lake in kept.lakes.values()),
-            calls=told.calls,
+            calls=totals.calls,
             coverage=total,
             coverage_by_code=by_code,
-            keys_missing=told.keys_missing,
-            reasons=dict(told.reasons),
+            keys_missing=totals.keys_missing,
+            reasons=totals.reasons,
             resumed_cycles=kept.resumed_cycles,
             dropped_bytes=sum(lake.healed.dropped_bytes for lake in lakes.values()),
             healed_files=kept.sink.healed_files,
             said=tuple(sinks.said),
             closing=closing,
         )
-
-
-@dataclass(slots=True)
-class _Told:
-    """What is said of cycles, and the sums of it."""
-
-    on_cycle: Callable[[CycleReport], None] | None
-    calls: int = 0
-    keys_missing: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-
-    def cycles(self, passed: Sequence[CycleReport], *due: CycleReport) -> None:
-        """In the order of time."""
-        for report in (*passed, *due):
-            self.calls += report.calls
-            self.keys_missing += report.keys_missing
-            self.reasons.update(report.reasons)
-            if self.on_cycle is not None:
-                self.on_cycle(report)
 
 
 class _Kept:
@@ -230,7 +234,7 @@ class _Kept:
         for name, stretches in missed.items():
             for stretch in stretches:
                 own = [_passed_report(time_ms, self.missed[time_ms], stretch) for time_ms in stretch.times]
-                note_cycles(self._paths, self._day, name, [_fact(report) for report in own])
+                note_cycles(self._paths, self._day, name, [_fact(report.time_ms, report) for report in own])
                 self._open[name].append_many(stretch.frames(schema))
                 self._count(name, stretch.times, len(stretch.rows))
                 for report in own:
@@ -242,7 +246,7 @@ class _Kept:
         """A fetched cycle, into the lakes and where it can be into the CSV files."""
         found: list[IndexCycle] = []
         for plan in active:
-            note_cycles(self._paths, self._day, plan.underlying, [_fetched_fact(fetched, moment)])
+            note_cycles(self._paths, self._day, plan.underlying, [_fact(moment.time_ms, fetched)])
         moment = replace(moment, answered_ms=fetched.ended_ms)
         for plan in active:
             spot = plan.locate(fetched.quotes, moment)
@@ -300,12 +304,7 @@ def _passed_report(time_ms: int, noticed_ms: int, stretch: Stretch) -> CycleRepo
         rows=len(stretch.rows),
         live=stretch.counted.live,
         expected=stretch.counted.expected,
-        calls=0,
-        calls_failed=0,
-        keys_missing=0,
         reasons=(NOT_RUNNING,),
-        said=(),
-        indices=(),
     )
 
 
@@ -316,28 +315,16 @@ def _both(one: CycleReport | None, other: CycleReport) -> CycleReport:
     return replace(other, rows=one.rows + other.rows, expected=one.expected + other.expected)
 
 
-def _fact(cycle: CycleReport) -> CycleFact:
-    """How a passed cycle was not fetched, for the log."""
-    return CycleFact(cycle.time_ms, cycle.started_ms, cycle.ended_ms, cycle.calls, cycle.keys_missing, cycle.reasons)
-
-
-def _fetched_fact(fetched: Fetched, moment: Moment) -> CycleFact:
-    """How the cycle was fetched, for the log."""
-    return CycleFact(
-        time_ms=moment.time_ms,
-        started_ms=fetched.started_ms,
-        ended_ms=fetched.ended_ms,
-        calls=fetched.calls,
-        keys_missing=fetched.keys_missing,
-        reasons=tuple(fetched.reasons),
-    )
+def _fact(time_ms: int, how: CycleReport | Fetched) -> CycleFact:
+    """Return how a cycle was fetched, or passed, for the log."""
+    return CycleFact(time_ms, how.started_ms, how.ended_ms, how.calls, how.keys_missing, tuple(how.reasons))
 
 
 def _cycle_report(
     indices: Sequence[IndexCycle], fetched: Fetched, moment: Moment, said: tuple[str, ...]
 ) -> CycleReport:
     """What became of a cycle."""
-    counted = CoverageTally().add([row for one in indices for row in one.rows])
+    counted = cycle_coverage([row for one in indices for row in one.rows])
     return CycleReport(
         time_ms=moment.time_ms,
         started_ms=fetched.started_ms,

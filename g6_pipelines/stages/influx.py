@@ -1,7 +1,6 @@
 """Catches the copy of a day in InfluxDB up from its lakes: after an outage, or when it is turned on late."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,7 +12,6 @@ from g6_pipelines.sinks.influx_copy import InfluxCopy
 
 # A collection that has just ended may still be at its last request.
 PATIENCE_S = 10.0
-OnSent = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +28,14 @@ class CaughtUp:
     beyond_ms: int = 0
 
 
-def catch_up_influx(
-    site: Site, day: date, underlyings: Sequence[str], *, again: bool = False, on_sent: OnSent | None = None
-) -> tuple[CaughtUp, ...]:
+def catch_up_influx(site: Site, day: date, underlyings: Sequence[str], *, again: bool = False) -> tuple[CaughtUp, ...]:
     """Send what InfluxDB lacks of a day; with `again` everything, after removing what is there.
 
     An index without a lake has nothing to send. Raises ConfigError when Influx is off or refuses, StoreDown when it is
     away, DataError when another process is at it or a lake cannot be read.
     """
     with _opened(site.settings) as influx:
-        return tuple(_caught_up(influx, Day(site, day, name), again, on_sent) for name in dict.fromkeys(underlyings))
+        return tuple(_caught_up(influx, Day(site, day, name), again) for name in dict.fromkeys(underlyings))
 
 
 def _opened(settings: Settings) -> Influx:
@@ -48,13 +44,10 @@ def _opened(settings: Settings) -> Influx:
     return Influx(InfluxTarget.of(settings.influx))
 
 
-def _caught_up(influx: Influx, day: Day, again: bool, on_sent: OnSent | None) -> CaughtUp:
-    sent = 0
-    with closing(InfluxCopy(influx, day, patience_s=PATIENCE_S)) as copy:
+def _caught_up(influx: Influx, day: Day, again: bool) -> CaughtUp:
+    with InfluxCopy(influx, day, patience_s=PATIENCE_S) as copy:
         if again:
             copy.forget()
-        for rows in copy.requests():
-            sent += rows
-            if on_sent is not None:
-                on_sent(day.index, sent)
-        return CaughtUp(day.index, copy.rows, sent, copy.skipped, copy.beyond_ms)
+        sent = sum(copy.requests())
+        kept = copy.position
+        return CaughtUp(day.index, kept.rows, sent, kept.skipped, kept.beyond_ms)

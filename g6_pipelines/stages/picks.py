@@ -21,6 +21,7 @@ from g6_core.engine.params import EngineParams
 from g6_core.schema.options import RowStatus
 from g6_core.schema.picks import IndexPicks, Pick
 from g6_core.site import Day
+from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, coverage_of
 
 # A chain older than this at the close says little about tomorrow's open.
 FRESH_MS = 30 * 60_000
@@ -33,7 +34,7 @@ NEAR_STRIKES = 3
 
 _SIDES = {"CE": "call", "PE": "put"}
 # Read of the whole day; the prices and figures only of its last minutes, for a day of them is most of the lake.
-DAY_COLUMNS = ("timestamp", "index", "expiry_code", "expiry", "forward", "call_status", "put_status")
+DAY_COLUMNS = (*COVERAGE_COLUMNS, "forward")
 NEAR_COLUMNS = ("timestamp", "expiry", "strike", "forward", "call_status", "put_status", "call_oi", "put_oi")
 CHAIN_COLUMNS = (
     *("timestamp", "index", "expiry_code", "expiry", "offset", "strike", "forward"),
@@ -43,18 +44,6 @@ CHAIN_COLUMNS = (
         for name in ("status", "ltp", "bid", "ask", "bid_qty", "ask_qty", "volume", "oi", "iv", "delta")
     ),
 )
-
-
-def coverage_pct(chain: pl.DataFrame) -> float:
-    """Live contract-minutes of the rows as a share of those expected; an expiry under two codes counts once."""
-    first_code = pl.col("expiry_code") == pl.col("expiry_code").first().over("index", "expiry")
-    statuses = chain.lazy().filter(first_code).select(f"{side}_status" for side in _SIDES.values()).collect()
-    live = expected = 0
-    for side in _SIDES.values():
-        status = statuses[f"{side}_status"]
-        live += int((status == RowStatus.LIVE).sum())
-        expected += int(status.is_in([RowStatus.LIVE, RowStatus.STALE, RowStatus.MISSING]).sum())
-    return round(live * 100 / expected, 4) if expected else 0.0
 
 
 def closing_trend(decisions: Sequence[DecisionRecord], underlying: str) -> str:
@@ -70,12 +59,13 @@ def pick_index(day: Day, book: InstrumentBook, params: EngineParams, decisions: 
     DataError when the lake is missing or unreadable.
     """
     rows = read_lake(day.lake, DAY_COLUMNS)
+    coverage = coverage_of(rows)[0]
     none = IndexPicks(
         underlying=day.index,
         reason="",
         trend=closing_trend(decisions, day.index),
         as_of_ms=0,
-        coverage_pct=coverage_pct(rows),
+        coverage_pct=round(100 * coverage.live / coverage.expected, 4) if coverage.expected else 0.0,
         expiry=None,
         atm_iv_pct=None,
         forward_paise=None,

@@ -121,20 +121,13 @@ class _Told:
 
 
 def _told_option(row: OptionRow) -> _Told:
-    return _Told(row.time_ms, _pair(row), _symbols(row))
+    strike = f" {row.strike:g}" if row.strike is not None else ""
+    symbols = {name: side.symbol for name, side in (("call", row.call), ("put", row.put)) if side.symbol is not None}
+    return _Told(row.time_ms, f"{row.index} {row.expiry_code} {row.offset:+d}{strike}", symbols)
 
 
 def _told_overview(row: OverviewRow) -> _Told:
     return _Told(row.time_ms, f"{row.index} {row.expiry_code}")
-
-
-def _pair(row: OptionRow) -> str:
-    strike = f" {row.strike:g}" if row.strike is not None else ""
-    return f"{row.index} {row.expiry_code} {row.offset:+d}{strike}"
-
-
-def _symbols(row: OptionRow) -> dict[str, str]:
-    return {name: side.symbol for name, side in (("call", row.call), ("put", row.put)) if side.symbol is not None}
 
 
 def _minute(stamp: str) -> str:

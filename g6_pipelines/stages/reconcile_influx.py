@@ -37,7 +37,7 @@ def reconcile_influx(day: Day) -> tuple[Check, ...]:
     lines = [f"{one.measurement}: {text}" for one in found for text in one.examples]
     keep_differences(day.site.paths.differences(day.date, f"{day.index}-influx"), lines)
     said = f"InfluxDB answers; {copied.sent} rows were still missing and have been sent"
-    figures: dict[str, float | int | str] = {"sent": copied.sent}
+    figures = {"sent": copied.sent}
     if copied.skipped:
         said += f"; {copied.skipped} points are older than what the bucket keeps: skipped, and not compared"
         figures["skipped"] = copied.skipped
@@ -64,11 +64,7 @@ class _Compared:
         said = f"{self.points} points in InfluxDB, {self.expected} in the lake"
         if self.faults:
             said += f"; {self.faults} faults: {'; '.join(self.examples[:EXAMPLES_MAX])}"
-        figures: dict[str, float | int | str] = {
-            "points": self.points,
-            "lake_points": self.expected,
-            "faults": self.faults,
-        }
+        figures = {"points": self.points, "lake_points": self.expected, "faults": self.faults}
         return Check(f"influx_{self.measurement.removeprefix('g6_')}_match_lake", passed, said, figures)
 
 

@@ -90,11 +90,16 @@ def _gather(kite: OrderBook, ledger: DayLedger) -> _Day:
     )
 
 
-def _check(name: str, good: str, problems: Sequence[str], figures: dict[str, float | int | str]) -> Check:
+def _check(name: str, good: str, problems: Sequence[str], figures: Mapping[str, int]) -> Check:
     if not problems:
         return Check(name, True, good, figures)
     more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return Check(name, False, "; ".join(problems[:_SHOWN]) + more, figures | {"problems": len(problems)})
+    return Check(name, False, "; ".join(problems[:_SHOWN]) + more, {**figures, "problems": len(problems)})
+
+
+def _units(row: Mapping[str, Any]) -> int:
+    """Units that a row of the broker's trade book brought, negative for a sale."""
+    return int(row["quantity"]) * (1 if row["transaction_type"] == Side.BUY else -1)
 
 
 def _orders_mapped(both: _Day) -> Check:
@@ -107,7 +112,7 @@ def _orders_mapped(both: _Day) -> Check:
     ]
     foreign = ", ".join(str(row["order_id"]) for row in both.foreign[:_SHOWN])
     good = f"{len(both.orders)} broker orders, each known by its tag"
-    figures: dict[str, float | int | str] = {
+    figures = {
         "broker_orders": len(both.orders) + len(both.foreign),
         "ledger_orders": len(both.ledger.orders),
         "foreign": len(both.foreign),
@@ -190,8 +195,7 @@ def _gross_by_trade(both: _Day) -> dict[str, int]:
     held = _held_by_trade(both)
     for row in both.trades:
         trade_id = both.trade_id_of(row)
-        sign = 1 if row["transaction_type"] == Side.SELL else -1
-        gross[trade_id] += 0 if held[trade_id] else sign * int(row["quantity"]) * paise(row["average_price"])
+        gross[trade_id] -= 0 if held[trade_id] else _units(row) * paise(row["average_price"])
     return gross
 
 
@@ -199,8 +203,7 @@ def _held_by_trade(both: _Day) -> dict[str, int]:
     """Units bought and not sold of each round trip, from the broker's trade book."""
     held: defaultdict[str, int] = defaultdict(int)
     for row in both.trades:
-        sign = 1 if row["transaction_type"] == Side.BUY else -1
-        held[both.trade_id_of(row)] += sign * int(row["quantity"])
+        held[both.trade_id_of(row)] += _units(row)
     return held
 
 
@@ -251,11 +254,7 @@ def _unlike_positions(both: _Day) -> Iterator[str]:
     if symbols & {row["tradingsymbol"] for row in both.foreign}:
         return
     shown = sum(paise(row["pnl"]) for row in flat)
-    traded = sum(
-        (1 if row["transaction_type"] == Side.SELL else -1) * int(row["quantity"]) * paise(row["average_price"])
-        for row in both.trades
-        if row["tradingsymbol"] in symbols
-    )
+    traded = -sum(_units(row) * paise(row["average_price"]) for row in both.trades if row["tradingsymbol"] in symbols)
     if shown != traded:
         yield f"the broker's positions show {rupees_text(shown)}, its trades {rupees_text(traded)}"
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import date
-from io import BytesIO
 
 import polars as pl
 
@@ -16,6 +15,7 @@ from g6_core.adapters.files import write_atomic
 from g6_core.adapters.kite_history import WINDOW_DAYS_MAX
 from g6_core.adapters.kite_market import Market
 from g6_core.adapters.lake import lake_schema
+from g6_core.adapters.lake_parquet import frame_bytes
 from g6_core.domain.errors import DataError
 from g6_core.domain.instruments import InstrumentBook
 from g6_core.domain.ist import MINUTE_MS, ist_date, ist_text
@@ -108,9 +108,7 @@ def repaired_bytes(underlying: str, minutes: pl.DataFrame) -> bytes:
         .sort("timestamp", "expiry", "strike", "side")
         .cast(lake_schema(REPAIRED_COLUMNS))
     )
-    buffer = BytesIO()
-    frame.write_parquet(buffer, compression="zstd", statistics=False)
-    return buffer.getvalue()
+    return frame_bytes(frame)
 
 
 def _to_ask(accounted: Accounted, day: Day, today: date) -> dict[str, int]:

@@ -21,7 +21,7 @@ from g6_core.schema.journal import Kind
 from g6_core.schema.paths import DataPaths
 from g6_core.schema.picks import Picks
 from g6_core.site import Day, Site
-from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, CoverageTally, coverage_of
+from g6_pipelines.collection.coverage import COVERAGE_COLUMNS, Coverage, coverage_of
 from g6_pipelines.stages.accounting import account_day
 from g6_pipelines.stages.reconcile import ORDERS, kept_checks
 
@@ -138,7 +138,7 @@ def _blocked(kept: DayLedger, *, with_signal: bool) -> dict[str, int]:
 def _collected(days: Sequence[Day]) -> tuple[int, int, Coverage]:
     """(cycles, rows, coverage) of the lakes of these indices."""
     if not days:
-        return 0, 0, CoverageTally().total()
+        return 0, 0, Coverage()
     rows = pl.concat([read_lake(day.lake, COVERAGE_COLUMNS) for day in days])
     return rows["timestamp"].n_unique(), len(rows), coverage_of(rows)[0]
 

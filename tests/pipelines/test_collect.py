@@ -46,7 +46,7 @@ def failed_checks(world: Collecting) -> list[str]:
 def test_a_quiet_day_has_every_row_live_and_reconciles(rules, small, tmp_path) -> None:
     world = collecting(rules, small, tmp_path)
     report = world.finish()
-    assert (report.cycles, report.rows, report.coverage_pct) == (CYCLES, CYCLES * 2 * 5, 100.0)
+    assert (report.cycles, report.rows, report.coverage.pct) == (CYCLES, CYCLES * 2 * 5, 100.0)
     assert (report.keys_missing, report.reasons, report.coverage.minutes_missing) == (0, {}, ())
     rows = world.csv()
     assert [row["timestamp"] for row in rows] == [utc_text(OPEN + k * STEP) for k in range(CYCLES)]
@@ -143,7 +143,7 @@ def test_a_silence_makes_rows_stale_with_their_old_stamp_and_they_do_not_count(r
     assert (row["call_iv"], row["spot"], row["forward"]) == ("", "", "")
     assert (row["call_iv_reason"], row["put_iv_reason"]) == ("stale", "stale")
     # At its first moment the silence is fresh, so nine cycles of ten are stale.
-    assert report.coverage_pct == round(100 * (CYCLES - 9) / CYCLES, 2)
+    assert report.coverage.pct == round(100 * (CYCLES - 9) / CYCLES, 2)
     assert report.coverage.minutes_missing == tuple(range(start + STEP, end, STEP))
     assert world.overview()[15]["contracts_live"] == "0"
     assert world.overview()[15]["pcr_oi"] == ""
@@ -167,7 +167,7 @@ def test_an_offset_without_a_listed_strike_is_no_contract_and_not_expected(rules
     row = world.csv(offset=20)[0]
     assert (row["call_status"], row["put_status"], row["strike"]) == ("no_contract", "no_contract", "25500.00")
     assert row["call_iv_reason"] == "no_quote"
-    assert report.coverage_pct == 100.0
+    assert report.coverage.pct == 100.0
     assert report.coverage.no_contract == CYCLES * 2 * 5
     assert failed_checks(world) == []
 
@@ -179,7 +179,7 @@ def test_a_code_without_a_listed_expiry_has_files_that_say_so(rules, settings, t
     assert len(rows) == CYCLES
     assert (rows[0]["expiry"], rows[0]["call_status"]) == ("", "no_contract")
     assert report.coverage_by_code["NIFTY/this_month"].expected == 0
-    assert report.coverage_pct == 100.0
+    assert report.coverage.pct == 100.0
 
 
 def test_an_expiring_contract_is_closed_after_its_own_last_minute(rules, settings, tmp_path) -> None:
@@ -288,7 +288,7 @@ def test_one_refused_call_is_repeated_and_nothing_is_lost(rules, small, tmp_path
 
     world = collecting(rules, small, tmp_path, fault=refuse_third)
     report = world.finish()
-    assert (report.coverage_pct, report.reasons) == (100.0, {})
+    assert (report.coverage.pct, report.reasons) == (100.0, {})
     assert report.calls == CYCLES + 2
 
 
@@ -325,7 +325,7 @@ def test_a_collector_that_starts_late_accounts_for_the_time_before(rules, small,
     world = collecting(rules, small, tmp_path, start_ms=OPEN + 10 * STEP + 5_000)
     report = world.finish()
     assert report.cycles == len(world.csv()) == CYCLES
-    assert report.coverage_pct == round(100 * 15 / CYCLES, 2)
+    assert report.coverage.pct == round(100 * 15 / CYCLES, 2)
 
 
 def test_two_runs_write_the_same_bytes(rules, small, tmp_path) -> None:
@@ -358,7 +358,7 @@ def test_a_recorded_session_is_collected_as_its_source_quotes_it(rules, settings
         assert row["call_bid"] == (quote["bid_paise"][0] / 100 or None)
         assert (row["call_oi"], row["call_volume"]) == (quote["oi"], quote["volume"])
     assert set(lake["spot_kind"].drop_nulls()) == {"forward"}
-    assert report.coverage_pct > 85
+    assert report.coverage.pct > 85
 
 
 def test_the_interval_of_a_day_cannot_change_under_way(rules, settings, tmp_path) -> None:

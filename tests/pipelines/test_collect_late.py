@@ -1,5 +1,6 @@
 """The collect stage when it is late: what is due first, what passed many at once, and turns that do not come."""
 
+from collections.abc import Sequence
 from datetime import date, time
 
 import pytest
@@ -11,7 +12,7 @@ from g6_core.domain.errors import TryLater
 from g6_core.domain.ist import at
 from g6_core.schema.options import OPTION_COLUMNS, OptionRow
 from g6_core.sim.scripted import ScriptedSource
-from g6_pipelines.collection.coverage import CoverageTally
+from g6_pipelines.collection.coverage import Coverage, cycle_coverage
 from g6_pipelines.collection.passed import stretches_of
 from g6_pipelines.collection.plan import plan_index
 from g6_pipelines.collection.rows import Moment
@@ -150,6 +151,14 @@ def test_after_the_close_of_the_expiry_of_the_day_the_forward_of_the_next_stands
     assert all(row["spot"] == row["forward"] for row in rows)
 
 
+def _added(cycles: Sequence[Sequence[OptionRow]]) -> Coverage:
+    """The cycles of the test are minutes of their own."""
+    each = [cycle_coverage(cycle) for cycle in cycles]
+    names = ("live", "stale", "missing", "no_contract", "closed")
+    sums = {name: sum(getattr(one, name) for one in each) for name in names}
+    return Coverage(**sums, minutes_missing=tuple(minute for one in each for minute in one.minutes_missing))
+
+
 def test_the_coverage_of_a_day_is_that_of_its_rows_counted_one_by_one(rules, settings, tmp_path) -> None:
     day = date(2025, 9, 23)
     opens = at(day, time(9, 15))
@@ -159,8 +168,10 @@ def test_the_coverage_of_a_day_is_that_of_its_rows_counted_one_by_one(rules, set
     codes = narrowed(settings, codes=("this_week", "next_week", "this_month", "next_month"), offsets=(-1, 20))
     world = collecting(rules, codes, tmp_path, source, start_ms=opens + 2 * STEP)
     report = world.finish()
-    tally = CoverageTally()
-    for cycle in lake_cycles(world.paths.lake(day, "NIFTY")):
-        tally.add([OptionRow.of_cells(cells) for cells in cycle])
-    assert (report.coverage, report.coverage_by_code) == (tally.total(), tally.by_code())
+    cycles = [[OptionRow.of_cells(cells) for cells in cycle] for cycle in lake_cycles(world.paths.lake(day, "NIFTY"))]
+    assert report.coverage == _added(cycles)
+    assert report.coverage_by_code == {
+        f"NIFTY/{code}": _added([[row for row in cycle if row.expiry_code == code] for cycle in cycles])
+        for code in ("this_week", "next_week", "this_month", "next_month")
+    }
     assert min(report.coverage.live, report.coverage.stale, report.coverage.missing) > 0

@@ -181,7 +181,7 @@ def test_a_wrong_token_is_said_once_and_the_day_goes_on(
 ) -> None:
     monkeypatch.setenv("G6_INFLUX_TOKEN", "g6:wrong")
     report = world.finish()
-    assert report.coverage_pct == 100
+    assert report.coverage.pct == 100
     assert len(report.said) == 1
     assert report.said[0].startswith("influx: G6_INFLUX_TOKEN: ")
     assert count(influx) == 0

@@ -3,7 +3,7 @@
 from datetime import date
 
 from g6_core.schema.options import OptionRow, RowStatus, SideCells
-from g6_pipelines.collection.coverage import CoverageTally
+from g6_pipelines.collection.coverage import Coverage, cycle_coverage
 from g6_pipelines.collection.overview import overview_of, overviews_of
 
 NOON = 1_756_449_000_000
@@ -54,12 +54,9 @@ def test_each_code_has_its_own_overview() -> None:
     assert [found.expiry_code for found in overviews_of(CHAIN + other)] == ["this_week", "next_week"]
 
 
-def test_coverage_counts_identical_expiries_once_and_each_code_in_full() -> None:
-    tally = CoverageTally()
+def test_coverage_counts_identical_expiries_once() -> None:
     twin = [row(0, side(1, 1), side(1, 1), "this_month")]
-    cycle = tally.add(CHAIN + twin)
+    cycle = cycle_coverage(CHAIN + twin)
     assert (cycle.live, cycle.stale, cycle.missing, cycle.no_contract, cycle.expected) == (7, 1, 1, 1, 9)
     assert cycle.pct == round(100 * 7 / 9, 2)
-    assert tally.total() == cycle
-    assert tally.by_code()["NIFTY/this_month"].live == 2
-    assert CoverageTally().total().pct == 0.0
+    assert Coverage().pct == 0.0

@@ -4,13 +4,10 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
-import polars as pl
 import pytest
 
 from g6_core.adapters.files import canonical_json, write_atomic
@@ -31,10 +28,11 @@ from g6_core.domain.records import (
 )
 from g6_core.domain.risk import Outcome, Verdict
 from g6_core.schema.options import RowStatus
+from g6_core.schema.picks import IndexPicks, Pick
 from g6_pipelines.report import series
 from g6_pipelines.report.facts import DayFacts, blocking_rules, gather
 from g6_pipelines.report.page import render
-from g6_pipelines.report.tiles import completeness, tiles
+from g6_pipelines.report.tiles import tiles
 from g6_pipelines.stages.reconcile import Reconciliation
 from g6_pipelines.stages.report import index_minutes, report
 from g6_pipelines.stages.score import score
@@ -195,28 +193,50 @@ def test_an_open_position_has_its_own_place_with_its_mark(full: Full) -> None:
 
 
 def test_hostile_text_is_shown_as_text_wherever_it_comes_from(full: Full) -> None:
-    breaks_out = """"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
-    facts = full.facts
-    odd_check = Check(breaks_out, True, breaks_out, {})
+    text = """"'><img src=x onerror=alert(1)>{{ 7 * 7 }}"""
+    facts, ledger = full.facts, full.facts.ledger
+    (trade, *_), (signal,), (event,) = ledger.trades, ledger.signals, ledger.risk_events
+    verdict = Verdict(text, Outcome.FAIL, True, 1.0, 2.0, text)
+    assert facts.scores is not None and facts.picks is not None
+    pick = Pick(1, text, 1, text, 24_500_00, DAY, 75, 0, 100_00, 0.5, 9_000, 11.0, 0.5, 120.0, None, (text, text))
     odd = replace(
         facts,
-        underlyings=(breaks_out,),
-        accounts={breaks_out: facts.accounts["NIFTY"]},
-        summary={"source": breaks_out, "seed": breaks_out, "journal_sha256": breaks_out},
+        underlyings=(text,),
+        accounts={text: facts.accounts["NIFTY"]},
+        summary={"source": text, "seed": text, "journal_sha256": text},
         ledger=replace(
-            facts.ledger,
-            trades=tuple(replace(trade, tradingsymbol=breaks_out) for trade in facts.ledger.trades[:1]),
-            signals=tuple(
-                replace(signal, strategy=breaks_out, features={breaks_out: 1.0}) for signal in facts.ledger.signals
+            ledger,
+            trades=(
+                replace(trade, tradingsymbol=text, exit_reason=text),
+                replace(trade, tradingsymbol=text, exit_ms=0, exit_reason="", open_quantity=75),
             ),
+            signals=(replace(signal, underlying=text, strategy=text, features={text: 1.0}),),
+            decisions=(
+                decision(full.made, 1, Direction.BULLISH, verdict),
+                decision(full.made, 2, Direction.AVOID, verdict),
+            ),
+            risk_events=(replace(event, kind=text, detail=text),),
         ),
-        checks=(odd_check,),
-        notes=(breaks_out,),
+        checks=(Check(text, True, text, {}),),
+        scores=replace(
+            facts.scores,
+            scores=tuple(replace(one, underlying=text, strategy=text, reasons=(text,)) for one in facts.scores.scores),
+        ),
+        picks=replace(
+            facts.picks,
+            indices={
+                "some": IndexPicks(text, "", text, full.made.at(370), 100.0, DAY, 11.0, 24_500_00, (pick,)),
+                "none": IndexPicks(text, text, text, 0, 0.0, None, None, None, ()),
+            },
+        ),
+        notes=(text,),
     )
     html = render(odd)
     page = Page(html)
-    # Title, note, badge, seed, check twice, headings of two pictures, trade twice, signal twice, journal.
-    assert page.said.count(breaks_out) >= 13
+    # Title 1, names 1, badge 1, seed 1, held 1, note 1, headings of pictures 2, trades 5, signals 3, rules 4, events 2,
+    # checks 2, picks 7, scores 3, journal 1.
+    assert page.said.count(text) >= 36
+    assert "9,000" in page.said and "120.0" in page.said
     assert "<img src=x" not in html and "onerror" not in page.attributes
 
 
@@ -348,48 +368,6 @@ def test_coverage_bands_have_a_column_per_minute_and_a_row_per_strike(full: Full
     seen = [set(bands[0].states[:, minute].ravel()) - {series.NOT_EXPECTED} for minute in range(375)]
     # Collected from minute 330 on, without a live quote from 350 to 356.
     assert seen == [{live} if minute >= 330 and not 350 <= minute < 356 else {unverified} for minute in range(375)]
-
-
-def ended(*states: str) -> pl.DataFrame:
-    """Calls and puts of one strike, a minute for each pair of states."""
-    pairs = [state.split("/") for state in states]
-    return pl.DataFrame(
-        {
-            "minute": [datetime(2025, 8, 29, 4, minute, tzinfo=UTC) for minute in range(len(pairs)) for _ in "CP"],
-            "expiry": DAY,
-            "strike": 24_500.0,
-            "side": ["CE", "PE"] * len(pairs),
-            "account": [state for pair in pairs for state in pair],
-        },
-        schema_overrides={"minute": pl.Datetime("ms", "UTC")},
-    )
-
-
-def test_a_pair_has_the_colour_of_its_worse_side_and_repaired_has_its_own() -> None:
-    minutes = ended(
-        "live/live", "live/no_trade", "no_trade/no_trade", "live/repaired", "repaired/unverified", "open/live"
-    )
-    (band,) = series.coverage(minutes, DAY)
-    assert band.states.tolist() == [[1, 1, 0, 2, 3, 3]]
-
-
-@pytest.mark.parametrize(
-    ("counts", "value", "kind", "more"),
-    [
-        ((46_626, 1_884, 0, 0), "complete", "good", "96.1 % live, 3.9 % repaired"),
-        ((48_509, 1, 0, 0), "complete", "good", "99.998 % live, 0.002 % repaired"),
-        ((100, 0, 50, 50), "50 unverified", "bad", "50.0 % live, 25.0 % no trade"),
-        ((0, 0, 0, 0), "nothing of NIFTY", "bad", ""),
-    ],
-)
-def test_there_is_one_verdict_on_what_was_collected(
-    counts: tuple[int, int, int, int], value: str, kind: str, more: str
-) -> None:
-    live, repaired, no_trade, left = counts
-    day = SimpleNamespace(index="NIFTY", expected=sum(counts), live=live, repaired=repaired, no_trade=no_trade)
-    tile = completeness({"NIFTY": SimpleNamespace(day=day)})  # type: ignore[dict-item]
-    assert (tile.value, tile.kind, tile.more) == (value, kind, more)
-    assert left == 0 or str(left) in tile.value
 
 
 def test_chain_cuts_run_from_the_first_live_moment_to_the_last(full: Full) -> None:

@@ -67,7 +67,7 @@ def figures_of(report: CollectReport, cycles: Sequence[CycleReport]) -> Figures:
         "calls": report.calls,
         "calls_failed": sum(cycle.calls_failed for cycle in cycles),
         "keys_missing": report.keys_missing,
-        "coverage_pct": report.coverage_pct,
+        "coverage_pct": report.coverage.pct,
         "cycle_ms_max": max(took),
         "cycle_ms_bound": bound_ms,
         "cycles_over_the_bound": sum(one > bound_ms for one in took),
