@@ -16,6 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from g6_core.adapters.memory import search_cycles_rarely
 from g6_core.cli.command import Group, command_group, run
 from g6_core.cli.errors import exit_code_of
 from g6_core.domain.errors import UserError
@@ -128,6 +129,7 @@ def _options(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's own) and return its exit code."""
+    search_cycles_rarely()
     command = typer.main.get_group(app)
     return exit_code_of(lambda: run(command, args))
 

@@ -25,9 +25,9 @@ BID, ASK, LTP, BID_QTY, ASK_QTY, VOLUME_LOTS, OI, DELTA_PPM = range(8)
 HIGH, LOW, OI_HIGH, OI_LOW, AVERAGE, LAST_TRADE_S, TIME_S, NEXT = range(8, 16)
 NODE_WIDTH = 16
 UNKNOWN = -1
-# How much of a quote is filled: the last trade with volume and open interest; the best bid and ask too; everything,
-# of which the day's extremes and the book behind the best prices cost most.
-TRADES, TOUCH, ALL = range(3)
+# How much of a quote is filled: the best prices, or everything, of which the day's extremes and the book behind the
+# best prices cost most.
+TOUCH, ALL = range(2)
 
 # Columns of `terms`, int64, one row per contract; LOT is 0 for the index row, which has no book.
 KEY, LOT, TICK, OPEN, CLOSE = range(5)
@@ -193,8 +193,9 @@ def _run_figures(
         last = s
 
 
-@kernel(f"void({_NODES}, boolean[:, ::1], int64[::1], int64[::1], int64, int64[:, ::1], float64[::1])")
+@kernel(f"void(int64[::1], {_NODES}, boolean[:, ::1], int64[::1], int64[::1], int64, int64[:, ::1], float64[::1])")
 def fold_record(
+    contracts: NDArray[np.int64],
     nodes: NDArray[np.int32],
     present: NDArray[np.bool_],
     stamps_s: NDArray[np.int64],
@@ -203,13 +204,14 @@ def fold_record(
     terms: NDArray[np.int64],
     noise: NDArray[np.float64],
 ) -> None:
-    """Complete the nodes in place: link neighbours, fill absences with the last node, run the day's figures.
+    """Complete nodes in place: link neighbours, fill absences with the last node, run the day's figures.
 
-    `nodes` holds the recorded columns where `present`; `stamps_s` are the snapshots; `joined[s]` is 0 where nothing
-    moves after snapshot s (the market is shut); neighbours further apart than `gap_max_s` are not joined.
+    `contracts` are the places of those that are completed, each once. `nodes` holds the recorded columns where
+    `present`; `stamps_s` are the snapshots; `joined[s]` is 0 where nothing moves after snapshot s (the market is
+    shut); neighbours further apart than `gap_max_s` are not joined.
     OPEN of `terms` becomes the first traded price.
     """
-    for contract in range(nodes.shape[0]):
+    for contract in contracts:
         following = UNKNOWN
         first_traded = 0
         while first_traded < nodes.shape[1] and nodes[contract, first_traded, VOLUME_LOTS] == 0:
@@ -228,6 +230,14 @@ def fold_record(
                 node[NEXT] = following
             following = s
         _run_figures(nodes[contract], present[contract], terms[contract], noise)
+
+
+@kernel(f"int64({_ROW}, {_ROW}, int64, int64)")
+def _oi_rise(left: NDArray[np.int32], right: NDArray[np.int32], part_ms: int, lot: int) -> int:
+    """Open interest `part_ms` into an interval above that at its left end, by whole lots."""
+    part = part_ms / ((right[TIME_S] - left[TIME_S]) * 1000.0)
+    lots: int = math.floor((int(right[OI]) - int(left[OI])) * part / lot + 0.5)
+    return lots * lot
 
 
 @kernel(f"void({_ROW}, int32[:, ::1], int64, int64[::1], float64[::1], int64, int64[::1], int64)")
@@ -262,12 +272,11 @@ def _fill(
         lots, trade_s, ltp = _last(left, right, part_s, noise, terms)
         if detail == ALL:
             high, low = _extremes(left, right, part_s, noise, terms)
-        if lot > 0 and detail >= TOUCH:
+        if lot > 0:
             bid, ask = _touch(left, right, part, noise_at(noise, offset_ms), tick)
             bid_qty = touch_size(bid_qty, lot, key, 0, moment)
             ask_qty = touch_size(ask_qty, lot, key, 1, moment)
-        if lot > 0:
-            oi += math.floor((int(right[OI]) - oi) * part / lot + 0.5) * lot
+            oi += _oi_rise(left, right, part_ms, lot)
             oi_high, oi_low = max(oi, oi_high), min(oi, oi_low)
     out[_Q_EXCHANGE_MS] = base_ms + moment * 1000
     out[_Q_LAST_TRADE_MS] = base_ms + trade_s * 1000 if trade_s >= 0 else 0
@@ -350,17 +359,30 @@ def fill_series(
     noise: NDArray[np.float64],
     out: NDArray[np.int64],
 ) -> None:
-    """TRADES of one token, one moment a row: TICK as int64 of shape (n, TICK_WIDTH) into `out`, which holds zeros."""
+    """Trades of one token as `fill_quotes` has them, one moment a row, which ascend: TICK as int64 of shape (n,
+    TICK_WIDTH) into `out`, which holds zeros."""
     out[:, 0] = token[0]
     place = np.searchsorted(known_tokens, token[0])
     if place == len(known_tokens) or known_tokens[place] != token[0]:
         return
-    quote = np.zeros(QUOTE_WIDTH, np.int64)
+    lot, own, row = terms[place, LOT], terms[place], nodes[place]
+    snapshot = -1
     for i in range(len(moments_ms)):
         offset_ms = moments_ms[i] - base_ms
-        snapshot = np.searchsorted(stamps_s, offset_ms // 1000, side="right") - 1
-        if snapshot >= 0 and nodes[place, snapshot, TIME_S] >= 0:
-            left = nodes[place, snapshot]
-            _fill(left, nodes[place], offset_ms, terms[place], noise, base_ms, quote, TRADES)
-            out[i, _T_EXCHANGE_MS], out[i, _T_LTP] = quote[_Q_EXCHANGE_MS], quote[_Q_LTP]
-            out[i, _T_VOLUME], out[i, _T_OI] = quote[_Q_VOLUME], quote[_Q_OI]
+        while snapshot + 1 < len(stamps_s) and stamps_s[snapshot + 1] <= offset_ms // 1000:
+            snapshot += 1
+        if snapshot < 0 or row[snapshot, TIME_S] < 0:
+            continue
+        left = row[snapshot]
+        moment = int(left[TIME_S])
+        lots, ltp, oi = int(left[VOLUME_LOTS]), int(left[LTP]), int(left[OI])
+        part_ms = offset_ms - moment * 1000
+        if part_ms > 0 and left[NEXT] >= 0:
+            right = row[left[NEXT]]
+            part_s = offset_ms // 1000 - moment
+            lots, _, ltp = _last(left, right, part_s, noise, own)
+            if lot > 0:
+                oi += _oi_rise(left, right, part_ms, lot)
+            moment += part_s
+        out[i, _T_EXCHANGE_MS], out[i, _T_LTP] = base_ms + moment * 1000, ltp
+        out[i, _T_VOLUME], out[i, _T_OI] = lots * lot, oi

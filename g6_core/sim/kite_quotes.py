@@ -109,7 +109,11 @@ def _option_quote(instrument: Instrument, numbers: list[int], rupees: list[float
 
 
 def _depth(prices: list[float], quantities: list[int], orders: list[int]) -> list[Json]:
+    (p0, p1, p2, p3, p4), (q0, q1, q2, q3, q4), (n0, n1, n2, n3, n4) = prices, quantities, orders
     return [
-        {"price": price, "quantity": quantity, "orders": count}
-        for price, quantity, count in zip(prices, quantities, orders, strict=True)
+        {"price": p0, "quantity": q0, "orders": n0},
+        {"price": p1, "quantity": q1, "orders": n1},
+        {"price": p2, "quantity": q2, "orders": n2},
+        {"price": p3, "quantity": q3, "orders": n3},
+        {"price": p4, "quantity": q4, "orders": n4},
     ]

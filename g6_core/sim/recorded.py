@@ -105,7 +105,9 @@ class RecordedSource:
         # Before the open nothing changes, and that is no silence.
         hangs = built.repeats & (np.roll(day.grid.stamps_ms, 1) >= self.session.open_ms)
         self._seen = built.volume_known & ~hangs
-        bridge.fold_record(self._nodes, built.present, self._stamps_s, joined, GAP_MAX_S, self._terms, self._noise)
+        self._present, self._joined = built.present, joined
+        self._folded = np.zeros(len(rows), np.bool_)
+        self._known_minutes: dict[int, tuple[tuple[int, int], ...]] = {}
 
     def quotes(self, tokens: NDArray[np.int64], time_ms: int) -> NDArray[np.void]:
         """QUOTE rows for `tokens`, in their order; see the module for what they are at any time."""
@@ -125,6 +127,7 @@ class RecordedSource:
 
     def _seconds(self, tokens: NDArray[np.int64], first_ms: int) -> NDArray[np.void]:
         """TICK rows of a minute, by second and token; stamp 0 where there are no data."""
+        self._fold(tokens)
         seconds = MINUTE_MS // SECOND_MS
         out = np.zeros((seconds * len(tokens), bridge.QUOTE_WIDTH), np.int64)
         bridge.fill_seconds(
@@ -140,7 +143,26 @@ class RecordedSource:
         )
         return touch_of(out).reshape(seconds, len(tokens))
 
+    def _fold(self, tokens: NDArray[np.int64]) -> None:
+        """Complete the nodes of contracts that are asked for; most of a recorded chain never is."""
+        places = np.searchsorted(self._tokens, tokens)
+        places = places[places < len(self._tokens)]
+        if not self._folded[places].all():
+            lacking = np.unique(places[~self._folded[places]])
+            bridge.fold_record(
+                lacking,
+                self._nodes,
+                self._present,
+                self._stamps_s,
+                self._joined,
+                GAP_MAX_S,
+                self._terms,
+                self._noise,
+            )
+            self._folded[lacking] = True
+
     def _filled(self, tokens: NDArray[np.int64], time_ms: int, detail: int) -> NDArray[np.void]:
+        self._fold(tokens)
         out = np.zeros(len(tokens), QUOTE)
         bridge.fill_quotes(
             np.require(tokens, np.int64, ("C", "W")),
@@ -158,9 +180,10 @@ class RecordedSource:
 
     def series(self, token: int, moments_ms: range) -> NDArray[np.void]:
         """TICK rows of one token, one per moment, without its touch."""
-        out = np.zeros(len(moments_ms), TICK)
+        out, asked = np.zeros(len(moments_ms), TICK), np.array([token], np.int64)
+        self._fold(asked)
         bridge.fill_series(
-            np.array([token], np.int64),
+            asked,
             np.arange(moments_ms.start, moments_ms.stop, moments_ms.step, dtype=np.int64),
             self._base_ms,
             self._stamps_s,
@@ -183,7 +206,12 @@ class RecordedSource:
         place = int(np.searchsorted(self._tokens, token))
         if place == len(self._tokens) or self._tokens[place] != token:
             return ()
-        return known_minutes(self._base_ms, self._stamps_s, self._nodes[place], self._seen[place], self.session)
+        if place not in self._known_minutes:
+            self._fold(self._tokens[place : place + 1])
+            self._known_minutes[place] = known_minutes(
+                self._base_ms, self._stamps_s, self._nodes[place], self._seen[place], self.session
+            )
+        return self._known_minutes[place]
 
 
 def known_minutes(

@@ -14,6 +14,8 @@ from g6_core.sim.refusals import KiteError, kite_error
 
 JSON = "application/json"
 CSV = "text/csv"
+# What the market shows is put together for each request.
+MADE_ANEW = frozenset({Bucket.QUOTE, Bucket.HISTORICAL})
 
 Query = Mapping[str, Sequence[str]]
 Form = Mapping[str, str]
@@ -21,11 +23,17 @@ Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What goes back to the client."""
+    """What goes back to the client: bytes, or what is read from its JSON; `fresh` when nobody else has that object."""
 
     status: int
     content_type: str
-    body: bytes
+    document: Any
+    fresh: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """As it is on the wire."""
+        return self.document if isinstance(self.document, bytes) else msgspec.json.encode(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +182,13 @@ def handle(
         return refusal(error)
     if isinstance(data, bytes):
         return Response(200, CSV, data)
-    return Response(200, JSON, msgspec.json.encode({"status": "success", "data": data}))
+    return Response(200, JSON, {"status": "success", "data": data}, route.bucket in MADE_ANEW)
 
 
 def refusal(error: KiteError) -> Response:
     """Kite's error body."""
     body = {"status": "error", "message": error.message, "error_type": error.error_type}
-    return Response(error.http_status, JSON, msgspec.json.encode(body))
+    return Response(error.http_status, JSON, body)
 
 
 def _find(method: str, path: str) -> tuple[Route, dict[str, str]]:

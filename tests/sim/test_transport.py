@@ -52,6 +52,26 @@ def answer(desk: Bench, path: str, method: str = "GET", **query: str) -> Any:
     return json.loads(response.body)["data"]
 
 
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/quote", {"i": [KEY, "NSE:NIFTY 50"]}),
+        ("/quote/ohlc", {"i": [KEY]}),
+        ("/quote/ltp", {"i": [KEY]}),
+        (
+            "/instruments/historical/{token}/minute",
+            {"from": [f"{DAY} 09:15:00"], "to": [f"{DAY} 15:30:00"], "oi": ["1"]},
+        ),
+    ],
+)
+def test_what_is_handed_over_is_what_its_json_would_be_read_into(traded: Bench, path: str, query: Any) -> None:
+    token = traded.exchange.source.instruments.by_key(KEY).token  # type: ignore[union-attr]
+    headers = {"Authorization": f"token g6sim:{traded.kite.access_token}"}
+    response = handle(traded.exchange, "GET", path.format(token=token), query, {}, headers)
+    assert response.fresh and response.document["data"]
+    assert repr(response.document) == repr(json.loads(response.body))
+
+
 @pytest.fixture
 def traded(rules: MarketRules) -> Bench:
     """A bench with a filled, an open and a rejected order."""
