@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
@@ -69,14 +70,21 @@ _option_template = lru_cache(maxsize=512)(partial(_template, OPTION_COLUMNS.valu
 _overview_template = lru_cache(maxsize=512)(partial(_template, OVERVIEW_COLUMNS.values()))
 
 
+@dataclass(slots=True, eq=False)
+class _File:
+    """A file, and the stamp (UTC text) of its last line; "" before the first."""
+
+    path: Path
+    last: str
+
+
 class CsvSink:
     """Appends rows to the files of one day; each file is checked, and healed if torn, before its first append."""
 
     def __init__(self, paths: DataPaths, day: date) -> None:
         self._paths = paths
         self._day = day
-        self._last: dict[Path, str] = {}
-        self._files: dict[tuple[str, str, int | None], Path] = {}
+        self._files: dict[tuple[str, str, int | None], _File] = {}
         self._lock = FileLock(paths.root / "csv" / ".lock", timeout=LOCK_TIMEOUT_S)
         self.healed_files = 0
         schema: dict[str, object] = {
@@ -93,18 +101,18 @@ class CsvSink:
         Raises DataError when a file cannot be written, is not of this schema, or another process holds the lock.
         """
         with self._held():
-            lines: dict[Path, list[str]] = {}
+            lines: dict[_File, list[str]] = {}
             for row in options:
-                path = self._path((row.index, row.expiry_code, row.offset))
-                if _utc_text(row.time_ms) > self._last_stamp(path, OPTION_COLUMNS):
-                    lines.setdefault(path, []).append(option_line(row))
+                file = self._file((row.index, row.expiry_code, row.offset))
+                if _utc_text(row.time_ms) > file.last:
+                    lines.setdefault(file, []).append(option_line(row))
             for overview in overviews:
-                path = self._path((overview.index, overview.expiry_code, None))
-                if _utc_text(overview.time_ms) > self._last_stamp(path, OVERVIEW_COLUMNS):
-                    lines.setdefault(path, []).append(overview_line(overview))
-            for path, added in lines.items():
-                _append(path, "".join([f"{line}\n" for line in added]))
-                self._last[path] = added[-1].partition(",")[0]
+                file = self._file((overview.index, overview.expiry_code, None))
+                if _utc_text(overview.time_ms) > file.last:
+                    lines.setdefault(file, []).append(overview_line(overview))
+            for file, added in lines.items():
+                _append(file.path, "\n".join([*added, ""]))
+                file.last = added[-1].partition(",")[0]
 
     def newest_of_all(self, index: str, pairs: Iterable[tuple[str, int]]) -> str:
         """Up to which stamp (UTC text) every file of these (expiry code, offset), and of their overviews, has its rows.
@@ -113,31 +121,23 @@ class CsvSink:
         """
         with self._held():
             known = list(pairs)
-            stamps = [self._last_stamp(self._path((index, *pair)), OPTION_COLUMNS) for pair in known]
-            codes = dict.fromkeys(code for code, _ in known)
-            stamps += [self._last_stamp(self._path((index, code, None)), OVERVIEW_COLUMNS) for code in codes]
-            return min(stamps, default="")
+            files = [self._file((index, *pair)) for pair in known]
+            files += [self._file((index, code, None)) for code in dict.fromkeys(code for code, _ in known)]
+            return min([file.last for file in files], default="")
 
-    def _path(self, key: tuple[str, str, int | None]) -> Path:
-        """File of (index, expiry code, offset); of the overview when the offset is None."""
-        known = self._files.get(key)
-        if known is None:
+    def _file(self, key: tuple[str, str, int | None]) -> _File:
+        """File of (index, expiry code, offset), of the overview when the offset is None; prepared when it is new."""
+        found = self._files.get(key)
+        if found is None:
             index, code, offset = key
-            known = (
-                self._paths.csv_overview(index, code, self._day)
-                if offset is None
-                else self._paths.csv_options(index, code, offset, self._day)
-            )
-            self._files[key] = known
-        return known
-
-    def _last_stamp(self, path: Path, columns: Mapping[str, Kind]) -> str:
-        known = self._last.get(path)
-        if known is None:
-            known, healed = _prepare_file(path, columns)
-            self._last[path] = known
+            if offset is None:
+                path, columns = self._paths.csv_overview(index, code, self._day), OVERVIEW_COLUMNS
+            else:
+                path, columns = self._paths.csv_options(index, code, offset, self._day), OPTION_COLUMNS
+            last, healed = _prepare_file(path, columns)
             self.healed_files += healed
-        return known
+            found = self._files[key] = _File(path, last)
+        return found
 
     def _held(self) -> AbstractContextManager[Any]:
         try:

@@ -28,7 +28,7 @@ from g6_core.schema.journal import (
     Kind,
 )
 
-KINDS = frozenset(Kind)
+KINDS = {kind.value: kind for kind in Kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,13 @@ class JournalReader:
         stored = self._take(HASH_BYTES)
         if hashlib.sha256(self.chain + head + payload).digest() != stored or sequence != self.records + 1:
             raise self._torn_or_changed() if end == self._size else self._changed()
-        if kind not in KINDS:
+        known = KINDS.get(kind)
+        if known is None:
             raise DataError(f"{self._path}: record {sequence} is of a kind ({kind}) that this program does not know")
         self.chain = stored
         self.offset = end
         self.records += 1
-        return JournalRecord(Kind(kind), sequence, time_ms, payload)
+        return JournalRecord(known, sequence, time_ms, payload)
 
     def _torn_or_changed(self) -> Exception:
         """Torn, unless a whole later record follows: then a length was changed, and cutting would destroy good data."""

@@ -5,6 +5,7 @@ import gc
 import mmap
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 _SPAN = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ")
@@ -15,9 +16,14 @@ _SPAN = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) ")
 _OBJECTS_AT_ONCE = 20_000
 
 
-def search_cycles_rarely() -> None:
-    """Have the garbage collector look at new objects by the twenty thousand: a few megabytes of garbage at most."""
+def as_process(main: Callable[[], int]) -> int:
+    """Run what this process is for and return its exit code; garbage is searched for rarely, and not at the end."""
     gc.set_threshold(_OBJECTS_AT_ONCE)
+    try:
+        return main()
+    finally:
+        # What is left ends with the process: to search it once more takes half a second after a day.
+        gc.freeze()
 
 
 def release_libraries() -> int:

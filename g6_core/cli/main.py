@@ -16,7 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from g6_core.adapters.memory import search_cycles_rarely
+from g6_core.adapters.memory import as_process
 from g6_core.cli.command import Group, command_group, run
 from g6_core.cli.errors import exit_code_of
 from g6_core.domain.errors import UserError
@@ -129,10 +129,14 @@ def _options(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line (default: this process's own) and return its exit code."""
-    search_cycles_rarely()
     command = typer.main.get_group(app)
     return exit_code_of(lambda: run(command, args))
 
 
+def script() -> int:
+    """Run this process's own command line and return its exit code."""
+    return as_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script())

@@ -114,7 +114,7 @@ class SimSession(requests.Session):
         request.headers = CaseInsensitiveDict(headers or {})
         request.body = _encoded(data or {}) if json is None else msgspec.json.encode(json)
         request.hooks = self.hooks
-        return self.send(request, allow_redirects=False, proxies={})
+        return self.send(request, stream=True, allow_redirects=False, proxies={})
 
 
 def _encoded(values: Mapping[str, Any]) -> str:
