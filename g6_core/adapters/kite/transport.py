@@ -8,7 +8,7 @@ handed over as what their JSON would be read into: to write and to read it would
 import io
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote_plus, unquote_plus, urlencode, urlsplit
 
 import msgspec
@@ -30,20 +30,23 @@ _unquoted = lru_cache(maxsize=4096)(unquote_plus)
 
 
 class _Handed(Reply):
-    """A reply that has the answer itself."""
+    """A reply that has the answer itself, until somebody reads or replaces its text."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__()
         self._answer = answer
+        self._content: bytes | Literal[False] = False  # as `requests` says that it was not read
 
     @property
     def content(self) -> bytes:
         """As it would come on the wire."""
-        return self._answer.body
+        if self._content is False:
+            self._content = self._answer.body
+        return self._content
 
-    def json(self, **_: Any) -> Any:
+    def json(self, **kwargs: Any) -> Any:
         """Return the answer's document."""
-        return self._answer.document
+        return self._answer.document if self._content is False else super().json(**kwargs)
 
 
 class SimTransport(BaseAdapter):
