@@ -35,7 +35,7 @@ class _Handed(Reply):
     def __init__(self, answer: Response) -> None:
         super().__init__()
         self._answer = answer
-        self._content: bytes | Literal[False] = False  # as `requests` says that it was not read
+        self._content: bytes | Literal[False] = False  # type: ignore[assignment] # as `requests` has it when unread
 
     @property
     def content(self) -> bytes:
