@@ -20,9 +20,22 @@ _LAST_QTY, _AVERAGE, _VOLUME = _AT["last_qty"], _AT["average_paise"], _AT["volum
 _BUY_QTY, _SELL_QTY = _AT["buy_qty"], _AT["sell_qty"]
 _OI, _OI_HIGH, _OI_LOW = _AT["oi"], _AT["oi_day_high"], _AT["oi_day_low"]
 _OPEN, _HIGH, _LOW, _CLOSE = _AT["open_paise"], _AT["high_paise"], _AT["low_paise"], _AT["close_paise"]
-_LEVEL = ("paise", "qty", "orders")
-_BID, _BID_QTY, _BID_ORDERS = (slice(_AT[f"bid_{name}"], _AT[f"bid_{name}"] + DEPTH_LEVELS) for name in _LEVEL)
-_ASK, _ASK_QTY, _ASK_ORDERS = (slice(_AT[f"ask_{name}"], _AT[f"ask_{name}"] + DEPTH_LEVELS) for name in _LEVEL)
+_LEVELS = range(DEPTH_LEVELS)
+_BID, _BID_QTY, _BID_ORDERS = (_AT[f"bid_{name}"] for name in ("paise", "qty", "orders"))
+_ASK, _ASK_QTY, _ASK_ORDERS = (_AT[f"ask_{name}"] for name in ("paise", "qty", "orders"))
+# Which numbers are money, and where each stands among those.
+_MONEY = (
+    _LTP,
+    _AVERAGE,
+    _OPEN,
+    _HIGH,
+    _LOW,
+    _CLOSE,
+    *(_BID + level for level in _LEVELS),
+    *(_ASK + level for level in _LEVELS),
+)
+_R_LTP, _R_AVERAGE, _R_OPEN, _R_HIGH, _R_LOW, _R_CLOSE, _R_BID = range(7)
+_R_ASK = _R_BID + DEPTH_LEVELS
 
 
 def quote_bodies(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> dict[str, Json]:
@@ -53,19 +66,20 @@ def ltp_bodies(instruments: Sequence[Instrument], quotes: NDArray[np.void]) -> d
 def _known(
     instruments: Sequence[Instrument], quotes: NDArray[np.void]
 ) -> Iterator[tuple[Instrument, list[int], list[float]]]:
-    """Each instrument that has data, with its quote as numbers and as hundredths of them."""
+    """Each instrument that has data, with its quote as numbers and what of it is money in rupees."""
     table = np.ascontiguousarray(quotes).view(np.int64).reshape(len(quotes), QUOTE.itemsize // 8)
-    for instrument, numbers, rupees in zip(instruments, table.tolist(), (table / 100).tolist(), strict=True):
+    money = (table[:, _MONEY] / 100).tolist()
+    for instrument, numbers, rupees in zip(instruments, table.tolist(), money, strict=True):
         if numbers[_EXCHANGE_MS] > 0:
             yield instrument, numbers, rupees
 
 
 def _last_price(numbers: list[int], rupees: list[float]) -> Json:
-    return {"instrument_token": numbers[_TOKEN], "last_price": rupees[_LTP]}
+    return {"instrument_token": numbers[_TOKEN], "last_price": rupees[_R_LTP]}
 
 
 def _ohlc(rupees: list[float]) -> Json:
-    return {"open": rupees[_OPEN], "high": rupees[_HIGH], "low": rupees[_LOW], "close": rupees[_CLOSE]}
+    return {"open": rupees[_R_OPEN], "high": rupees[_R_HIGH], "low": rupees[_R_LOW], "close": rupees[_R_CLOSE]}
 
 
 def _net_change(numbers: list[int]) -> float:
@@ -76,7 +90,7 @@ def _index_quote(numbers: list[int], rupees: list[float]) -> Json:
     return {
         "instrument_token": numbers[_TOKEN],
         "timestamp": stamp(numbers[_EXCHANGE_MS]),
-        "last_price": rupees[_LTP],
+        "last_price": rupees[_R_LTP],
         "net_change": _net_change(numbers),
         "ohlc": _ohlc(rupees),
     }
@@ -88,12 +102,12 @@ def _option_quote(instrument: Instrument, numbers: list[int], rupees: list[float
         "instrument_token": numbers[_TOKEN],
         "timestamp": stamp(numbers[_EXCHANGE_MS]),
         "last_trade_time": stamp(numbers[_TRADE_MS]),
-        "last_price": rupees[_LTP],
+        "last_price": rupees[_R_LTP],
         "last_quantity": numbers[_LAST_QTY],
         "buy_quantity": numbers[_BUY_QTY],
         "sell_quantity": numbers[_SELL_QTY],
         "volume": numbers[_VOLUME],
-        "average_price": rupees[_AVERAGE],
+        "average_price": rupees[_R_AVERAGE],
         "oi": numbers[_OI],
         "oi_day_high": numbers[_OI_HIGH],
         "oi_day_low": numbers[_OI_LOW],
@@ -102,18 +116,18 @@ def _option_quote(instrument: Instrument, numbers: list[int], rupees: list[float
         "upper_circuit_limit": upper_paise / 100,
         "ohlc": _ohlc(rupees),
         "depth": {
-            "buy": _depth(rupees[_BID], numbers[_BID_QTY], numbers[_BID_ORDERS]),
-            "sell": _depth(rupees[_ASK], numbers[_ASK_QTY], numbers[_ASK_ORDERS]),
+            "buy": _depth(rupees, _R_BID, numbers, _BID_QTY, _BID_ORDERS),
+            "sell": _depth(rupees, _R_ASK, numbers, _ASK_QTY, _ASK_ORDERS),
         },
     }
 
 
-def _depth(prices: list[float], quantities: list[int], orders: list[int]) -> list[Json]:
-    (p0, p1, p2, p3, p4), (q0, q1, q2, q3, q4), (n0, n1, n2, n3, n4) = prices, quantities, orders
+def _depth(rupees: list[float], price: int, numbers: list[int], quantity: int, orders: int) -> list[Json]:
+    """Five levels from these places on."""
     return [
-        {"price": p0, "quantity": q0, "orders": n0},
-        {"price": p1, "quantity": q1, "orders": n1},
-        {"price": p2, "quantity": q2, "orders": n2},
-        {"price": p3, "quantity": q3, "orders": n3},
-        {"price": p4, "quantity": q4, "orders": n4},
+        {"price": rupees[price], "quantity": numbers[quantity], "orders": numbers[orders]},
+        {"price": rupees[price + 1], "quantity": numbers[quantity + 1], "orders": numbers[orders + 1]},
+        {"price": rupees[price + 2], "quantity": numbers[quantity + 2], "orders": numbers[orders + 2]},
+        {"price": rupees[price + 3], "quantity": numbers[quantity + 3], "orders": numbers[orders + 3]},
+        {"price": rupees[price + 4], "quantity": numbers[quantity + 4], "orders": numbers[orders + 4]},
     ]
