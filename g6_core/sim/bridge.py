@@ -84,6 +84,13 @@ def _touch(
     return bid, ask
 
 
+@kernel(f"int64({_ROW}, {_ROW}, int64)")
+def _lots_traded(left: NDArray[np.int32], right: NDArray[np.int32], part_s: int) -> int:
+    """Whole lots of an interval that have traded `part_s` whole seconds into it."""
+    traded = int(right[VOLUME_LOTS]) - left[VOLUME_LOTS]
+    return traded * part_s // (right[TIME_S] - left[TIME_S]) if traded > 0 else 0
+
+
 @kernel(f"UniTuple(int64, 3)({_ROW}, {_ROW}, int64, float64[::1], int64)")
 def _trade(
     left: NDArray[np.int32], right: NDArray[np.int32], part_s: int, noise: NDArray[np.float64], tick: int
@@ -93,11 +100,10 @@ def _trade(
     Volume rises by whole lots; a price only changes when a lot trades, at or inside the touch of that second. A
     record whose volume does not rise holds all three.
     """
-    traded = int(right[VOLUME_LOTS]) - left[VOLUME_LOTS]
-    whole_s = right[TIME_S] - left[TIME_S]
-    lots = traded * part_s // whole_s if traded > 0 else 0
+    lots = _lots_traded(left, right, part_s)
     if lots == 0:
         return left[VOLUME_LOTS], left[LAST_TRADE_S], left[LTP]
+    traded, whole_s = int(right[VOLUME_LOTS]) - left[VOLUME_LOTS], right[TIME_S] - left[TIME_S]
     trade_s = -(-lots * whole_s // traded)
     part = trade_s / whole_s
     shift = noise[left[TIME_S] + trade_s]
@@ -141,7 +147,12 @@ def _extremes(
     seen_s = int(left[LAST_TRADE_S])
     if terms[LOT] > 0 and right[VOLUME_LOTS] <= left[VOLUME_LOTS]:
         return high, low
+    lots = 0
     for second in range(1, part_s + 1):
+        if terms[LOT] > 0:
+            before, lots = lots, _lots_traded(left, right, second)
+            if lots == before:
+                continue
         _, trade_s, price = _last(left, right, second, noise, terms)
         if trade_s > seen_s:
             seen_s = trade_s
@@ -366,7 +377,8 @@ def fill_series(
     if place == len(known_tokens) or known_tokens[place] != token[0]:
         return
     lot, own, row = terms[place, LOT], terms[place], nodes[place]
-    snapshot = -1
+    snapshot = traded_at = -1
+    traded_lots = traded_ltp = 0
     for i in range(len(moments_ms)):
         offset_ms = moments_ms[i] - base_ms
         while snapshot + 1 < len(stamps_s) and stamps_s[snapshot + 1] <= offset_ms // 1000:
@@ -380,7 +392,11 @@ def fill_series(
         if part_ms > 0 and left[NEXT] >= 0:
             right = row[left[NEXT]]
             part_s = offset_ms // 1000 - moment
-            lots, _, ltp = _last(left, right, part_s, noise, own)
+            # Between two trades of an interval everything but the open interest stands still.
+            if lot == 0 or traded_at != snapshot or lots + _lots_traded(left, right, part_s) != traded_lots:
+                traded_lots, _, traded_ltp = _last(left, right, part_s, noise, own)
+                traded_at = snapshot
+            lots, ltp = traded_lots, traded_ltp
             if lot > 0:
                 oi += _oi_rise(left, right, part_ms, lot)
             moment += part_s

@@ -100,8 +100,8 @@ class RecordedSource:
             self._stamps_s, joined, built.forward_paise, built.sigma, self.session, seed_of_day
         )
         self._nodes = built.nodes
-        # The newest minute of ticks, from when, and of which tokens.
-        self._minute = np.zeros(0, np.int64), 0, np.zeros((0, 0), TICK)
+        # Of which tokens the newest minute of ticks is, from when, and the ticks that are known by second.
+        self._minute: tuple[NDArray[np.int64], int, list[NDArray[np.void]]] = np.zeros(0, np.int64), 0, []
         # Before the open nothing changes, and that is no silence.
         hangs = built.repeats & (np.roll(day.grid.stamps_ms, 1) >= self.session.open_ms)
         self._seen = built.volume_known & ~hangs
@@ -119,11 +119,13 @@ class RecordedSource:
             return ticks_of(self._filled(tokens, time_ms, bridge.TOUCH))
         for_tokens, first_ms, minute = self._minute
         if for_tokens is not tokens or not first_ms <= time_ms < first_ms + MINUTE_MS:
-            first_ms, minute = time_ms, self._seconds(tokens, time_ms)
+            first_ms, seconds = time_ms, self._seconds(tokens, time_ms)
+            known = seconds["exchange_ms"] > 0
+            minute = (
+                list(seconds) if known.all() else [ticks[there] for ticks, there in zip(seconds, known, strict=True)]
+            )
             self._minute = tokens, first_ms, minute
-        ticks = minute[(time_ms - first_ms) // SECOND_MS]
-        known: NDArray[np.void] = ticks[ticks["exchange_ms"] > 0]
-        return known
+        return minute[(time_ms - first_ms) // SECOND_MS]
 
     def _seconds(self, tokens: NDArray[np.int64], first_ms: int) -> NDArray[np.void]:
         """TICK rows of a minute, by second and token; stamp 0 where there are no data."""
