@@ -20,6 +20,7 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from g6_core.adapters.memory import as_process
 from g6_pipelines.partitions import DATE, DAY_INDEX, INDEX
 
 DEFINITIONS, ATTRIBUTE, LOCATION, REPOSITORY = "g6_pipelines.definitions", "defs", "g6", "__repository__"
@@ -70,4 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_process(main))

@@ -10,6 +10,7 @@ import msgspec
 import requests
 from urllib3.exceptions import HTTPError
 
+from g6_core.adapters.closeable import Closeable
 from g6_core.config_schema import InfluxSettings
 from g6_core.domain.errors import ConfigError, StoreDown
 
@@ -78,7 +79,7 @@ class Series:
     rows: list[list[Any]]
 
 
-class Influx:
+class Influx(Closeable):
     """A client of one bucket. Connects when used; use as a context manager. Not for several threads at once.
 
     Every method raises StoreDown when the server is away, slow or ill (no answer, 408, 429, 5xx) or answers something
@@ -140,12 +141,6 @@ class Influx:
         """Drop the connections."""
         self._session.close()
         self._client.close()  # type: ignore[no-untyped-call]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _ask(self, method: str, text: str) -> list[Series]:
         asked = {"db": self.target.database, "epoch": "ms", "q": text}

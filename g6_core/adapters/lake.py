@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from filelock import FileLock, Timeout
 
+from g6_core.adapters.closeable import Closeable
 from g6_core.adapters.files import claim_schema, unwritable, write_all, write_atomic
 from g6_core.adapters.lake_parquet import parquet_of, read_batches, read_rows, read_rows_since
 from g6_core.domain.errors import DataError
@@ -40,7 +41,7 @@ class Healed:
     dropped_bytes: int
 
 
-class Lake:
+class Lake(Closeable):
     """An append-only Arrow stream file with one writer. Use as a context manager."""
 
     def __init__(self, path: Path, schema: "pl.Schema", lock: FileLock, descriptor: int, healed: Healed) -> None:
@@ -118,12 +119,6 @@ class Lake:
         """Close the file and let another writer have it."""
         os.close(self._descriptor)
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def is_headless(path: Path, columns: Mapping[str, Kind]) -> bool:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
+from g6_core.adapters.closeable import Closeable
 from g6_core.domain.errors import G6Error
 
 BUDGET_S: Final = 2.5
@@ -33,7 +34,7 @@ class Sink(Protocol):
         ...
 
 
-class Sinks:
+class Sinks(Closeable):
     """The sinks of a collection, each with a thread of its own. Use as a context manager.
 
     A sink that does not come back in time (a name server that hangs, say) is left alone until it has; one that fails
@@ -78,9 +79,3 @@ class Sinks:
         wait([self._pools[sink.name].submit(sink.close) for sink in self._opened], timeout=BUDGET_S)
         for pool in self._pools.values():
             pool.shutdown(wait=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

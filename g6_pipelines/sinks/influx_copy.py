@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from filelock import FileLock, Timeout
 
+from g6_core.adapters.closeable import Closeable
 from g6_core.adapters.cycle_log import cycle_facts
 from g6_core.adapters.files import canonical_json, unwritable, write_atomic
 from g6_core.adapters.influx import Influx, RefusedByInflux
@@ -52,7 +53,7 @@ class Position:
     beyond_ms: int = 0
 
 
-class InfluxCopy:
+class InfluxCopy(Closeable):
     """The copy of one index and day, and its `position`. Holds a lock, so that two processes never make it at once;
     `close` it."""
 
@@ -103,12 +104,6 @@ class InfluxCopy:
     def close(self) -> None:
         """Let another process have it."""
         self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _keep(self, rows: "pl.DataFrame", lines: bytes) -> None:
         self._digest.update(lines)

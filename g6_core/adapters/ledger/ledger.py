@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from datetime import date
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, delete, event, func, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, InterfaceError, NoSuchModuleError
 
+from g6_core.adapters.closeable import Closeable
 from g6_core.adapters.ledger import rows, server, tables
 from g6_core.adapters.ledger.migrate import migrate, revision
 from g6_core.adapters.ledger.rows import AuditEntry, DayLedger, Row
@@ -38,7 +38,7 @@ def _url(path_or_url: Path | str) -> str:
     return path_or_url if isinstance(path_or_url, str) and "://" in path_or_url else f"sqlite:///{path_or_url}"
 
 
-class Ledger:
+class Ledger(Closeable):
     """One open ledger. Writes are single transactions.
 
     All methods raise DataError when the store is unusable, and StoreDown when it is a server that is away: everything
@@ -76,12 +76,6 @@ class Ledger:
             ledger.close()
             raise
         return ledger
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the connections back; SQLite folds its write-ahead log into the file."""
