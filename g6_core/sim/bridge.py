@@ -266,12 +266,8 @@ def _fill(
     lot, tick, key = terms[LOT], terms[TICK], terms[KEY]
     part_ms = offset_ms - left[TIME_S] * 1000
     moment = int(left[TIME_S])
-    bid, ask, bid_qty, ask_qty = (
-        int(left[BID]),
-        int(left[ASK]),
-        int(left[BID_QTY]),
-        int(left[ASK_QTY]),
-    )
+    bid, ask = int(left[BID]), int(left[ASK])
+    bid_qty, ask_qty = int(left[BID_QTY]), int(left[ASK_QTY])
     lots, trade_s, ltp = int(left[VOLUME_LOTS]), int(left[LAST_TRADE_S]), int(left[LTP])
     oi, oi_high, oi_low = int(left[OI]), int(left[OI_HIGH]), int(left[OI_LOW])
     high, low = int(left[HIGH]), int(left[LOW])
