@@ -28,14 +28,23 @@ help: ## show this page
 	@echo
 	@echo "  Options: PYTHON=python3.12 (any Python from 3.11 on), VENV=dir, DAY_DIR=dir, DEMO_DIR=dir, SEED=number, UI_PORT=number, WORKERS=number"
 
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# uv does in seconds what takes pip a minute, with the same hashes. It does not read pip's configuration: it is handed the
+# index, and pip does it where that is not enough (own certificates, packages on a second index).
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
 venv: $(STAMP) ## make .venv: hash-locked packages, g6 itself, compiled kernels
 
 $(STAMP): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "G6 needs Python 3.11 or newer and '$(PYTHON)' is not; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >$(VENV)/uv.txt
+	$(PIP) --no-deps --no-compile --require-hashes -r $(VENV)/uv.txt
+	index=$$($(BIN)/python -m pip config list | sed -n "s/.*\.index-url='\(.*\)'$$/\1/p" | tail -n 1); \
+	  UV_DEFAULT_INDEX=$$index $(UV) --require-hashes -r requirements-dev.txt || \
+	  $(PIP) --no-compile --require-hashes -r requirements-dev.txt
+	$(UV) --no-deps --no-build-isolation -e .
 	$(BIN)/python -m g6_core.warm
 	@touch $@
 
