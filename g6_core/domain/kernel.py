@@ -49,7 +49,8 @@ def kernel(*signatures: object) -> Callable[[Function], Function]:
     return decorate
 
 
-def load_kernels() -> None:
-    """Load every kernel of the modules imported so far: for who must not wait for one in the middle of a day."""
-    for load in _unloaded.copy():
+def load_kernels(backwards: bool = False) -> None:
+    """Load every kernel of the modules imported so far, the last one first if `backwards`: for who must not wait for
+    one in the middle of a day."""
+    for load in _unloaded[::-1] if backwards else _unloaded.copy():
         load()
