@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,29 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises DataError when the folder or file cannot be written.
     """
+    _replace(path, data, os.fsync)
+
+
+def write_shown(path: Path, data: bytes) -> None:
+    """Replace `path` as a whole for those who look now; what a machine that dies leaves of it may be older, or nothing.
+
+    Raises DataError when the folder or file cannot be written.
+    """
+    _replace(path, data, lambda _: None)
+
+
+def _replace(path: Path, data: bytes, settle: Callable[[int], None]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            settle(file.fileno())
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            settle(folder)
         finally:
             os.close(folder)
     except OSError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from g6_core.adapters.files import canonical_json, write_atomic
+from g6_core.adapters.files import canonical_json, write_shown
 from g6_core.domain.ist import MINUTE_MS, SECOND_MS, utc_text
 from g6_core.ports import Clock
 from g6_core.schema.options import OptionRow, RowStatus
@@ -62,7 +62,7 @@ class SessionWatch:
             # There may be hundreds at once, and what others see is of now.
             return
         self.newest = self._status(cycle)
-        write_atomic(self.paths.runtime_status, canonical_json(self.newest) + b"\n")
+        write_shown(self.paths.runtime_status, canonical_json(self.newest) + b"\n")
         self._beat(Phase.COLLECTING, self.newest.cycle_time)
         for tell in self.listeners:
             tell(self.newest, cycle)
@@ -104,7 +104,7 @@ class SessionWatch:
     def _beat(self, phase: Phase, cycle: str) -> None:
         now = utc_text(self.clock.now_ms())
         beat = Heartbeat(os.getpid(), self.day, phase, self.indices, cycle, now)
-        write_atomic(self.paths.heartbeat, canonical_json(beat) + b"\n")
+        write_shown(self.paths.heartbeat, canonical_json(beat) + b"\n")
 
     def _cpu_pct(self) -> float:
         """Of one core, since the last cycle."""
