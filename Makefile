@@ -64,7 +64,7 @@ ui: $(STAMP) ## the Dagster web UI on what the demo left, on 127.0.0.1:3000 (no 
 
 # Which tests go to which process, and in what order, is in tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -q
-SPREAD := -n $(WORKERS) --dist loadgroup
+SPREAD := -n $(WORKERS) --dist loadgroup --durations=15
 
 # mypy works alone for half a minute: beside the tests it costs no time. What it finds is said at the end.
 define checked

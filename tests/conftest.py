@@ -26,8 +26,15 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Tests in these folders live through days or start services: begun first, and given to processes one by one.
 LONG = ("cli", "dagster", "repair", "server", "session", "soak", "stream")
-# Files of those folders whose tests share a day that is lived in the process itself.
-TOGETHER = ("test_demo.py", "test_recorded_day.py", "test_session.py")
+# Files of those folders whose tests share what is made in the process itself: a lived day, an exchange, an installation.
+TOGETHER = (
+    "test_command.py",
+    "test_demo.py",
+    "test_js_client.py",
+    "test_recorded_day.py",
+    "test_session.py",
+    "test_supervisor.py",
+)
 # Whoever uses one of these starts a real server.
 SERVERS = frozenset({"influx_port", "postgres", "s3_address"})
 
