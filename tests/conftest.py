@@ -26,7 +26,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 # Tests in these folders live through days or start services: begun first, and given to processes one by one.
 LONG = ("cli", "dagster", "repair", "server", "session", "soak", "stream")
-# Files of those folders whose tests share what is made in the process itself: a lived day, an exchange, an installation.
+# Files of those folders whose tests share what is made in the process itself (a lived day, an exchange, an
+# installation): the longest pieces of work, begun before all others.
 TOGETHER = (
     "test_command.py",
     "test_demo.py",
@@ -186,7 +187,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.parent.name not in LONG))
+    items.sort(
+        key=lambda item: (
+            item.path.name not in TOGETHER,
+            item.get_closest_marker("slow") is None,
+            item.path.parent.name not in LONG,
+        )
+    )
 
 
 def skipped_tests(reporter: pytest.TerminalReporter) -> dict[str, str]:
