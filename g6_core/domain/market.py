@@ -73,19 +73,6 @@ def touch_of(table: NDArray[np.int64]) -> NDArray[np.void]:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """Open, high, low, close of an interval that starts at `start_ms`; prices in paise."""
-
-    start_ms: int
-    open_paise: int
-    high_paise: int
-    low_paise: int
-    close_paise: int
-    volume: int
-    ticks: int
-
-
-@dataclass(frozen=True, slots=True)
 class Quote:
     """The touch of one instrument, for decisions in plain Python."""
 

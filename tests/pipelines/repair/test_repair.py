@@ -43,6 +43,9 @@ def test_a_day_with_a_dead_collector_is_whole_after_the_repair(after: Evening) -
     assert asked.reasons == {} and asked.calls == asked.answered
     checks = reconcile_candles(after.index_day)
     assert [one.passed for one in checks] == [True] * 4 and int(checks[1].figures["compared"]) > 300
+    interest = checks[3]
+    assert interest.name == "candle_open_interest" and "not compared" in interest.detail
+    assert interest.figures == {"compared": 0, "differences": 0}
     assert priced_by_candles(after.index_day).passed
     assert after.paths.lake(DAY, NAME).read_bytes() == lake, "the lake holds what was seen, nothing else"
 
